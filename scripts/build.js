@@ -1,0 +1,27 @@
+// Builds dist/: the library by tsc, the command line bundled by esbuild so that it starts fast.
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+process.chdir(root);
+rmSync('dist', { recursive: true, force: true });
+execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'], {
+  stdio: 'inherit',
+});
+if (existsSync('src/cli/bin.ts')) {
+  await build({
+    entryPoints: ['src/cli/bin.ts'],
+    outdir: 'dist/cli',
+    bundle: true,
+    splitting: true,
+    chunkNames: 'chunk-[hash]',
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    external: ['koffi', 'v86'],
+    allowOverwrite: true,
+    logLevel: 'warning',
+  });
+}

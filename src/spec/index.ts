@@ -1,0 +1,6 @@
+/** The drafts' numbers and codecs, and the facts about other interfaces that they need. */
+export * from './known.ts';
+export * from './leaves.ts';
+export * from './msr.ts';
+export * from './signature.ts';
+export * from './which.ts';
