@@ -1,0 +1,147 @@
+/** The system calls that Node does not offer, from TypeScript through koffi: the one file that imports it. */
+import { createRequire } from 'node:module';
+import { MachineError } from '../cpu.ts';
+
+/** What a call may be given for a pointer: an address, or bytes that live as long as the call. */
+export type Pointer = bigint | Uint8Array | null;
+
+/**
+ * Linux on x86-64. Every call answers as the C library does, save that a failure is the negative error number, as in
+ * the kernel: `-9` is EBADF. `must` turns that into a `MachineError`.
+ */
+export interface Ffi {
+  open(path: string, flags: number): number;
+  close(fd: number): number;
+  /** ioctl(2) with a number as its argument. */
+  ioctl(fd: number, request: number, argument: number): number;
+  /** ioctl(2) with a pointer: an address, or bytes that the kernel reads and writes during the call. */
+  ioctlAt(fd: number, request: number, pointer: Pointer): number;
+  /** mmap(2) at an address of the kernel's choosing; throws a `MachineError` where it fails. */
+  mmap(length: number, protection: number, flags: number, fd: number): bigint;
+  mprotect(address: bigint, length: number, protection: number): number;
+  munmap(address: bigint, length: number): number;
+  /** Copies bytes to an address that the caller has mapped, and back. */
+  poke(address: bigint, bytes: Uint8Array): void;
+  peek(address: bigint, into: Uint8Array): void;
+  /**
+   * Mapped memory as an ArrayBuffer. Using it after munmap crashes the process, and no one but the caller can prevent
+   * that: never hand it out.
+   */
+  view(address: bigint, length: number): ArrayBuffer;
+  /** Calls machine code in a mapped, executable page as `void f(uint32_t *words)` by the System V convention. */
+  callAt(address: bigint, words: Uint32Array): void;
+  /** The calling thread's id. */
+  gettid(): number;
+  /** Sends a signal to one thread of this process. */
+  tgkill(tid: number, signal: number): number;
+  /** Blocks a signal (1 to 64) in the calling thread. */
+  block(signal: number): number;
+  /** Takes one pending instance of a blocked signal, without waiting; whether there was one. */
+  drain(signal: number): boolean;
+}
+
+// <asm/unistd_64.h>
+const SYS_GETTID = 186;
+const SYS_TGKILL = 234;
+const SYS_RT_SIGPROCMASK = 14;
+const SYS_RT_SIGTIMEDWAIT = 128;
+const SIG_BLOCK = 0;
+
+// <asm-generic/mman-common.h>, <asm-generic/fcntl.h>
+export const PROT = { none: 0, read: 1, write: 2, exec: 4 } as const;
+export const MAP = { shared: 1, private: 2, anonymous: 0x20, noReserve: 0x4000 } as const;
+export const OPEN = { readOnly: 0, readWrite: 2, closeOnExec: 0o2_000_000 } as const;
+
+/** A signal set of the kernel: 64 bits, signal n at bit n - 1. */
+export function signalSet(signal: number): Uint8Array {
+  const set = new Uint8Array(8);
+  new DataView(set.buffer).setBigUint64(0, 1n << BigInt(signal - 1), true);
+  return set;
+}
+
+let loaded: Ffi | undefined;
+
+/** The system calls; koffi is loaded at the first call. Throws a `MachineError` where it cannot be. */
+export function ffi(): Ffi {
+  loaded ??= bind(load());
+  return loaded;
+}
+
+/** The result of a call, or a `MachineError` that names what was tried and the error's number and name. */
+export function must(result: number, what: string): number {
+  if (result >= 0) return result;
+  throw new MachineError(`${what}: ${errorName(-result)}`);
+}
+
+function errorName(number: number): string {
+  const found = Object.entries(koffi?.os.errno ?? {}).find(([, value]) => value === number);
+  return found === undefined ? `error ${number}` : `${found[0]} (${number})`;
+}
+
+type Koffi = typeof import('koffi');
+let koffi: Koffi | undefined;
+
+function load(): Koffi {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    throw new MachineError(`expected Linux on x64, got ${process.platform} on ${process.arch}`);
+  }
+  const require = createRequire(import.meta.url);
+  try {
+    // koffi's own loader spends 10 ms on finding the binary that its package for Linux ships; this takes 3. Where
+    // the binary lies elsewhere, or is for another C library, the loader finds its way.
+    const beside = createRequire(require.resolve('koffi'));
+    koffi = beside('@koromix/koffi-linux-x64/linux_x64/koffi.node') as Koffi;
+  } catch {
+    try {
+      koffi = require('koffi') as Koffi;
+    } catch (cause) {
+      throw new MachineError(
+        'koffi, the package through which Linux is called, cannot be loaded: is it installed?',
+        { cause },
+      );
+    }
+  }
+  return koffi;
+}
+
+function bind(koffi: Koffi): Ffi {
+  const libc = koffi.load(null);
+  const open = libc.func('int open(const char *path, int flags)');
+  const close = libc.func('int close(int fd)');
+  // ioctl and syscall are variadic in C; integers and pointers travel in the same registers either way.
+  const ioctl = libc.func('ioctl', 'int', ['int', 'ulong', 'ulong']);
+  const ioctlAt = libc.func('ioctl', 'int', ['int', 'ulong', 'void *']);
+  const mmap = libc.func(
+    'int64_t mmap(int64_t at, size_t length, int prot, int flags, int fd, int64_t offset)',
+  );
+  const mprotect = libc.func('int mprotect(int64_t at, size_t length, int prot)');
+  const munmap = libc.func('int munmap(int64_t at, size_t length)');
+  const memcpy = libc.func('void *memcpy(void *to, void *from, size_t length)');
+  const syscall = libc.func('long syscall(long number, long a, long b, long c)');
+  const syscallAt = libc.func('syscall', 'long', ['long', 'long', 'void *', 'void *', 'long']);
+  const sigtimedwait = libc.func('syscall', 'long', ['long', 'void *', 'void *', 'void *', 'long']);
+  const machineCode = koffi.proto('void MachineCode(void *words)');
+  const errno = (result: number): number => (result < 0 ? -koffi.errno() : result);
+  const now = new Uint8Array(16); // a struct timespec of zero: do not wait
+  return {
+    open: (path, flags) => errno(open(path, flags)),
+    close: (fd) => errno(close(fd)),
+    ioctl: (fd, request, argument) => errno(ioctl(fd, request, argument)),
+    ioctlAt: (fd, request, pointer) => errno(ioctlAt(fd, request, pointer)),
+    mmap(length, protection, flags, fd) {
+      const at = BigInt(mmap(0, length, protection, flags, fd, 0));
+      if (at === -1n) must(-koffi.errno(), `mmap of ${length} bytes`);
+      return at;
+    },
+    mprotect: (at, length, protection) => errno(mprotect(at, length, protection)),
+    munmap: (at, length) => errno(munmap(at, length)),
+    poke: (at, bytes) => void memcpy(at, bytes, bytes.length),
+    peek: (at, into) => void memcpy(into, at, into.length),
+    view: (at, length) => koffi.view(at, length),
+    callAt: (at, words) => void koffi.call(at, machineCode, words),
+    gettid: () => Number(syscall(SYS_GETTID, 0, 0, 0)),
+    tgkill: (tid, signal) => errno(Number(syscall(SYS_TGKILL, process.pid, tid, signal))),
+    block: (signal) => errno(Number(syscallAt(SYS_RT_SIGPROCMASK, SIG_BLOCK, signalSet(signal), null, 8))),
+    drain: (signal) => Number(sigtimedwait(SYS_RT_SIGTIMEDWAIT, signalSet(signal), null, now, 8)) === signal,
+  };
+}
