@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bare, type SyncCpu } from '../cpu.ts';
+import { commonhv, countingSource, type Options, systemGeneration } from './index.ts';
+
+const source = countingSource();
+const next = systemGeneration();
+const kvm = { signature: 'KVMKVMKVM\0\0\0', location: 0x4000_0000 };
+const hyperv = { signature: 'Microsoft Hv', location: 0x4000_0000 };
+const xen = { signature: 'XenVMMXenVMM', location: 0x4000_0100 };
+
+const refused: readonly [what: string, name: 'TypeError' | 'RangeError', option: string, options: unknown][] =
+  [
+    ['a draft that is not there', 'RangeError', 'draft', { draft: 4 }],
+    [
+      'a signature of 11 bytes',
+      'RangeError',
+      'interfaces[1].signature',
+      { interfaces: [kvm, { ...kvm, signature: 'KVMKVMKVM\0\0' }] },
+    ],
+    [
+      'a signature beyond one byte a character',
+      'RangeError',
+      'interfaces[0].signature',
+      { interfaces: [{ ...kvm, signature: 'KVMKVMKVM\0\0\u0100' }] },
+    ],
+    [
+      'a signature that is no string',
+      'TypeError',
+      'interfaces[0].signature',
+      { interfaces: [{ location: 1, signature: 5 }] },
+    ],
+    [
+      'twelve NULs under draft 1',
+      'RangeError',
+      'interfaces[0].signature',
+      { draft: 1, interfaces: [{ ...kvm, signature: '\0'.repeat(12) }] },
+    ],
+    [
+      'a location beyond 32 bits',
+      'RangeError',
+      'interfaces[0].location',
+      { interfaces: [{ ...kvm, location: 2 ** 32 }] },
+    ],
+    [
+      'a negative location',
+      'RangeError',
+      'interfaces[0].location',
+      { interfaces: [{ ...kvm, location: -1 }] },
+    ],
+    ['257 interfaces', 'RangeError', 'interfaces', { interfaces: Array(257).fill(kvm) }],
+    ['a preference beyond the list', 'RangeError', 'preferred', { interfaces: [kvm], preferred: 2 }],
+    ['preference 0', 'RangeError', 'preferred', { interfaces: [kvm], preferred: 0 }],
+    ['a preference among none', 'RangeError', 'preferred', { preferred: 1 }],
+    ['a preference under draft 2', 'TypeError', 'preferred', { draft: 2, interfaces: [kvm], preferred: 1 }],
+    ['a preference under draft 1', 'TypeError', 'preferred', { draft: 1, interfaces: [kvm], preferred: 1 }],
+    ['an RNG without a source', 'TypeError', 'rng.source', { rng: {} }],
+    [
+      'a source that cannot fill',
+      'TypeError',
+      'rng.source',
+      { rng: { source: { name: 'x', secure: true } } },
+    ],
+    ['a source without a name', 'TypeError', 'rng.source', { rng: { source: { fill() {} } } }],
+    [
+      'a secure deterministic source',
+      'TypeError',
+      'rng.source',
+      { rng: { source: { ...source, secure: true } } },
+    ],
+    ['an RNG index beyond 32 bits', 'RangeError', 'rng.msr', { rng: { source, msr: 2 ** 32 } }],
+    ['the RNG at index 0 under draft 1', 'RangeError', 'rng.msr', { draft: 1, rng: { source, msr: 0 } }],
+    ['an input that is not there', 'RangeError', 'rng.input', { rng: { source, input: 'add' } }],
+    ['refused input under draft 1', 'TypeError', 'rng.input', { draft: 1, rng: { source, input: 'none' } }],
+    ['a generation under draft 1', 'TypeError', 'generation', { draft: 1, generation: { next } }],
+    ['a generation under draft 2', 'TypeError', 'generation', { draft: 2, generation: { next } }],
+    ['a generation without a function', 'TypeError', 'generation.next', { generation: {} }],
+    ['a generation beyond 32 bits', 'RangeError', 'generation.msr', { generation: { next, msr: -1 } }],
+    [
+      'two claims on one MSR',
+      'RangeError',
+      'generation.msr',
+      { rng: { source, msr: 5 }, generation: { next, msr: 5 } },
+    ],
+    ["Hyper-V's index", 'RangeError', 'rng.msr', { interfaces: [hyperv], rng: { source, msr: 0x4000_0000 } }],
+    [
+      "Hyper-V's second range",
+      'RangeError',
+      'generation.msr',
+      { interfaces: [hyperv], generation: { next, msr: 0x4000_01ff } },
+    ],
+    ["KVM's index", 'RangeError', 'rng.msr', { interfaces: [kvm], rng: { source, msr: 0x4b56_4d01 } }],
+    [
+      "Xen's page in the way",
+      'RangeError',
+      'rng.msr',
+      { interfaces: [xen], xenPage: 0x4000_0000, rng: { source } },
+    ],
+    ["Xen's page beyond 32 bits", 'RangeError', 'xenPage', { xenPage: 2 ** 40 }],
+  ];
+
+for (const [what, name, option, options] of refused) {
+  test(`${what}: a ${name} that names ${option}`, () => {
+    assert.throws(
+      () => commonhv(options as Options),
+      (error: Error) => {
+        assert.equal(error.name, name);
+        assert.ok(error.message.startsWith(`${option}: `), error.message);
+        assert.ok(!error.message.includes('\n'));
+        return true;
+      },
+    );
+  });
+}
+
+test('an index that an interface owns is free where the interface is not advertised', () => {
+  commonhv({ rng: { source, msr: 0x4b56_4d01 }, generation: { next, msr: 0x4000_0000 } });
+  commonhv({ interfaces: [hyperv, kvm], rng: { source }, generation: { next } });
+  commonhv({ draft: 2, rng: { source, msr: 0 } });
+});
+
+test("beside Xen our default indices are free only where Xen's leaves say that its page sits elsewhere", () => {
+  const leaves = (page: number): SyncCpu => ({
+    ...bare,
+    cpuid(leaf) {
+      if (leaf === 0x4000_0100)
+        return { eax: 0x4000_0105, ebx: 0x566e_6558, ecx: 0x6558_4d4d, edx: 0x4d4d_566e };
+      if (leaf === 0x4000_0102) return { eax: 1, ebx: page, ecx: 0, edx: 0 };
+      return { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+    },
+  });
+  const options: Options = { interfaces: [xen], rng: { source } };
+  commonhv(options)(leaves(0x4000_0200));
+  commonhv({ ...options, xenPage: 0x4000_0200 })(bare);
+  for (const below of [leaves(0x4000_0000), leaves(0x1234), bare]) {
+    assert.throws(() => commonhv(options)(below), /^RangeError: rng\.msr: /);
+  }
+  assert.throws(() => commonhv({ ...options, xenPage: 0x1234 }), /^RangeError: rng\.msr: /);
+  assert.throws(() =>
+    commonhv({ interfaces: [xen], rng: { source, msr: 0x4000_0210 } })(leaves(0x4000_0200)),
+  );
+});

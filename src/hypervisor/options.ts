@@ -1,0 +1,182 @@
+/** What `commonhv` takes, and the refusal of whatever contradicts itself or the draft. */
+import { hex, type SyncCpu, u32 } from '../cpu.ts';
+import type { Draft, Tuple } from '../spec/index.ts';
+import {
+  DEFAULT_GENERATION_MSR,
+  DEFAULT_RNG_MSR,
+  decodeSignature,
+  encodeSignature,
+  MAX_INTERFACES,
+  ownedMsrs,
+} from '../spec/index.ts';
+import type { Source } from './source.ts';
+
+/** What becomes of the words that a guest writes: refused with #GP, dropped, or mixed into what it reads. */
+export type Input = 'none' | 'ignore' | 'mix';
+
+export interface RngOptions {
+  /** MSR_COMMONHV_RNG; 400000A0H by default. */
+  readonly msr?: number;
+  readonly source: Source;
+  /** `none` by default in drafts 2 and 3, `ignore` in draft 1, which has to accept what guests write. */
+  readonly input?: Input;
+}
+
+export interface GenerationOptions {
+  /** MSR_COMMONHV_GENERATION; 400000A1H by default. */
+  readonly msr?: number;
+  /** Called once when the machine starts and once a restore; a new unsigned 64-bit value each time. */
+  readonly next: () => bigint;
+}
+
+export interface Options {
+  /** 3 by default. */
+  readonly draft?: Draft;
+  /** CPUID.1.ECX bit 31: set by default; `false` clears it, for guests that cannot live with it. */
+  readonly hypervisorBit?: boolean;
+  /** The paravirtual interfaces to advertise, at most 256, the preferred ones first; what is below is found by a scan. */
+  readonly interfaces?: readonly Tuple[];
+  /** Draft 3: which of `interfaces` is preferred, counted from 1. */
+  readonly preferred?: number;
+  /** Without it no RNG is offered. */
+  readonly rng?: RngOptions;
+  /** Draft 3; without it no generation register is offered. */
+  readonly generation?: GenerationOptions;
+  /**
+   * With an interface "XenVMMXenVMM": the MSR of Xen's hypercall page as Xen's leaves give it (CPUID.base+2.EBX), which
+   * says which of Xen's two ranges of MSRs is in use. Where it is not given, the layer reads the leaves below.
+   */
+  readonly xenPage?: number;
+}
+
+/** Options that have been checked, defaults filled in. */
+export interface Described {
+  readonly draft: Draft;
+  readonly hypervisorBit: boolean;
+  readonly interfaces: readonly Tuple[];
+  readonly preferred: number;
+  readonly rng: Required<RngOptions> | undefined;
+  readonly generation: Required<GenerationOptions> | undefined;
+  readonly xenPage: number | undefined;
+}
+
+const XEN = 'XenVMMXenVMM';
+const NULS = '\0'.repeat(12);
+
+/** Throws a TypeError or RangeError whose message begins with the option's name. */
+export function describe(options: Options): Described {
+  const draft = options.draft ?? 3;
+  if (draft !== 1 && draft !== 2 && draft !== 3)
+    throw new RangeError(`draft: expected 1, 2 or 3, got ${draft}`);
+  const interfaces = describeInterfaces(options.interfaces ?? [], draft);
+  const described: Described = {
+    draft,
+    hypervisorBit: options.hypervisorBit ?? true,
+    interfaces,
+    preferred: describePreferred(options.preferred, interfaces.length, draft),
+    rng: options.rng && describeRng(options.rng, draft),
+    generation: options.generation && describeGeneration(options.generation, draft),
+    xenPage: options.xenPage === undefined ? undefined : u32(options.xenPage, 'xenPage'),
+  };
+  const { rng, generation } = described;
+  if (rng && generation && rng.msr === generation.msr) {
+    throw new RangeError(`generation.msr: ${hex(generation.msr)} is rng.msr already`);
+  }
+  // Xen's home may show only in the leaves below, which are not here yet: `checkXen` looks again.
+  refuseOwned(
+    described,
+    (signature) => signature !== XEN || described.xenPage !== undefined,
+    described.xenPage,
+  );
+  return described;
+}
+
+/** The second look at Xen's two possible homes, by the leaves below: throws as `describe` does. */
+export function checkXen(described: Described, below: SyncCpu): void {
+  const xen = described.interfaces.find(({ signature }) => signature === XEN);
+  if (xen === undefined || described.xenPage !== undefined) return;
+  // xen/include/public/arch-x86/cpuid.h: base + 2, EBX: "base address of Xen-specific MSRs" (the hypercall page's)
+  const confirmed = decodeSignature(below.cpuid(xen.location, 0)) === XEN && xen.location <= 0xffff_fffd;
+  const page = confirmed ? below.cpuid(xen.location + 2, 0).ebx : undefined;
+  refuseOwned(described, (signature) => signature === XEN, page);
+}
+
+function describeInterfaces(interfaces: readonly Tuple[], draft: Draft): readonly Tuple[] {
+  if (interfaces.length > MAX_INTERFACES) {
+    throw new RangeError(`interfaces: expected at most ${MAX_INTERFACES}, got ${interfaces.length}`);
+  }
+  return interfaces.map(({ signature, location }, i) => {
+    u32(location, `interfaces[${i}].location`);
+    if (typeof signature !== 'string') throw new TypeError(`interfaces[${i}].signature: expected a string`);
+    try {
+      encodeSignature(signature);
+    } catch (cause) {
+      throw new RangeError(`interfaces[${i}].${(cause as Error).message}`, { cause });
+    }
+    // A draft 1 guest takes the first tuple of zeros for the end of the list.
+    if (draft === 1 && signature === NULS) {
+      throw new RangeError(`interfaces[${i}].signature: draft 1 cannot express a signature of twelve NULs`);
+    }
+    return { signature, location };
+  });
+}
+
+function describePreferred(preferred: number | undefined, count: number, draft: Draft): number {
+  if (preferred === undefined) return 0;
+  if (draft !== 3)
+    throw new TypeError(`preferred: draft ${draft} prefers by order alone, draft 3 has an index`);
+  if (!Number.isInteger(preferred) || preferred < 1 || preferred > count) {
+    const range = count === 0 ? 'none, as there are no interfaces' : `1 to ${count}`;
+    throw new RangeError(`preferred: expected ${range}, got ${preferred}`);
+  }
+  return preferred;
+}
+
+function describeRng(options: RngOptions, draft: Draft): Required<RngOptions> {
+  const { source, msr = DEFAULT_RNG_MSR, input = draft === 1 ? 'ignore' : 'none' } = options;
+  if (typeof source?.fill !== 'function')
+    throw new TypeError('rng.source: expected a source with fill(bytes)');
+  if (typeof source.name !== 'string') throw new TypeError('rng.source: expected a source with a name');
+  if (source.deterministic && source.secure) {
+    throw new TypeError(`rng.source: ${source.name} calls itself both deterministic and secure`);
+  }
+  u32(msr, 'rng.msr');
+  if (draft === 1 && msr === 0) throw new RangeError('rng.msr: index 0 means no RNG in draft 1');
+  if (input !== 'none' && input !== 'ignore' && input !== 'mix') {
+    throw new RangeError(`rng.input: expected none, ignore or mix, got ${input}`);
+  }
+  // Draft 1: "wrmsr to MSR_COMMONHV_RNG MUST NOT result in an exception"
+  if (draft === 1 && input === 'none') {
+    throw new TypeError('rng.input: draft 1 has to accept what guests write; ignore drops it');
+  }
+  return { source, msr, input };
+}
+
+function describeGeneration(options: GenerationOptions, draft: Draft): Required<GenerationOptions> {
+  if (draft !== 3) throw new TypeError(`generation: draft ${draft} has no generation register, draft 3 has`);
+  const { msr = DEFAULT_GENERATION_MSR, next } = options;
+  if (typeof next !== 'function') throw new TypeError('generation.next: expected a function');
+  return { msr: u32(msr, 'generation.msr'), next };
+}
+
+function refuseOwned(
+  { interfaces, rng, generation }: Described,
+  asked: (signature: string) => boolean,
+  xenPage: number | undefined,
+): void {
+  const claims = [
+    { option: 'rng.msr', msr: rng?.msr },
+    { option: 'generation.msr', msr: generation?.msr },
+  ];
+  for (const { signature } of interfaces.filter((tuple) => asked(tuple.signature))) {
+    for (const { option, msr } of claims) {
+      const owner = ownedMsrs(signature, xenPage).find(
+        ({ first, last }) => msr !== undefined && msr >= first && msr <= last,
+      );
+      if (owner === undefined || msr === undefined) continue;
+      throw new RangeError(
+        `${option}: ${hex(msr)} belongs to ${JSON.stringify(signature)}, which owns ${hex(owner.first)} to ${hex(owner.last)}`,
+      );
+    }
+  }
+}
