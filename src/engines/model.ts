@@ -1,0 +1,8 @@
+/** The model engine: the layer itself as a processor, in this process. There is no guest; whoever holds it is the guest. */
+import type { Layer, SyncCpu } from '../cpu.ts';
+import { bare } from '../cpu.ts';
+
+/** What a guest would see under `layer`, above `below`: by default a processor of zeros whose MSRs all fault. */
+export function model(layer: Layer, below: SyncCpu = bare): SyncCpu {
+  return layer(below);
+}

@@ -1,0 +1,90 @@
+/** A layer that records what the guest above asks, and a tally of it. It holds no MSR value: RNG words become a guest's seed. */
+import type { Fault, Layer, Regs } from './cpu.ts';
+
+/** One instruction of the guest, in the order of execution. */
+export type TraceEvent =
+  | { readonly kind: 'cpuid'; readonly leaf: number; readonly subleaf: number; readonly regs: Regs }
+  | { readonly kind: 'rdmsr' | 'wrmsr'; readonly index: number; readonly fault: Fault | undefined }
+  /** Not an instruction: the engine put a saved state back in place. */
+  | { readonly kind: 'restored' };
+
+/**
+ * A layer that changes nothing and tells `onEvent` of each question after it was answered. It goes on top:
+ * `(below) => trace(log)(commonhv(options)(below))`. What `onEvent` throws ends the machine.
+ */
+export function trace(onEvent: (event: TraceEvent) => void): Layer {
+  return (below) => ({
+    cpuid(leaf, subleaf) {
+      const regs = below.cpuid(leaf, subleaf);
+      onEvent({ kind: 'cpuid', leaf, subleaf, regs });
+      return regs;
+    },
+    rdmsr(index) {
+      const answer = below.rdmsr(index);
+      onEvent({ kind: 'rdmsr', index, fault: typeof answer === 'bigint' ? undefined : answer });
+      return answer;
+    },
+    wrmsr(index, value) {
+      const fault = below.wrmsr(index, value);
+      onEvent({ kind: 'wrmsr', index, fault });
+      return fault;
+    },
+    restored() {
+      below.restored?.();
+      onEvent({ kind: 'restored' });
+    },
+  });
+}
+
+/** How often what was asked: leaves and MSRs in the order in which they were first asked. */
+export interface Tally {
+  readonly cpuid: {
+    readonly total: number;
+    /** How many of them are steps of the old search: 40000000H to 4000FF00H by 100H. */
+    readonly scan: number;
+    readonly leaves: readonly { readonly leaf: number; readonly subleaf: number; readonly count: number }[];
+  };
+  readonly msr: readonly {
+    readonly index: number;
+    readonly reads: number;
+    readonly writes: number;
+    readonly faults: number;
+  }[];
+}
+
+/** Counts events: hand `count` to `trace`, and ask for the `tally` at any time. A hostile guest fills 65,536 rows at most. */
+export function counter(): { count(event: TraceEvent): void; tally(): Tally } {
+  const leaves = new Map<number, { leaf: number; subleaf: number; count: number }>();
+  const msrs = new Map<number, { index: number; reads: number; writes: number; faults: number }>();
+  const MOST = 65_536;
+  let total = 0;
+  let scan = 0;
+  return {
+    count(event) {
+      if (event.kind === 'restored') return;
+      if (event.kind === 'cpuid') {
+        const { leaf, subleaf } = event;
+        total += 1;
+        if (isScanStep(leaf)) scan += 1;
+        const key = leaf * 2 ** 20 + (subleaf & 0xf_ffff); // exact up to 53 bits; odd subleaves beyond 20 bits share a row
+        const row = leaves.get(key) ?? { leaf, subleaf, count: 0 };
+        row.count += 1;
+        if (leaves.size < MOST) leaves.set(key, row);
+        return;
+      }
+      const row = msrs.get(event.index) ?? { index: event.index, reads: 0, writes: 0, faults: 0 };
+      row[event.kind === 'rdmsr' ? 'reads' : 'writes'] += 1;
+      if (event.fault !== undefined) row.faults += 1;
+      if (msrs.size < MOST) msrs.set(event.index, row);
+    },
+    tally: () => ({
+      cpuid: { total, scan, leaves: [...leaves.values()].map((row) => ({ ...row })) },
+      msr: [...msrs.values()].map((row) => ({ ...row })),
+    }),
+  };
+}
+
+/** Whether a leaf is a step of the old search for interfaces. */
+export function isScanStep(leaf: number): boolean {
+  return leaf >= 0x4000_0000 && leaf <= 0x4000_ff00 && (leaf & 0xff) === 0;
+}
