@@ -2,5 +2,6 @@
 export * from './known.ts';
 export * from './leaves.ts';
 export * from './msr.ts';
+export * from './neighbours.ts';
 export * from './signature.ts';
 export * from './which.ts';

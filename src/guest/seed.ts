@@ -1,0 +1,106 @@
+/** Seeding: read words from the RNG, refuse those that cannot be random, and say how many bits they may be credited. */
+import type { Cpu } from '../cpu.ts';
+import { KNOWN_VENDORS } from '../spec/known.ts';
+import {
+  LEAF_MAX_BASIC,
+  LEAF_MAX_EXTENDED,
+  LEAF_MEMORY_ENCRYPTION,
+  LEAF_TDX,
+  MSR_SEV_STATUS,
+  SEV_STATUS_SEV,
+} from '../spec/neighbours.ts';
+import { decodeSignature } from '../spec/signature.ts';
+import type { Discovery, Rng } from './discover.ts';
+import { discover } from './discover.ts';
+
+/** How many words are read: 512 bits, twice what Linux wants before its generator counts as seeded. */
+export const SEED_WORDS = 8;
+
+/** Why there are no words to seed from. */
+export type Refusal = 'no-commonhv' | 'no-rng' | 'fault' | 'stuck' | 'patterned';
+
+/** Why the words count for as much as they do; every reason but `secure` means 0 bits. */
+export type Reason = 'secure' | 'draft' | 'no-statement' | 'insecure' | 'confidential';
+
+/** Words to seed from. They become the guest's secret: never shown, wiped by whoever used them. */
+export interface Seed {
+  readonly outcome: 'words';
+  /** The words one after another, each 8 bytes, little-endian. */
+  readonly bytes: Uint8Array;
+  /** How many bits of entropy they may be credited, 0 to 8 times `bytes.length`. */
+  readonly credit: number;
+  readonly reason: Reason;
+  readonly discovery: Discovery;
+}
+
+export interface Unseeded {
+  readonly outcome: Refusal;
+  readonly discovery: Discovery | undefined;
+}
+
+export interface SeedOptions {
+  /** 2 to 512, default 8: fewer than two cannot be checked, and 512 fill Linux' pool many times over. */
+  readonly words?: number;
+  /** What `discover` said earlier, to spare its CPUIDs: the leaves never change while a machine lives. */
+  readonly discovery?: Discovery | undefined;
+}
+
+/**
+ * Reads the RNG of the processor's hypervisor, several words in a row. Never writes to it: "guests SHOULD NOT write
+ * sensitive values to wrmsr(MSR_COMMONHV_RNG)". Throws a RangeError for an option out of its range.
+ */
+export async function seed(cpu: Cpu, options: SeedOptions = {}): Promise<Seed | Unseeded> {
+  const { words = SEED_WORDS } = options;
+  if (!Number.isInteger(words) || words < 2 || words > 512) {
+    throw new RangeError(`words: expected an integer from 2 to 512, got ${words}`);
+  }
+  const discovery = options.discovery ?? (await discover(cpu));
+  if (discovery === undefined) return { outcome: 'no-commonhv', discovery };
+  if (discovery.rng === undefined) return { outcome: 'no-rng', discovery };
+  const values: bigint[] = [];
+  for (let i = 0; i < words; i++) {
+    const value = await cpu.rdmsr(discovery.rng.msr);
+    // "MUST NOT result in an exception": nested, the leaves may be those of a hypervisor whose MSRs are out of reach.
+    if (typeof value !== 'bigint') return { outcome: 'fault', discovery };
+    values.push(value);
+  }
+  const flaw = flawOf(values);
+  if (flaw !== undefined) return { outcome: flaw, discovery };
+  const reason = await reasonFor(cpu, discovery, discovery.rng);
+  const bytes = new Uint8Array(8 * words);
+  const view = new DataView(bytes.buffer);
+  for (const [i, value] of values.entries()) view.setBigUint64(8 * i, value, true);
+  return { outcome: 'words', bytes, credit: reason === 'secure' ? 64 * words : 0, reason, discovery };
+}
+
+/**
+ * What a few words can betray: one that comes twice, or each one step from the last. Random words do neither more often
+ * than once in 2^46 seeds, and a generator that passes may still be a bad one: only its hypervisor can know.
+ */
+function flawOf(values: readonly bigint[]): 'stuck' | 'patterned' | undefined {
+  if (new Set(values).size < values.length) return 'stuck';
+  const steps = values.slice(1).map((value, i) => BigInt.asUintN(64, value - values[i]!));
+  return steps.length > 1 && new Set(steps).size < steps.length ? 'patterned' : undefined;
+}
+
+async function reasonFor(cpu: Cpu, { draft }: Discovery, { secure }: Rng): Promise<Reason> {
+  if (draft !== 3) return 'draft';
+  if (secure === undefined) return 'no-statement';
+  if (!secure) return 'insecure';
+  return (await isConfidential(cpu)) ? 'confidential' : 'secure';
+}
+
+/** Whether this is a guest that must not trust its hypervisor: Intel TDX, or AMD SEV of any kind. */
+export async function isConfidential(cpu: Cpu): Promise<boolean> {
+  const { eax: maxBasic } = await cpu.cpuid(LEAF_MAX_BASIC, 0);
+  if (maxBasic >= LEAF_TDX) {
+    const { ebx, ecx, edx } = await cpu.cpuid(LEAF_TDX, 0);
+    const vendor = decodeSignature({ ebx, ecx: edx, edx: ecx });
+    if (KNOWN_VENDORS.some(({ leaf, signature }) => leaf === LEAF_TDX && signature === vendor)) return true;
+  }
+  const { eax: maxExtended } = await cpu.cpuid(LEAF_MAX_EXTENDED, 0);
+  // Asked only where the processor knows of memory encryption: elsewhere the index means nothing, or faults.
+  if (maxExtended < LEAF_MEMORY_ENCRYPTION) return false;
+  const status = await cpu.rdmsr(MSR_SEV_STATUS);
+  return typeof status === 'bigint' && (status & SEV_STATUS_SEV) !== 0n;
+}
