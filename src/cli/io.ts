@@ -1,0 +1,66 @@
+/** What a command may touch of the world: handed in by bin.ts, so that a test hands in its own. */
+
+export interface Io {
+  /** Text for standard output; resolves when it was taken, so that a flood waits for its reader. */
+  out(text: string | Uint8Array): Promise<void>;
+  /** One line for standard error. */
+  err(line: string): void;
+  /** A line on a terminal's standard error that the next one overwrites; nothing where there is no terminal. `''` clears it. */
+  progress(line: string): void;
+  /** Standard input as bytes; raw, where `raw` is called first. Ends with the input. */
+  input(): AsyncIterable<Uint8Array>;
+  /** Puts a terminal's standard input into raw mode, or back. */
+  raw(on: boolean): void;
+  /** Standard input and standard output are both a terminal. */
+  readonly interactive: boolean;
+  /** Standard output is a terminal that wants colours. */
+  readonly color: boolean;
+  /** Aborts at Ctrl-C, SIGTERM or SIGHUP. */
+  readonly interrupted: AbortSignal;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** The words of the command line were wrong: one line, exit 2. */
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
+type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+const CODES: Record<Style, string> = {
+  bold: '1',
+  dim: '2',
+  red: '31',
+  green: '32',
+  yellow: '33',
+  cyan: '36',
+};
+
+export type Paint = (style: Style, text: string) => string;
+
+/** Colours where the output is a terminal that wants them, plain text elsewhere. */
+export function painter({ color }: { readonly color: boolean }): Paint {
+  return (style, text) => (color ? `\x1b[${CODES[style]}m${text}\x1b[0m` : text);
+}
+
+/** Text from the far side, for a terminal: what could steer the terminal is shown as a dot, NULs at the end are dropped. */
+export function printable(text: string): string {
+  return text.replace(/\0+$/, '').replace(/[^ -~]/g, '.');
+}
+
+/** Rows with their columns aligned, two spaces between; colours do not count. The last column is not padded. */
+export function columns(rows: readonly (readonly string[])[]): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape sequences of `painter`
+  const width = (text: string): number => text.replace(/\x1b\[\d+m/g, '').length;
+  const widths: number[] = [];
+  for (const row of rows) {
+    for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, width(cell));
+  }
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => (i === row.length - 1 ? cell : cell + ' '.repeat(widths[i]! - width(cell))))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

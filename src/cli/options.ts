@@ -1,0 +1,130 @@
+/** The options that commands share: how each is written, read and refused. */
+import { InvalidArgumentError, Option } from 'commander';
+import type { Draft, Tuple } from '../spec/index.ts';
+
+export type EngineName = 'v86' | 'kvm' | 'model' | 'native';
+
+/** What a layer is made of, as the command line says it; plain data, as a worker may need it. */
+export interface LayerOptions {
+  readonly draft: Draft;
+  readonly hypervisorBit: boolean;
+  /** Absent: what a scan of the processor below finds. */
+  readonly interface?: readonly Tuple[];
+  /** A signature among the interfaces, padded with NULs, or an index from 1. */
+  readonly prefer?: string;
+  readonly rng: boolean;
+  readonly rngMsr?: number;
+  readonly rngSource: 'os' | 'stuck' | 'counting';
+  readonly rngInput?: 'none' | 'ignore' | 'mix';
+  readonly generation: boolean;
+  readonly generationMsr?: number;
+}
+
+export interface GuestOptions {
+  readonly engine?: EngineName;
+  /** Bytes. */
+  readonly memory?: number;
+  /** Seconds. */
+  readonly timeout?: number;
+  readonly initrd?: string;
+  readonly append?: string;
+}
+
+/** `64M`, `1G`, `512K` or bytes. */
+export function parseSize(text: string): number {
+  const match = /^(\d+)([KMG]?)$/i.exec(text);
+  if (match === null) throw new InvalidArgumentError('Expected a size such as 64M.');
+  return (
+    Number(match[1]) *
+    { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }[match[2]!.toUpperCase() as '' | 'K' | 'M' | 'G']
+  );
+}
+
+export function parseSeconds(text: string): number {
+  const seconds = Number(text);
+  if (text.trim() === '' || !(seconds > 0 && seconds <= 86_400)) {
+    throw new InvalidArgumentError('Expected seconds, above 0 and at most 86400.');
+  }
+  return seconds;
+}
+
+/** An unsigned 32-bit number in hexadecimal, `0x` or not. */
+export function parseHex(text: string): number {
+  if (!/^(0x)?[0-9a-f]{1,8}$/i.test(text))
+    throw new InvalidArgumentError('Expected up to eight hexadecimal digits.');
+  return Number.parseInt(text.replace(/^0x/i, ''), 16);
+}
+
+/** A signature of up to 12 characters, `\xHH` for any byte, padded with NULs. */
+export function parseSignature(text: string): string {
+  const bytes = text.replace(/\\x([0-9a-f]{2})/gi, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 16)),
+  );
+  if (bytes.length === 0 || bytes.length > 12 || /[^\0-\xff]/.test(bytes)) {
+    throw new InvalidArgumentError(
+      'Expected a signature of 1 to 12 one-byte characters (\\xHH for any byte).',
+    );
+  }
+  return bytes.padEnd(12, '\0');
+}
+
+/** `SIG@LEAF`; the signature ends at the last @. */
+export function parseInterface(text: string, before: readonly Tuple[] = []): readonly Tuple[] {
+  const at = text.lastIndexOf('@');
+  if (at < 0) throw new InvalidArgumentError('Expected SIG@LEAF, such as KVMKVMKVM@40000000.');
+  return [
+    ...before,
+    { signature: parseSignature(text.slice(0, at)), location: parseHex(text.slice(at + 1)) },
+  ];
+}
+
+const choice = (flags: string, text: string, choices: readonly string[]): Option =>
+  new Option(flags, text).choices(choices);
+
+/** Options of the layer, for every command that puts one over a guest. */
+export const layerOptions = (): readonly Option[] => [
+  choice('--draft <n>', 'which draft to serve', ['1', '2', '3'])
+    .default(3 as never, '3')
+    .argParser(parseDraft),
+  new Option('--no-hypervisor-bit', 'clear CPUID.1.ECX bit 31'),
+  new Option(
+    '--interface <sig@leaf>',
+    'advertise an interface; repeat it, preferred first (default: what is below)',
+  ).argParser(parseInterface),
+  new Option('--prefer <sig|index>', 'which interface is preferred'),
+  new Option('--rng-msr <hex>', 'the MSR of the RNG (default: 400000a0)').argParser(parseHex),
+  new Option('--no-rng', 'offer no RNG'),
+  choice('--rng-source <name>', 'where the words come from; stuck and counting are wrong on purpose', [
+    'os',
+    'stuck',
+    'counting',
+  ]).default('os'),
+  choice('--rng-input <what>', 'guest writes: refused with #GP, dropped, or mixed in', [
+    'none',
+    'ignore',
+    'mix',
+  ]),
+  new Option('--generation-msr <hex>', 'the MSR of the generation (default: 400000a1)').argParser(parseHex),
+  new Option('--no-generation', 'offer no generation register'),
+];
+
+/** Options of the guest, for every command that boots one. */
+export const guestOptions = (engines: readonly EngineName[], fallback: EngineName): readonly Option[] => [
+  choice('--engine <name>', 'what runs the guest', engines).default(fallback),
+  new Option('--memory <size>', "the guest's memory, such as 64M").argParser(parseSize),
+  new Option('--timeout <seconds>', 'end after this long').argParser(parseSeconds),
+];
+
+export const imageOptions = (): readonly Option[] => [
+  new Option('--initrd <file>', 'an initial RAM disk for a Linux kernel'),
+  new Option('--append <text>', "the kernel's command line"),
+];
+
+export const formatOption = (formats: readonly string[]): Option =>
+  choice('--format <name>', 'how to print', formats).default(formats[0]);
+
+function parseDraft(text: string): Draft {
+  if (text !== '1' && text !== '2' && text !== '3')
+    throw new InvalidArgumentError('Allowed choices are 1, 2, 3.');
+  return Number(text) as Draft;
+}

@@ -1,0 +1,57 @@
+/** The commands and their options; each command's own file is imported when it is called. */
+import { Command, CommanderError, type Option } from 'commander';
+import { MachineError } from '../cpu.ts';
+import { type Io, UsageError } from './io.ts';
+
+const ABOUT = `CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, judge
+hypervisors by it, see what the machine below offers.`;
+
+const STATUS = `
+Exit status: 0 well; 1 the answer is no; 2 it could not be asked, which is said in one line.`;
+
+/** Runs one command line, without the program's name; the exit status. Never throws. */
+export async function main(argv: readonly string[], io: Io, version: string): Promise<number> {
+  const program = build(io, version);
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // its line was printed
+    return report(error, io);
+  } finally {
+    io.progress('');
+  }
+}
+
+function build(io: Io, version: string): Command {
+  const program = new Command('commonhv')
+    .description(ABOUT)
+    .version(version)
+    .addHelpText('after', STATUS)
+    .showHelpAfterError('(commonhv --help says more)')
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => void io.out(text), writeErr: (text) => io.err(text.trimEnd()) });
+  return program;
+}
+
+/** A command with its options; the caller adds arguments and the action. */
+export function command(
+  program: Command,
+  name: string,
+  about: string,
+  ...options: (readonly Option[])[]
+): Command {
+  const made = program.command(name).description(about);
+  for (const option of options.flat()) made.addOption(option);
+  return made;
+}
+
+/** What went wrong, in one line; a defect of ours keeps its stack where COMMONHV_DEBUG is set. */
+function report(error: unknown, io: Io): number {
+  io.progress('');
+  const line = error instanceof Error ? error.message : String(error);
+  io.err(`commonhv: ${line.replace(/\s*\n\s*/g, ' ')}`);
+  const ours = error instanceof MachineError || error instanceof UsageError;
+  if (!ours && io.env.COMMONHV_DEBUG !== undefined && error instanceof Error) io.err(error.stack ?? '');
+  return 2;
+}
