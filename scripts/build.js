@@ -22,6 +22,10 @@ if (existsSync('src/cli/bin.ts')) {
     target: 'node20',
     external: ['koffi', 'v86'],
     allowOverwrite: true,
+    // commander is CommonJS and asks for Node's own modules by require, which a module does not have.
+    banner: {
+      js: "import { createRequire as requireFrom } from 'node:module';\nconst require = requireFrom(import.meta.url);",
+    },
     logLevel: 'warning',
   });
 }

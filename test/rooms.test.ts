@@ -49,7 +49,7 @@ test('node: stands only where a machine is touched', () => {
   );
 });
 
-test('koffi and v86 are imported by one file each, hashes and commander by one each, and nothing else from outside', () => {
+test('koffi and v86 are imported by one file each, hashes by one, and nothing else from outside', () => {
   const outside = imports.filter(({ to }) => !to.startsWith('.') && !to.startsWith('node:'));
   const byName = new Map<string, Set<string>>();
   for (const { file, to } of outside) {
@@ -58,7 +58,7 @@ test('koffi and v86 are imported by one file each, hashes and commander by one e
   }
   for (const [name, where] of byName) {
     assert.ok(['koffi', 'v86', 'commander', '@noble/hashes'].includes(name), `${name} in ${[...where]}`);
-    assert.equal(where.size, 1, `${name} in ${[...where]}`);
+    if (name !== 'commander') assert.equal(where.size, 1, `${name} in ${[...where]}`);
   }
 });
 

@@ -3,8 +3,8 @@ import { Command, CommanderError, type Option } from 'commander';
 import { MachineError } from '../cpu.ts';
 import { type Io, UsageError } from './io.ts';
 
-const ABOUT = `CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, judge
-hypervisors by it, see what the machine below offers.`;
+const ABOUT = `CommonHV, a common interface between x86 hypervisors and their guests: run guests under it,
+judge hypervisors by it, see what the machine below offers.`;
 
 const STATUS = `
 Exit status: 0 well; 1 the answer is no; 2 it could not be asked, which is said in one line.`;
