@@ -34,6 +34,9 @@ export interface Ffi {
   gettid(): number;
   /** Sends a signal to one thread of this process. */
   tgkill(tid: number, signal: number): number;
+  /** The calling thread's CPU mask, 1024 CPUs wide: reads it, and sets it. */
+  affinity(into: Uint8Array): number;
+  setAffinity(mask: Uint8Array): number;
   /** Blocks a signal (1 to 64) in the calling thread. */
   block(signal: number): number;
   /** Takes one pending instance of a blocked signal, without waiting; whether there was one. */
@@ -45,6 +48,8 @@ const SYS_GETTID = 186;
 const SYS_TGKILL = 234;
 const SYS_RT_SIGPROCMASK = 14;
 const SYS_RT_SIGTIMEDWAIT = 128;
+const SYS_SCHED_SETAFFINITY = 203;
+const SYS_SCHED_GETAFFINITY = 204;
 const SIG_BLOCK = 0;
 
 // <asm-generic/mman-common.h>, <asm-generic/fcntl.h>
@@ -141,6 +146,8 @@ function bind(koffi: Koffi): Ffi {
     callAt: (at, words) => void koffi.call(at, machineCode, words),
     gettid: () => Number(syscall(SYS_GETTID, 0, 0, 0)),
     tgkill: (tid, signal) => errno(Number(syscall(SYS_TGKILL, process.pid, tid, signal))),
+    affinity: (into) => errno(Number(syscallAt(SYS_SCHED_GETAFFINITY, 0, BigInt(into.length), into, 0))),
+    setAffinity: (mask) => errno(Number(syscallAt(SYS_SCHED_SETAFFINITY, 0, BigInt(mask.length), mask, 0))),
     block: (signal) => errno(Number(syscallAt(SYS_RT_SIGPROCMASK, SIG_BLOCK, signalSet(signal), null, 8))),
     drain: (signal) => Number(sigtimedwait(SYS_RT_SIGTIMEDWAIT, signalSet(signal), null, now, 8)) === signal,
   };

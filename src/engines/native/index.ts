@@ -1,0 +1,68 @@
+/** The machine that we run on, as a processor: no layer of ours, and no guest. Linux on x86. */
+import type { SyncCpu } from '../../cpu.ts';
+import { MachineError } from '../../cpu.ts';
+import { device, readCpuid, readMsr, writeMsr } from './devices.ts';
+import { instruction } from './instruction.ts';
+
+export interface NativeOptions {
+  /** The logical processor, 0 to 1023; by default CPUID is executed wherever the thread is, and MSRs are those of 0. */
+  readonly cpu?: number | undefined;
+}
+
+/** A processor that holds a page and descriptors until it is closed. */
+export interface NativeCpu extends SyncCpu {
+  /** How CPUID is executed: by this process, or through the kernel's driver. */
+  readonly how: 'instruction' | 'driver';
+  close(): void;
+}
+
+/**
+ * CPUID as an instruction, else through /dev/cpu/N/cpuid; MSRs through /dev/cpu/N/msr, opened when the first one is asked
+ * for. Throws a `MachineError` of one line where CPUID cannot be executed, and later where MSRs cannot be reached; a
+ * RangeError for a processor out of range.
+ */
+export function native({ cpu }: NativeOptions = {}): NativeCpu {
+  if (cpu !== undefined && !(Number.isInteger(cpu) && cpu >= 0 && cpu < 1024)) {
+    throw new RangeError(`cpu: expected an integer from 0 to 1023, got ${cpu}`);
+  }
+  if (process.platform !== 'linux' || !['x64', 'ia32'].includes(process.arch)) {
+    throw new MachineError(
+      `the machine that we run on can be asked on Linux on x86 only, and this is ${process.platform} on ` +
+        `${process.arch}: use another --engine, or --from a file that cpuid -r wrote`,
+    );
+  }
+  const reading = device(`/dev/cpu/${cpu ?? 0}/msr`, 'msr');
+  const writing = device(`/dev/cpu/${cpu ?? 0}/msr`, 'msr', true);
+  const { how, cpuid, close } = questions(cpu);
+  return {
+    how,
+    cpuid,
+    rdmsr: (index) => readMsr(reading, index),
+    wrmsr: (index, value) => writeMsr(writing, index, value),
+    close() {
+      for (const part of [{ close }, reading, writing]) part.close();
+    },
+  };
+}
+
+function questions(cpu: number | undefined): Pick<NativeCpu, 'how' | 'cpuid' | 'close'> {
+  let refused: unknown;
+  try {
+    return { how: 'instruction', ...instruction(cpu) };
+  } catch (error) {
+    refused = error;
+  }
+  const driver = device(`/dev/cpu/${cpu ?? 0}/cpuid`, 'cpuid');
+  try {
+    driver.fd();
+  } catch (error) {
+    throw new MachineError(`no CPUID: ${(refused as Error).message}; ${(error as Error).message}`, {
+      cause: refused,
+    });
+  }
+  return {
+    how: 'driver',
+    cpuid: (leaf, subleaf) => readCpuid(driver, leaf, subleaf),
+    close: () => driver.close(),
+  };
+}
