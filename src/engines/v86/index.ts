@@ -1,0 +1,102 @@
+/**
+ * v86 as an engine: a 32-bit PC in WebAssembly, in Node and in browsers, whose CPUID, RDMSR and WRMSR a layer answers.
+ *
+ * v86 has no hook for these instructions. `wasm.ts` puts one into its module, `hook.ts` answers it, `board.ts` powers a
+ * machine on without firmware, `machine.ts` runs it. What is below the layer is v86's own processor: it shows
+ * "VMwareVMware" at 40000000H, answers 0 for every MSR that it does not know, and drops writes to them.
+ */
+
+import { LEAST_MEMORY, type Loaded, load } from '../../boot/index.ts';
+import type { Cpu, Engine, Layer } from '../../cpu.ts';
+import { processorBelow } from './below.ts';
+import type { Board } from './board.ts';
+import { type Exports, makeHook } from './hook.ts';
+import { makeMachine } from './machine.ts';
+import { hookedModule, type WasmSource } from './module.ts';
+import { readState, restoreState } from './state.ts';
+
+export type { WasmSource } from './module.ts';
+
+export interface Options {
+  /** Guest memory in bytes, 1 MiB to 2047 MiB; default 256 MiB. */
+  readonly memory?: number;
+  /** v86.wasm: its address, or its bytes. Needed in a browser; Node takes it from the v86 package. */
+  readonly wasm?: WasmSource;
+}
+
+const MiB = 2 ** 20;
+const MOST_MEMORY = 2047 * MiB;
+const VIDEO_MEMORY = MiB; // nothing of ours draws; the least that v86's display takes
+
+/** One processor, 32 bits. A RangeError for a memory size that it cannot have. */
+export function v86({ memory = 256 * MiB, wasm }: Options = {}): Engine & Required<Pick<Engine, 'resume'>> {
+  if (!Number.isInteger(memory) || memory < LEAST_MEMORY || memory > MOST_MEMORY) {
+    throw new RangeError(`memory: expected 1 MiB to 2047 MiB in bytes, got ${memory}`);
+  }
+  return {
+    name: 'v86',
+    below: async (): Promise<Cpu> => processorBelow(await hookedModule(wasm)),
+    async start(layer, image) {
+      const loaded = load(image, memory);
+      const sizes = { memory, videoMemory: VIDEO_MEMORY };
+      return makeMachine(await hookedModule(wasm), layer, sizes, (board) => enter(board, loaded));
+    },
+    async resume(layer, state) {
+      const saved = readState(state);
+      return makeMachine(await hookedModule(wasm), layer, saved, ({ emulator }) =>
+        restoreState(emulator, saved),
+      );
+    },
+  };
+}
+
+/**
+ * For those who use v86 already: `new V86({ ..., wasm_fn: underLayer(layer) })`. Each machine gets a layer of its own, and
+ * `restore_state` tells it (as `initial_state` does). In a browser pass `wasm`, the address of v86.wasm or its bytes. What
+ * goes wrong rejects the promise that v86 waits for, which v86 leaves unhandled.
+ */
+export function underLayer(
+  layer: Layer,
+  { wasm }: Pick<Options, 'wasm'> = {},
+): (imports: WebAssembly.Imports) => Promise<WebAssembly.Exports> {
+  return async ({ env }) => {
+    const hook = makeHook(env!, layer);
+    const instance = await WebAssembly.instantiate(await hookedModule(wasm), { env: hook.env });
+    const exports = instance.exports as unknown as Exports;
+    const cpu = hook.attach(exports);
+    return {
+      ...exports,
+      // The last thing that v86 does when it restores a state, and nowhere else.
+      jit_clear_cache_js() {
+        exports.jit_clear_cache_js();
+        cpu.restored?.();
+      },
+    } as unknown as WebAssembly.Exports;
+  };
+}
+
+/** Flat 32-bit protected mode, paging and interrupts off, at the image's entry. */
+function enter({ emulator }: Board, { segments, entry, registers, gdt }: Loaded): void {
+  for (const { address, bytes } of segments) emulator.write_memory(bytes, address);
+  const { cpu } = emulator.v86;
+  cpu.reg32.set([registers.eax, 0, 0, registers.ebx, 0, 0, registers.esi, 0]);
+  cpu.cr[0] = 0x11; // protected mode; the bit that is always set
+  cpu.protected_mode[0] = 1;
+  cpu.is_32[0] = 1;
+  cpu.stack_size_32[0] = 1;
+  cpu.flags[0] = 2; // the bit that is always set
+  cpu.gdtr_offset[0] = gdt.address;
+  cpu.gdtr_size[0] = gdt.limit;
+  for (let i = 0; i < 6; i++) {
+    const code = i === CS;
+    cpu.sreg[i] = code ? gdt.code : gdt.data;
+    cpu.segment_is_null[i] = 0;
+    cpu.segment_offsets[i] = 0;
+    cpu.segment_limits[i] = 0xffff_ffff;
+    cpu.segment_access_bytes[i] = code ? 0x9b : 0x93;
+  }
+  cpu.instruction_pointer[0] = entry;
+  cpu.update_state_flags();
+}
+
+const CS = 1; // of ES, CS, SS, DS, FS, GS

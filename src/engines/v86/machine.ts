@@ -1,0 +1,153 @@
+/** A running v86 machine: its console, how it ends, pausing, saving and restoring. */
+import { type End, hex, type Layer, type Machine, MachineError } from '../../cpu.ts';
+import { type Board, powerOn, type Sizes } from './board.ts';
+import { makeLine } from './console.ts';
+import { FLAGS, IN_HLT, INSTRUCTION_POINTER } from './hook.ts';
+import { readState, restoreState, saveState } from './state.ts';
+
+/** A word with bit 13 set, written here, turns the machine off: QEMU's ACPI PM1a control register, which v86 lacks. */
+const POWER_PORT = 0x604;
+const SLEEP_ENABLE = 1 << 13;
+
+const INTERRUPT_FLAG = 1 << 9;
+const REQUEST_TO_SEND = 1 << 1;
+const LOOPBACK = 1 << 4;
+/** How long to wait, in ms, before looking again whether the reader has caught up, where it does not say so itself. */
+const PATIENCE = 20;
+
+/** Builds a machine, lets `prepare` fill it, and runs it. */
+export async function makeMachine(
+  module: WebAssembly.Module,
+  layer: Layer,
+  sizes: Sizes,
+  prepare: (board: Board) => void | Promise<void>,
+): Promise<Machine> {
+  let board: Board | undefined;
+  let over: End | undefined;
+  let released: Promise<void> = Promise.resolve();
+  let lastWords = '';
+  let ended: (end: End) => void;
+  const promise = new Promise<End>((resolve) => {
+    ended = resolve;
+  });
+  const line = makeLine(() => wake());
+
+  const wake = () => {
+    if (board === undefined || over !== undefined || !board.emulator.v86.running) return;
+    feed(board);
+    board.emulator.v86.next_tick(0);
+  };
+
+  const finish = (end: End) => {
+    if (over !== undefined) return;
+    over = end;
+    line.close();
+    released = board?.emulator.destroy() ?? released;
+    ended({ ...end });
+  };
+
+  /** Characters for the guest, as many as the serial port holds, where the guest has not asked for a pause. */
+  let ready = true;
+  let asked = false;
+  const feed = ({ emulator }: Board) => {
+    const { modem_control, input } = emulator.v86.cpu.devices.uart0;
+    asked ||= (modem_control & REQUEST_TO_SEND) !== 0;
+    // A guest that never touches the line "request to send" has no use for it; one that drops it wants nothing now.
+    ready = (modem_control & LOOPBACK) === 0 && (!asked || (modem_control & REQUEST_TO_SEND) !== 0);
+    if (ready && line.waiting()) emulator.serial_send_bytes(0, line.take(input.length));
+  };
+
+  const slice = (run: () => number): number => {
+    if (board === undefined || over !== undefined) return 0;
+    if (line.full()) return PATIENCE;
+    feed(board);
+    let rest = 0;
+    try {
+      rest = run();
+    } catch (cause) {
+      line.flush();
+      finish(broken(board, cause, lastWords));
+    }
+    line.flush();
+    if (dead(board)) finish({ reason: 'halt', detail: `halted with interrupts off at ${where(board)}` });
+    return ready && line.waiting() ? 0 : rest;
+  };
+
+  /** Ends the guest from within one of its instructions. */
+  const stopShort = (end: End) => {
+    if (board === undefined) return;
+    new Uint8Array(board.exports.memory.buffer)[IN_HLT] = 1;
+    finish(end);
+  };
+
+  board = await powerOn(module, layer, sizes, {
+    slice,
+    reset: () => stopShort({ reason: 'quit', detail: 'the guest reset its machine' }),
+    panic: (text) => {
+      lastWords = text;
+    },
+  });
+  const { emulator, cpu } = board;
+  emulator.add_listener('serial0-output-byte', line.sent);
+  emulator.v86.cpu.io.register_write(POWER_PORT, {}, undefined, (value) => {
+    if ((value & SLEEP_ENABLE) !== 0) stopShort({ reason: 'quit' });
+  });
+  await prepare(board);
+  await emulator.run();
+
+  /** One operation after the other, and none on a machine that has ended. */
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(operation: () => Promise<T>): Promise<T> => {
+    const result = last.then(() => {
+      if (over !== undefined) throw new MachineError(`the machine has ended: ${over.reason}`);
+      return operation();
+    });
+    last = result.catch(() => {});
+    return result;
+  };
+
+  return {
+    console: line.console,
+    ended: promise,
+    async close() {
+      finish({ reason: 'closed' });
+      await released;
+    },
+    pause: () => inTurn(() => emulator.stop()),
+    unpause: () => inTurn(() => emulator.run()),
+    save: () => inTurn(() => saveState(emulator, sizes)),
+    restore: (bytes) =>
+      inTurn(async () => {
+        const saved = readState(bytes);
+        if (saved.memory !== sizes.memory || saved.videoMemory !== sizes.videoMemory) {
+          throw new TypeError(
+            `state: of a machine with ${saved.memory} bytes of memory; this one has ${sizes.memory}`,
+          );
+        }
+        await restoreState(emulator, saved);
+        cpu.restored?.();
+        wake();
+      }),
+  };
+}
+
+/** Halted with interrupts off: nothing can wake it any more. */
+function dead({ exports }: Board): boolean {
+  const view = new DataView(exports.memory.buffer);
+  return view.getUint8(IN_HLT) !== 0 && (view.getInt32(FLAGS, true) & INTERRUPT_FLAG) === 0;
+}
+
+function where({ exports }: Board): string {
+  return hex(new DataView(exports.memory.buffer).getUint32(INSTRUCTION_POINTER, true));
+}
+
+/** v86 does not model the triple fault: an exception that cannot be delivered ends in a panic of its module, or in deep recursion. */
+function broken(board: Board, cause: unknown, panic: string): End {
+  const undeliverable = /#(GP|TS|NP|SS|PF|DF) handler|CS selector|invalid ss|null ss/.test(panic);
+  if (undeliverable || (cause instanceof RangeError && /call stack/.test(cause.message))) {
+    return { reason: 'shutdown', detail: `an exception that could not be delivered, at ${where(board)}` };
+  }
+  const said = panic === '' ? '' : ` (${panic.replace(/\s+/g, ' ').slice(0, 200)})`;
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return { reason: 'failed', detail: `${message}${said}, at ${where(board)}`, cause };
+}

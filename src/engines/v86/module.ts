@@ -1,0 +1,73 @@
+/** v86's module with the hooks in it, compiled once. */
+import { packagedModule } from '#v86-module';
+import { MachineError } from '../../cpu.ts';
+import { insertHooks } from './wasm.ts';
+
+/** Where v86.wasm is: an address to fetch, or its bytes. Without one, Node takes it from the v86 package. */
+export type WasmSource = string | URL | Uint8Array | ArrayBuffer;
+
+/** The version that all of this was made for and is tested with. */
+const KNOWN = '0.5.462';
+
+const compiled = new Map<string, Promise<WebAssembly.Module>>();
+
+/** Throws a `MachineError` where the module cannot be had, or is of a version that does not fit. */
+export function hookedModule(source?: WasmSource): Promise<WebAssembly.Module> {
+  if (source !== undefined && typeof source !== 'string' && !(source instanceof URL)) {
+    return compile(new Uint8Array(source), 'the v86 module that was given');
+  }
+  const key = String(source ?? '');
+  let module = compiled.get(key);
+  if (module === undefined) {
+    module = source === undefined ? ofPackage() : ofAddress(key);
+    compiled.set(key, module);
+    // What failed may be there next time.
+    module.catch(() => compiled.delete(key));
+  }
+  return module;
+}
+
+async function ofPackage(): Promise<WebAssembly.Module> {
+  const { bytes, name } = await packagedModule().catch((cause: unknown) => {
+    if (cause instanceof MachineError) throw cause;
+    throw new MachineError(`v86: its package cannot be read: ${(cause as Error).message}`, { cause });
+  });
+  return compile(bytes, name);
+}
+
+async function ofAddress(address: string): Promise<WebAssembly.Module> {
+  const response = await fetch(address).catch((cause: unknown) => {
+    throw new MachineError(`v86: cannot fetch ${address}: ${(cause as Error).message}`, { cause });
+  });
+  if (!response.ok) throw new MachineError(`v86: cannot fetch ${address}: status ${response.status}`);
+  return compile(new Uint8Array(await response.arrayBuffer()), `the v86 module at ${address}`);
+}
+
+async function compile(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<WebAssembly.Module> {
+  try {
+    const module = await WebAssembly.compile(insertHooks(bytes));
+    const missing = NEEDED.find((wanted) => !exportNames(module).has(wanted));
+    if (missing !== undefined) throw new TypeError(`it does not export ${missing}`);
+    return module;
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new MachineError(`${name} is not as expected: ${why} (made for v86 ${KNOWN})`, { cause });
+  }
+}
+
+/** What the hook and the machine call by name, beside the hooked functions. */
+const NEEDED = [
+  'memory',
+  'rust_init',
+  'main_loop',
+  'reset_cpu',
+  'allocate_memory',
+  'jit_clear_cache_js',
+  'trigger_gp_jit',
+  'trigger_ud_jit',
+  'exit_jit',
+] as const;
+
+function exportNames(module: WebAssembly.Module): ReadonlySet<string> {
+  return new Set(WebAssembly.Module.exports(module).map(({ name }) => name));
+}
