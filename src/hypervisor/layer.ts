@@ -1,9 +1,9 @@
 /** `commonhv(options)`: the layer that answers CommonHV and passes everything else down. */
-import { GP, type Layer } from '../cpu.ts';
-import { LEAF_BASIC, LEAF_LAST, LEAF_ROOT, withHypervisorBit } from '../spec/index.ts';
+import { GP, type Layer, MachineError } from '../cpu.ts';
+import { type Draft, LEAF_BASIC, LEAF_LAST, LEAF_ROOT, withHypervisorBit } from '../spec/index.ts';
 import { leaves } from './leaves.ts';
-import { checkXen, describe, type GenerationOptions, type Options } from './options.ts';
-import { words } from './words.ts';
+import { checkXen, type DescribedRng, describe, type GenerationOptions, type Options } from './options.ts';
+import { open, type Words } from './words.ts';
 
 /**
  * A hypervisor that offers CommonHV. Each call of the layer is one machine, with its own words, health and generation.
@@ -13,9 +13,9 @@ export function commonhv(options: Options = {}): Layer {
   const described = describe(options);
   return (below) => {
     checkXen(described, below);
-    const own = leaves(described);
     const { rng, generation, hypervisorBit } = described;
-    const random = rng && words(rng);
+    const random = rng && openRng(rng, described.draft);
+    const own = leaves(random ? described : { ...described, rng: undefined });
     let current = generation && renew(generation, undefined);
     return {
       cpuid(leaf, subleaf) {
@@ -44,6 +44,19 @@ export function commonhv(options: Options = {}): Layer {
       },
     };
   };
+}
+
+/** "It MUST NOT be offered without a source": `undefined` where the source does not work, and the draft can say so. */
+function openRng(rng: DescribedRng, draft: Draft): Words | undefined {
+  const { source, input, fallback, onFailure } = rng;
+  const words = open({ source, mix: input === 'mix', fallback, onFailure });
+  if ('read' in words) return words;
+  if (draft !== 3) {
+    const { detail, cause } = words;
+    throw new MachineError(`rng.source: ${source.name} does not work: ${detail}`, { cause });
+  }
+  onFailure?.({ ...words, source: source.name, outcome: 'absent' });
+  return undefined;
 }
 
 /** Copies of a machine tell themselves apart by this value alone, so a function that repeats itself is refused. */

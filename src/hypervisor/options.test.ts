@@ -72,6 +72,8 @@ const refused: readonly [what: string, name: 'TypeError' | 'RangeError', option:
     ['the RNG at index 0 under draft 1', 'RangeError', 'rng.msr', { draft: 1, rng: { source, msr: 0 } }],
     ['an input that is not there', 'RangeError', 'rng.input', { rng: { source, input: 'add' } }],
     ['refused input under draft 1', 'TypeError', 'rng.input', { draft: 1, rng: { source, input: 'none' } }],
+    ['a fallback that is not there', 'RangeError', 'rng.fallback', { rng: { source, fallback: 'zeros' } }],
+    ['an owner that cannot be told', 'TypeError', 'rng.onFailure', { rng: { source, onFailure: 5 } }],
     ['a generation under draft 1', 'TypeError', 'generation', { draft: 1, generation: { next } }],
     ['a generation under draft 2', 'TypeError', 'generation', { draft: 2, generation: { next } }],
     ['a generation without a function', 'TypeError', 'generation.next', { generation: {} }],

@@ -10,6 +10,7 @@ import {
   ownedMsrs,
 } from '../spec/index.ts';
 import type { Source } from './source.ts';
+import type { Failure } from './words.ts';
 
 /** What becomes of the words that a guest writes: refused with #GP, dropped, or mixed into what it reads. */
 export type Input = 'none' | 'ignore' | 'mix';
@@ -20,6 +21,13 @@ export interface RngOptions {
   readonly source: Source;
   /** `none` by default in drafts 2 and 3, `ignore` in draft 1, which has to accept what guests write. */
   readonly input?: Input;
+  /**
+   * When the source fails: `generator`, by default, goes on with HMAC_DRBG, seeded by the source while it was well; `stop`
+   * ends the machine with a MachineError.
+   */
+  readonly fallback?: 'generator' | 'stop';
+  /** Told once, before the next word is served, when the source fails. What it throws ends the machine. */
+  readonly onFailure?: (failure: Failure) => void;
 }
 
 export interface GenerationOptions {
@@ -49,13 +57,15 @@ export interface Options {
   readonly xenPage?: number;
 }
 
+export type DescribedRng = Required<Omit<RngOptions, 'onFailure'>> & Pick<RngOptions, 'onFailure'>;
+
 /** Options that have been checked, defaults filled in. */
 export interface Described {
   readonly draft: Draft;
   readonly hypervisorBit: boolean;
   readonly interfaces: readonly Tuple[];
   readonly preferred: number;
-  readonly rng: Required<RngOptions> | undefined;
+  readonly rng: DescribedRng | undefined;
   readonly generation: Required<GenerationOptions> | undefined;
   readonly xenPage: number | undefined;
 }
@@ -132,8 +142,9 @@ function describePreferred(preferred: number | undefined, count: number, draft: 
   return preferred;
 }
 
-function describeRng(options: RngOptions, draft: Draft): Required<RngOptions> {
+function describeRng(options: RngOptions, draft: Draft): DescribedRng {
   const { source, msr = DEFAULT_RNG_MSR, input = draft === 1 ? 'ignore' : 'none' } = options;
+  const { fallback = 'generator', onFailure } = options;
   if (typeof source?.fill !== 'function')
     throw new TypeError('rng.source: expected a source with fill(bytes)');
   if (typeof source.name !== 'string') throw new TypeError('rng.source: expected a source with a name');
@@ -149,7 +160,13 @@ function describeRng(options: RngOptions, draft: Draft): Required<RngOptions> {
   if (draft === 1 && input === 'none') {
     throw new TypeError('rng.input: draft 1 has to accept what guests write; ignore drops it');
   }
-  return { source, msr, input };
+  if (fallback !== 'generator' && fallback !== 'stop') {
+    throw new RangeError(`rng.fallback: expected generator or stop, got ${fallback}`);
+  }
+  if (onFailure !== undefined && typeof onFailure !== 'function') {
+    throw new TypeError('rng.onFailure: expected a function');
+  }
+  return { source, msr, input, fallback, ...(onFailure && { onFailure }) };
 }
 
 function describeGeneration(options: GenerationOptions, draft: Draft): Required<GenerationOptions> {

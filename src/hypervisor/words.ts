@@ -1,31 +1,111 @@
-/** One machine's words: a small read-ahead from its source, wiped as it is served. */
-import type { RngOptions } from './options.ts';
+/**
+ * One machine's words: a small read-ahead from its source, wiped as it is served, health-tested before any of it is,
+ * and continued by a named fallback when the source fails.
+ */
+import { MachineError } from '../cpu.ts';
+import { drbg, SEED_LENGTH } from './drbg.ts';
+import { type Broken, type Draw, guard } from './guard.ts';
+import { type Mixer, mixer } from './mix.ts';
+import type { Source } from './source.ts';
 
-/** What the layer asks of a machine's random words. */
+/** What a machine's owner is told when its source fails. Holds no word. */
+export interface Failure extends Broken {
+  /** The source's name. */
+  readonly source: string;
+  /**
+   * `generator`: words come from HMAC_DRBG from now on, seeded by the source while it was well; `stopped`: the machine
+   * ends; `absent`: the source did not work when the machine started, which offers no RNG.
+   */
+  readonly outcome: 'generator' | 'stopped' | 'absent';
+}
+
+export interface WordsOptions {
+  readonly source: Source;
+  readonly mix: boolean;
+  readonly fallback: 'generator' | 'stop';
+  readonly onFailure: ((failure: Failure) => void) | undefined;
+}
+
 export interface Words {
+  /** The next word, unsigned 64-bit. Throws a MachineError, for ever, once the source has failed and `fallback` is `stop`. */
   read(): bigint;
-  /** What the guest wrote; `none` never comes here. */
+  /** What the guest wrote; dropped unless `mix`. */
   write(value: bigint): void;
 }
 
-/** Bytes read ahead: enough to make a call of the system's generator cheap, few enough to lose. */
+/** Bytes read ahead: the 1,024 samples that a start-up test needs (SP 800-90B, 4.3), and few enough to lose. */
 export const READ_AHEAD = 1024;
 
-export function words({ source }: Required<RngOptions>): Words {
-  const bytes = new Uint8Array(READ_AHEAD);
-  const view = new DataView(bytes.buffer);
+/** Opens a source for one machine, or says why it does not work. */
+export function open(options: WordsOptions): Words | Broken {
+  const { source, mix } = options;
+  const draw = guard(source);
+  let bytes = new Uint8Array(READ_AHEAD);
   let at = READ_AHEAD;
+  let fallback: Uint8Array | undefined;
+  if (!source.deterministic) {
+    // The start-up test; what passed it is served. A deterministic source is not asked before the guest asks.
+    const broken = draw(bytes);
+    if (broken) return broken;
+    at = 0;
+    fallback = new Uint8Array(SEED_LENGTH);
+  }
+  const input = mix ? new Uint8Array(SEED_LENGTH) : undefined;
+  for (const seed of [fallback, input]) {
+    const broken = seed && draw(seed);
+    if (broken) return broken;
+  }
+  const refill = refiller(options, draw, fallback);
+  const stream: Mixer | undefined = input && mixer(input);
+  let view = new DataView(bytes.buffer);
   return {
     read() {
       if (at === READ_AHEAD) {
-        source.fill(bytes);
+        bytes = refill(bytes);
+        if (bytes.buffer !== view.buffer) view = new DataView(bytes.buffer);
         at = 0;
       }
       const word = view.getBigUint64(at, true);
       view.setFloat64(at, 0);
       at += 8;
-      return word;
+      return stream ? word ^ stream.word() : word;
     },
-    write() {},
+    write(value) {
+      stream?.absorb(value);
+    },
+  };
+}
+
+/** Fills the buffer from the source as long as it is well; then gives a full one in its place. */
+function refiller(
+  { source, fallback, onFailure }: WordsOptions,
+  draw: Draw,
+  seed: Uint8Array | undefined,
+): (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer> {
+  let continued: (() => Uint8Array<ArrayBuffer>) | undefined;
+  return (bytes) => {
+    if (continued) return continued();
+    const broken = draw(bytes);
+    if (!broken) return bytes;
+    if (bytes.length > 0) bytes.fill(0); // it has no length where the source took it away
+    const outcome = seed && fallback === 'generator' ? 'generator' : 'stopped';
+    if (seed && outcome === 'generator') {
+      const generator = drbg(seed);
+      // A failed source may have kept its buffer, and may write to it yet.
+      const own = new Uint8Array(READ_AHEAD);
+      continued = () => {
+        generator.generate(own);
+        return own;
+      };
+    } else {
+      seed?.fill(0);
+      continued = () => {
+        throw new MachineError(`rng.source: ${source.name} failed: ${broken.detail}`, {
+          cause: broken.cause,
+        });
+      };
+    }
+    onFailure?.({ ...broken, source: source.name, outcome });
+    return continued();
   };
 }

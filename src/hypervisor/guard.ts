@@ -1,0 +1,86 @@
+/** A source under watch: one draw from it either fills every byte with something believable, or names what went wrong. */
+import { FALSE_ALARM, health, repetitionCutoff } from './health.ts';
+import type { Source } from './source.ts';
+
+/** Why a source is not to be used any more. `detail` is one line for people and holds no random bytes. */
+export interface Broken {
+  readonly reason: 'threw' | 'promise' | 'short' | 'slow' | 'health';
+  readonly detail: string;
+  /** With `threw`: what the source threw. */
+  readonly cause?: unknown;
+}
+
+/**
+ * Milliseconds that one draw may take. Nobody can interrupt a source that blocks its own thread, but it can be asked
+ * only once; far above what a busy machine does to an honest source.
+ */
+export const PATIENCE = 1000;
+
+/** Fills `bytes`, 16 or more, a multiple of 8. Once broken, the source may still hold `bytes`: use another buffer. */
+export type Draw = (bytes: Uint8Array) => Broken | undefined;
+
+/** Deterministic sources are exempt from the health tests: failing them is what some are for. */
+export function guard(source: Source): Draw {
+  const tests = source.deterministic ? undefined : health();
+  const draws = source.deterministic ? undefined : drawTests();
+  return (bytes) => {
+    const length = bytes.length;
+    bytes.fill(0); // what a short source leaves out then shows as zeros
+    const start = performance.now();
+    let returned: unknown;
+    try {
+      returned = source.fill(bytes);
+    } catch (cause) {
+      return { reason: 'threw', detail: `it threw ${oneLine(cause)}`, cause };
+    }
+    const took = performance.now() - start;
+    const broken = judgeReturn(returned, bytes, length);
+    if (broken) return broken;
+    if (took > PATIENCE)
+      return { reason: 'slow', detail: `it took ${Math.round(took)} ms, not ${PATIENCE} at most` };
+    const failed = tests?.check(bytes) ?? draws?.(bytes);
+    return failed === undefined
+      ? undefined
+      : { reason: 'health', detail: `it failed a health test: ${failed}` };
+  };
+}
+
+function judgeReturn(returned: unknown, bytes: Uint8Array, length: number): Broken | undefined {
+  // Sources written in a hurry return the array, a count, or a promise; the type says nothing at all.
+  if (typeof (returned as PromiseLike<unknown> | undefined)?.then === 'function') {
+    Promise.resolve(returned).catch(() => {}); // its rejection has been answered: here
+    return { reason: 'promise', detail: 'it returned a promise, where words are needed at once' };
+  }
+  if (bytes.length !== length) return { reason: 'short', detail: 'it took the buffer away' };
+  const count =
+    typeof returned === 'number' ? returned : ((returned as Uint8Array | undefined)?.byteLength ?? length);
+  if (count !== length) return { reason: 'short', detail: `it gave ${count} of ${length} bytes` };
+  return undefined;
+}
+
+/**
+ * Two ways to fail that show only beside the draw before: the same buffer again, of which the difference of the first two words is
+ * remembered (a chance hit: 2^-64), and a few bytes left out at the end, too few zeros for the other tests: so the
+ * repetition count test runs over the last byte of each draw as well.
+ */
+function drawTests(): (bytes: Uint8Array) => string | undefined {
+  const cutoff = repetitionCutoff(8, FALSE_ALARM);
+  let last = -1;
+  let run = 0;
+  let start = 0n;
+  return (bytes) => {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, 16);
+    const difference = view.getBigUint64(0) ^ view.getBigUint64(8);
+    if (difference === start) return 'repetition of draws';
+    start = difference;
+    const byte = bytes.at(-1)!;
+    run = byte === last ? run + 1 : 1;
+    last = byte;
+    return run >= cutoff ? 'repetition of last bytes' : undefined;
+  };
+}
+
+function oneLine(cause: unknown): string {
+  const text = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
+  return text.split('\n', 1)[0]!;
+}
