@@ -1,0 +1,132 @@
+/** Checks of "Discovery": the hypervisor bit, leaf 4F000000H, and what lies beyond max_commonhv_leaf. */
+import { type Cpu, hex, type Regs } from '../../cpu.ts';
+import {
+  decodeSignature,
+  encodeSignature,
+  hasHypervisorBit,
+  LEAF_BASIC,
+  LEAF_FEATURES,
+  LEAF_INTERFACES,
+  LEAF_LAST,
+  LEAF_REGISTERS,
+  LEAF_ROOT,
+  SIGNATURE,
+} from '../../spec/index.ts';
+import { type Finding, failed, passed, skipped } from '../rule.ts';
+import { isZeros, type Subject, sameRegs, show } from '../subject.ts';
+
+/** The last leaf that each draft describes. */
+export const LAST_DESCRIBED = { 1: LEAF_FEATURES, 2: LEAF_REGISTERS, 3: LEAF_REGISTERS } as const;
+
+export async function hypervisorBit(subject: Subject): Promise<Finding> {
+  const regs = await subject.cpuid(LEAF_BASIC, 0);
+  if (hasHypervisorBit(regs)) return passed();
+  return failed(`CPUID 0x00000001: expected bit 31 of ECX to be set, got ECX ${hex(regs.ecx)}`);
+}
+
+/** Draft 3 gives leave to hide the bit: either answer passes, and is told. */
+export async function hypervisorBitEither(subject: Subject): Promise<Finding> {
+  return passed(hasHypervisorBit(await subject.cpuid(LEAF_BASIC, 0)) ? 'set' : 'clear');
+}
+
+export function signature({ root }: Subject): Finding {
+  const seen = decodeSignature(root);
+  if (seen === SIGNATURE) return passed();
+  const { ebx, ecx, edx } = encodeSignature(SIGNATURE);
+  return failed(
+    `CPUID 0x4f000000: expected EBX ${hex(ebx)} ECX ${hex(ecx)} EDX ${hex(edx)} (${quote(SIGNATURE)}), ` +
+      `got EBX ${hex(root.ebx)} ECX ${hex(root.ecx)} EDX ${hex(root.edx)} (${quote(seen)})`,
+  );
+}
+
+export function maxLeafRange({ root }: Subject): Finding {
+  if (decodeSignature(root) !== SIGNATURE) return skipped('no CommonHV: see discovery.leaf');
+  if (root.eax >= LEAF_ROOT && root.eax <= LEAF_LAST) return passed(`max_commonhv_leaf is ${hex(root.eax)}`);
+  return failed(`CPUID 0x4f000000: expected EAX from 0x4f000000 to 0x4fffffff, got ${hex(root.eax)}`);
+}
+
+/** READING: "the largest leaf defined in this specification" is one that the specification describes. */
+export function maxLeafDescribed({ draft, maxLeaf }: Subject): Finding {
+  const last = LAST_DESCRIBED[draft];
+  if (maxLeaf <= last) return passed();
+  return failed(
+    `max_commonhv_leaf: expected at most ${hex(last)}, which draft ${draft} ends with, got ${hex(maxLeaf)}`,
+  );
+}
+
+/** Draft 3 has one sentence for the range, its floor and the largest leaf. */
+export function maxLeafOfDraft3(subject: Subject): Finding {
+  const range = maxLeafRange(subject);
+  if (range.outcome !== 'passed') return range;
+  if (subject.maxLeaf < LEAF_FEATURES)
+    return failed(`max_commonhv_leaf: expected at least ${hex(LEAF_FEATURES)}, got ${hex(subject.maxLeaf)}`);
+  const described = maxLeafDescribed(subject);
+  return described.outcome === 'passed' ? range : described;
+}
+
+/** The leaves of the text again, after everything else was asked: a leaf is a fact about the machine. */
+export async function constantLeaves(subject: Subject): Promise<Finding> {
+  for (const cpu of [subject, ...(subject.deeds.others ?? []).map(subject.check)]) {
+    const changed = await changedLeaf(subject, cpu);
+    if (changed !== undefined) return failed(changed);
+  }
+  return passed();
+}
+
+/** What is to be said of the first leaf that `again` answers in another way than the subject did. */
+export async function changedLeaf(subject: Subject, again: Cpu): Promise<string | undefined> {
+  const { maxLeaf, draft } = subject;
+  const before: (readonly [leaf: number, subleaf: number, regs: Regs])[] = [
+    [LEAF_ROOT, 0, subject.root],
+    ...(maxLeaf >= LEAF_INTERFACES && draft !== 1 ? [[LEAF_INTERFACES, 0, subject.interfaces] as const] : []),
+    ...subject.entries.map(({ subleaf, regs }) => [LEAF_INTERFACES, subleaf, regs] as const),
+    ...(maxLeaf >= LEAF_FEATURES ? [[LEAF_FEATURES, 0, subject.features] as const] : []),
+    ...(maxLeaf >= LEAF_REGISTERS && draft !== 1 ? [[LEAF_REGISTERS, 0, subject.registers] as const] : []),
+  ];
+  for (const [leaf, subleaf, regs] of before) {
+    const now = await again.cpuid(leaf, subleaf);
+    if (!sameRegs(regs, now))
+      return `CPUID ${hex(leaf)}.${hex(subleaf, 1)}: expected ${show(regs)} as before, got ${show(now)}`;
+  }
+  return undefined;
+}
+
+/** Subleaves that a text does not mention: a register of 32 bits has room for mistakes at both ends. */
+export const ODD_SUBLEAVES = [1, 2, 0xff, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
+
+/** Leaves without subleaves: the same for each, or zeros, is what processors do; anything else reads as an accident. */
+export async function oddSubleaves(subject: Subject): Promise<Finding> {
+  for (const leaf of [LEAF_ROOT, LEAF_FEATURES, LEAF_REGISTERS].filter((leaf) => leaf <= subject.maxLeaf)) {
+    const first = await subject.cpuid(leaf, 0);
+    for (const subleaf of ODD_SUBLEAVES) {
+      const regs = await subject.cpuid(leaf, subleaf);
+      if (!isZeros(regs) && !sameRegs(regs, first))
+        return failed(
+          `CPUID ${hex(leaf)}.${hex(subleaf, 1)}: expected zeros or what subleaf 0 answers, got ${show(regs)}`,
+        );
+    }
+  }
+  return passed();
+}
+
+/** Above max_commonhv_leaf a guest of the text treats everything as zeros; many hypervisors echo another leaf there. */
+export async function beyondMax(subject: Subject): Promise<Finding> {
+  const { maxLeaf } = subject;
+  const described = [LEAF_INTERFACES, LEAF_FEATURES, LEAF_REGISTERS].filter((leaf) => leaf > maxLeaf);
+  const beyond = [...described, maxLeaf + 1, 0x4f00_0100, LEAF_LAST].filter(
+    (leaf) => leaf > maxLeaf && leaf <= LEAF_LAST,
+  );
+  for (const leaf of new Set(beyond)) {
+    const regs = await subject.cpuid(leaf, 0);
+    if (!isZeros(regs)) return failed(`CPUID ${hex(leaf)}, above max_commonhv_leaf, answers ${show(regs)}`);
+  }
+  return passed();
+}
+
+/** Twelve bytes for people: printable, quoted. */
+export function quote(text: string): string {
+  return JSON.stringify(text).replace(
+    /[^ -~]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}

@@ -1,0 +1,11 @@
+/** Hypervisors that are wrong in one way each: what proves that every rule can fail, and which of them does. */
+import { discovery } from './discovery.ts';
+import { features } from './features.ts';
+import { generation } from './generation.ts';
+import { interfaces } from './interfaces.ts';
+import type { Liar } from './lie.ts';
+import { rng } from './rng.ts';
+
+export type { Liar, LyingCpu } from './lie.ts';
+
+export const liars: readonly Liar[] = [...discovery, ...interfaces, ...features, ...rng, ...generation];

@@ -1,0 +1,95 @@
+/** A rule: one normative sentence of the drafts, quoted, and how a processor is held to it. */
+import type { Awaitable } from '../cpu.ts';
+import type { Draft } from '../spec/index.ts';
+import type { Subject } from './subject.ts';
+
+/**
+ * How strongly the sentence binds. A plain statement ("EBX, ECX, and EDX form the string") binds as a MUST. A note quotes no
+ * sentence: what it sees is worth telling and never a failure.
+ */
+export type Level = 'MUST' | 'SHOULD' | 'MAY' | 'note';
+
+/** What a check saw. `failed` is the check's own word; what it means follows from the rule's level. */
+export interface Finding {
+  readonly outcome: 'passed' | 'failed' | 'skipped';
+  /** What was expected and what came, numbers in hex; for a skip, the reason. */
+  readonly detail?: string;
+}
+
+export const passed = (detail?: string): Finding =>
+  detail === undefined ? { outcome: 'passed' } : { outcome: 'passed', detail };
+export const failed = (detail: string): Finding => ({ outcome: 'failed', detail });
+export const skipped = (detail: string): Finding => ({ outcome: 'skipped', detail });
+
+export type Section =
+  | 'discovery'
+  | 'interfaces'
+  | 'features'
+  | 'registers'
+  | 'rng'
+  | 'generation'
+  | 'nesting'
+  | 'confidential'
+  | 'which'
+  | 'extension';
+
+interface Sentence {
+  /** `section.word`, unique within a draft. */
+  readonly id: `${Section}.${string}`;
+  /** The drafts that have the sentence. */
+  readonly drafts: readonly Draft[];
+  readonly level: Level;
+  /** The draft's sentence, or sentences where one check holds several, word for word; a note says what it looks at. */
+  readonly text: string;
+}
+
+/** A sentence that a guest can check from where it is. */
+export interface Checked extends Sentence {
+  readonly check: (subject: Subject) => Awaitable<Finding>;
+  /**
+   * `first`: asked even where no CommonHV is found; `last`: asked when all others have been; `resumed`: puts a saved
+   * state back, so it comes after everything else.
+   */
+  readonly when?: 'first' | 'last' | 'resumed';
+}
+
+/** A sentence about guests: held by a test of our own guest, `file: name of the test`. */
+export interface OfGuests extends Sentence {
+  readonly heldBy: string;
+}
+
+/** A sentence about hypervisors that no guest can check, and why. */
+export interface Unchecked extends Sentence {
+  readonly reason: string;
+}
+
+export type Rule = Checked | OfGuests | Unchecked;
+
+export const isChecked = (rule: Rule): rule is Checked => 'check' in rule;
+export const isOfGuests = (rule: Rule): rule is OfGuests => 'heldBy' in rule;
+
+export function sectionOf(rule: Pick<Rule, 'id'>): Section {
+  return rule.id.slice(0, rule.id.indexOf('.')) as Section;
+}
+
+/** The drafts' own titles of their sections. */
+export const SECTIONS: Readonly<Record<Section, Readonly<Partial<Record<Draft, string>>>>> = {
+  discovery: { 1: 'Discovery', 2: 'Discovery', 3: 'Discovery' },
+  interfaces: {
+    1: 'CPUID leaf 4F000001H: hypervisor interface enumeration',
+    2: 'CPUID leaf 4F000001H: hypervisor interface enumeration',
+    3: 'Interface enumeration',
+  },
+  features: {
+    1: 'CPUID leaf 4F000002H: miscellaneous features',
+    2: 'CPUID leaf 4F000002H: CommonHV features',
+    3: 'Features',
+  },
+  registers: { 1: 'CommonHV RNG', 2: 'CommonHV RNG', 3: 'Registers' },
+  rng: { 1: 'CommonHV RNG', 2: 'CommonHV RNG', 3: 'The RNG' },
+  generation: { 3: 'The generation' },
+  nesting: { 3: 'Nesting' },
+  confidential: { 3: 'Confidential guests' },
+  which: { 3: 'Which draft is it?' },
+  extension: { 1: 'Future extension', 2: 'Future extension' },
+};

@@ -1,0 +1,22 @@
+/** Every normative sentence of the three drafts, in the order of the texts. */
+import type { Draft } from '../../spec/index.ts';
+import type { Rule } from '../rule.ts';
+import { discovery } from './discovery.ts';
+import { features, registers } from './features.ts';
+import { generation, rest } from './generation.ts';
+import { interfaces } from './interfaces.ts';
+import { rng } from './rng.ts';
+
+export const rules: readonly Rule[] = [
+  ...discovery,
+  ...interfaces,
+  ...features,
+  ...registers,
+  ...rng,
+  ...generation,
+  ...rest,
+];
+
+export function rulesOf(draft: Draft): readonly Rule[] {
+  return rules.filter(({ drafts }) => drafts.includes(draft));
+}

@@ -1,0 +1,270 @@
+/** "CommonHV RNG": the sentences of the three drafts about MSR_COMMONHV_RNG. */
+import * as generation from '../checks/generation.ts';
+import * as check from '../checks/rng.ts';
+import type { Rule } from '../rule.ts';
+
+const RETURNS = 'rdmsr(MSR_COMMONHV_RNG) returns a 64-bit best-effort random number.';
+const SECURE =
+  'If the hypervisor is able to generate a 64-bit cryptographically secure random number, it SHOULD return it.';
+const ELSE =
+  'If not, then the hypervisor SHOULD do its best to return a random number suitable for seeding a cryptographic RNG.';
+const BITS_3 =
+  'RDMSR of MSR_COMMONHV_RNG SHOULD return 64 bits from a cryptographically secure generator, or else bits that are fit to seed one.';
+const EXCEPTION =
+  'rdmsr(MSR_COMMONHV_RNG) MUST NOT result in an exception, but guests MUST NOT assume that its return value is indeed secure.';
+const OFFERS_1 = 'wrmsr(MSR_COMMONHV_RNG) offers the hypervisor up to 64 bits of entropy.';
+const OFFERS_2 =
+  'If CPUID.4F000002H.0H.EAX bit 1 is set, then wrmsr(MSR_COMMONHV_RNG) offers the hypervisor up to 64 bits of entropy.';
+const MAY_USE = 'The hypervisor MAY use it as it sees fit to improve its own random number generator.';
+const VISIBLE =
+  'A hypervisor SHOULD make a reasonable effort to avoid making values written to MSR_COMMONHV_RNG visible to untrusted ' +
+  'parties, but guests SHOULD NOT write sensitive values to wrmsr(MSR_COMMONHV_RNG).';
+const SAVED_3 = "The state from which words are made MUST NOT be part of the machine's saved state.";
+
+export const rng: readonly Rule[] = [
+  {
+    id: 'rng.exception',
+    drafts: [1, 2],
+    level: 'MUST',
+    text: EXCEPTION,
+    check: check.neverRaises,
+  },
+  {
+    id: 'rng.exception',
+    drafts: [3],
+    level: 'MUST',
+    text: 'RDMSR of MSR_COMMONHV_RNG MUST NOT raise an exception.',
+    check: check.neverRaises,
+  },
+  {
+    id: 'rng.constant',
+    drafts: [3],
+    level: 'MUST',
+    text: 'RDMSR of MSR_COMMONHV_RNG MUST NOT return one constant value.',
+    check: check.notConstant,
+  },
+  {
+    id: 'rng.different',
+    drafts: [1, 2],
+    level: 'SHOULD',
+    text:
+      'A guest is expected to read MSR_COMMONHV_RNG several times in a row. ' +
+      'The hypervisor SHOULD return different values each time.',
+    check: check.different,
+  },
+  {
+    id: 'rng.different',
+    drafts: [3],
+    level: 'SHOULD',
+    text: 'RDMSR of MSR_COMMONHV_RNG SHOULD return a different word each time.',
+    check: check.different,
+  },
+  {
+    id: 'rng.width',
+    drafts: [1, 2],
+    level: 'MUST',
+    text: RETURNS,
+    check: check.bothHalves,
+  },
+  {
+    id: 'rng.width',
+    drafts: [3],
+    level: 'SHOULD',
+    text: BITS_3,
+    check: check.bothHalves,
+  },
+  {
+    id: 'rng.quality',
+    drafts: [1, 2],
+    level: 'SHOULD',
+    text: ELSE,
+    check: check.fitForSeeding,
+  },
+  {
+    id: 'rng.quality',
+    drafts: [3],
+    level: 'SHOULD',
+    text: BITS_3,
+    check: check.fitForSeeding,
+  },
+  {
+    id: 'rng.secure',
+    drafts: [1, 2],
+    level: 'SHOULD',
+    text: SECURE,
+    reason: 'no number of words proves that the next one cannot be foretold',
+  },
+  {
+    id: 'rng.zero',
+    drafts: [1, 2],
+    level: 'MAY',
+    text: 'For example, a hypervisor is free to return zero in response to rdmsr(MSR_COMMONHV_RNG).',
+    check: check.zeroAllowed,
+  },
+  {
+    id: 'rng.write',
+    drafts: [1],
+    level: 'MUST',
+    text: 'A hypervisor is free to ignore wrmsr(MSR_COMMONHV_RNG), but wrmsr to MSR_COMMONHV_RNG MUST NOT result in an exception.',
+    check: check.writeAccepted,
+  },
+  {
+    id: 'rng.write',
+    drafts: [3],
+    level: 'MUST',
+    text: 'WRMSR of MSR_COMMONHV_RNG MUST NOT raise an exception where bit 1 of CPUID.4F000002H.0.EAX is set.',
+    check: check.writeAccepted,
+  },
+  {
+    id: 'rng.refuse',
+    drafts: [3],
+    level: 'SHOULD',
+    text: 'WRMSR of MSR_COMMONHV_RNG SHOULD raise #GP where bit 1 of CPUID.4F000002H.0.EAX is clear.',
+    check: check.writeRefused,
+  },
+  {
+    id: 'rng.unspecified',
+    drafts: [2],
+    level: 'MAY',
+    text:
+      'If CPUID.4F000002H.0H.EAX bit 1 is not set, then wrmsr(MSR_COMMONHV_RNG) has unspecified behavior. ' +
+      'It may result in #GP.',
+    check: check.writeUnspecified,
+  },
+  {
+    id: 'rng.use',
+    drafts: [1],
+    level: 'MAY',
+    text: `${OFFERS_1} ${MAY_USE}`,
+    check: check.writeUse,
+  },
+  {
+    id: 'rng.use',
+    drafts: [2],
+    level: 'MAY',
+    text: `${OFFERS_2} ${MAY_USE}`,
+    check: check.writeUse,
+  },
+  {
+    id: 'rng.use',
+    drafts: [3],
+    level: 'MAY',
+    text: 'A hypervisor MAY use what guests write, and MAY drop it.',
+    check: check.writeUse,
+  },
+  {
+    id: 'rng.echo',
+    drafts: [1, 2],
+    level: 'SHOULD',
+    text: VISIBLE,
+    check: check.noEcho,
+  },
+  {
+    id: 'rng.echo',
+    drafts: [3],
+    level: 'SHOULD',
+    text: 'A hypervisor SHOULD keep what a guest writes to MSR_COMMONHV_RNG from every other party.',
+    check: check.noEcho,
+  },
+  {
+    id: 'rng.saved',
+    drafts: [3],
+    level: 'MUST',
+    text: SAVED_3,
+    check: generation.copiesDiffer,
+    when: 'resumed',
+  },
+  {
+    id: 'rng.failing',
+    drafts: [3],
+    level: 'MUST',
+    text: 'A source of random words that fails MUST be continued by a generator that it has seeded, or the machine MUST stop.',
+    reason: 'a guest cannot make the source fail',
+  },
+  {
+    id: 'rng.lowered',
+    drafts: [3],
+    level: 'MUST',
+    text: 'A hypervisor that uses what guests write to MSR_COMMONHV_RNG MUST NOT let it lower the quality of any word.',
+    check: check.writesLowerNothing,
+  },
+  {
+    id: 'rng.assume',
+    drafts: [1, 2],
+    level: 'MUST',
+    text: EXCEPTION,
+    heldBy: '',
+  },
+  {
+    id: 'rng.sensitive',
+    drafts: [1, 2],
+    level: 'SHOULD',
+    text: VISIBLE,
+    heldBy: '',
+  },
+  {
+    id: 'rng.slow',
+    drafts: [2],
+    level: 'SHOULD',
+    text: 'Guests SHOULD NOT access MSR_COMMONHV_RNG from performance-critical code paths. Some implementations may be slow.',
+    heldBy: '',
+  },
+  {
+    id: 'rng.unavailable',
+    drafts: [3],
+    level: 'MUST',
+    text: 'A guest MUST NOT read MSR_COMMONHV_RNG where bit 0 of CPUID.4F000002H.0.EAX is clear.',
+    heldBy: '',
+  },
+  {
+    id: 'rng.assume',
+    drafts: [3],
+    level: 'MUST',
+    text: 'A guest MUST NOT treat the words as secure unless bit 0 of CPUID.4F000003H.0.EBX is set, bit 1 is clear, and it trusts its hypervisor.',
+    heldBy: '',
+  },
+  {
+    id: 'rng.stuck',
+    drafts: [3],
+    level: 'MUST',
+    text: 'A guest that reads only equal words MUST NOT count itself as seeded by them.',
+    heldBy: '',
+  },
+  {
+    id: 'rng.unwanted',
+    drafts: [3],
+    level: 'SHOULD',
+    text: 'A guest SHOULD NOT write to MSR_COMMONHV_RNG where bit 1 of CPUID.4F000002H.0.EAX is clear.',
+    heldBy: '',
+  },
+  {
+    id: 'rng.sensitive',
+    drafts: [3],
+    level: 'SHOULD',
+    text: 'A guest SHOULD NOT write secrets to MSR_COMMONHV_RNG.',
+    heldBy: '',
+  },
+  {
+    id: 'rng.slow',
+    drafts: [3],
+    level: 'SHOULD',
+    text: 'A guest SHOULD NOT read MSR_COMMONHV_RNG in performance-critical code.',
+    heldBy: '',
+  },
+  {
+    id: 'rng.saved',
+    drafts: [1, 2],
+    level: 'note',
+    text: 'Copies of one saved state read different words.',
+    check: generation.copiesDiffer,
+    when: 'resumed',
+  },
+  {
+    id: 'rng.neighbours',
+    drafts: [1, 2, 3],
+    level: 'note',
+    text: 'The MSRs beside the advertised ones answer as they did before those were read and written.',
+    check: check.neighboursKept,
+    when: 'last',
+  },
+];

@@ -1,0 +1,197 @@
+/** What is judged: a processor whose answers are checked for their width, and what CommonHV says on it, read once. */
+import { type Cpu, type Fault, hex, type Regs } from '../cpu.ts';
+import {
+  type Draft,
+  decodeCount,
+  decodeFeatures,
+  decodeRegisters,
+  decodeRngIndex,
+  LEAF_FEATURES,
+  LEAF_INTERFACES,
+  LEAF_REGISTERS,
+  LEAF_ROOT,
+  MAX_INTERFACES,
+  ZEROS,
+} from '../spec/index.ts';
+import { deadline } from './deadline.ts';
+
+/** What can be done to the machine besides asking its processor; a rule whose deed is missing is skipped. */
+export interface Deeds {
+  /** A new machine from a state that was saved while this one ran: its processor. The one before may be gone. */
+  resume?(): Promise<Cpu>;
+  /** A saved state put back into this machine, in place: its processor afterwards. */
+  restore?(): Promise<Cpu>;
+  /** Stops the machine's processors for a moment, and lets them go on. */
+  pause?(): Promise<void>;
+  /** The machine's other virtual CPUs. */
+  readonly others?: readonly Cpu[];
+}
+
+/** A subleaf of 4F000001H that is not all zeros. */
+export interface Entry {
+  readonly subleaf: number;
+  readonly regs: Regs;
+}
+
+export interface Subject extends Cpu {
+  /** The draft that it is judged by. */
+  readonly draft: Draft;
+  /** 4F000000H as it is, even where it is not CommonHV's. */
+  readonly root: Regs;
+  readonly maxLeaf: number;
+  /** Subleaf 0 of the leaves above, zeros where max_commonhv_leaf does not reach them. */
+  readonly interfaces: Regs;
+  readonly features: Regs;
+  readonly registers: Regs;
+  /** The entries of the list, in order; at most `MAX_INTERFACES`. Draft 1 ends at the first that is all zeros. */
+  readonly entries: readonly Entry[];
+  /** How many tuples the hypervisor says that there are, unbounded. In draft 1 as many as were found. */
+  readonly count: number;
+  readonly rng: { readonly msr: number; readonly input: boolean } | undefined;
+  /** With what it answered at first. */
+  readonly generation: { readonly msr: number; readonly value: bigint | Fault } | undefined;
+  /** What the neighbours of the advertised registers answered before anything else was asked of them. */
+  readonly neighbours: ReadonlyMap<number, bigint | Fault>;
+  readonly deeds: Deeds;
+  /** The processor of a machine that a deed brought back, its answers checked alike. */
+  check(cpu: Cpu): Cpu;
+}
+
+/** An answer that no processor gives: a rule that meets it fails, whatever its level. */
+export class BadAnswer extends Error {
+  override name = 'BadAnswer';
+}
+
+/** The far end broke, or gave no answer in time. */
+export class Gone extends Error {
+  override name = 'Gone';
+}
+
+/** The same processor, with every answer's width checked and every question given at most `patience` milliseconds. */
+export function checked(cpu: Cpu, patience: number): Cpu {
+  const ask = async <T>(what: string, question: () => T | Promise<T>): Promise<T> => {
+    try {
+      return await deadline(question(), patience);
+    } catch (cause) {
+      throw new Gone(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
+  };
+  return {
+    async cpuid(leaf, subleaf) {
+      const what = `CPUID ${hex(leaf)}.${hex(subleaf, 1)}`;
+      const regs = await ask(what, () => cpu.cpuid(leaf, subleaf));
+      for (const name of ['eax', 'ebx', 'ecx', 'edx'] as const) {
+        if (!isU32(regs?.[name]))
+          throw new BadAnswer(`${what}: expected 32 bits in ${name.toUpperCase()}, got ${regs?.[name]}`);
+      }
+      return regs;
+    },
+    async rdmsr(index) {
+      const value = await ask(`RDMSR ${hex(index)}`, () => cpu.rdmsr(index));
+      if (isFault(value) || (typeof value === 'bigint' && BigInt.asUintN(64, value) === value)) return value;
+      throw new BadAnswer(`RDMSR ${hex(index)}: expected 64 bits or a fault, got ${value}`);
+    },
+    async wrmsr(index, value) {
+      const answer = await ask(`WRMSR ${hex(index)}`, () => cpu.wrmsr(index, value));
+      if (answer === undefined || isFault(answer)) return answer;
+      throw new BadAnswer(`WRMSR ${hex(index)}: expected nothing or a fault, got ${answer}`);
+    },
+  };
+}
+
+/** Reads what a draft's guest would, in the draft's order. `cpu` is a checked one. */
+export async function read(
+  cpu: Cpu,
+  root: Regs,
+  maxLeaf: number,
+  draft: Draft,
+  deeds: Deeds,
+  check: (cpu: Cpu) => Cpu,
+): Promise<Subject> {
+  const reached = async (leaf: number): Promise<Regs> =>
+    leaf > LEAF_ROOT && leaf <= maxLeaf ? cpu.cpuid(leaf, 0) : ZEROS;
+  const interfaces = await reached(LEAF_INTERFACES);
+  const features = await reached(LEAF_FEATURES);
+  const registers = draft === 1 ? ZEROS : await reached(LEAF_REGISTERS);
+  const entries = maxLeaf >= LEAF_INTERFACES ? await list(cpu, draft, interfaces) : [];
+  const said = draft === 1 ? entries.length : decodeCount(interfaces).count;
+  const advertised = where(draft, maxLeaf, features, registers);
+  const near = await neighbours(cpu, advertised);
+  const at = advertised.generation;
+  const generation = at === undefined ? undefined : { msr: at, value: await cpu.rdmsr(at) };
+  const read = { draft, root, maxLeaf, interfaces, features, registers, entries, count: said };
+  return { ...cpu, ...read, rng: advertised.rng, generation, neighbours: near, deeds, check };
+}
+
+async function list(cpu: Cpu, draft: Draft, first: Regs): Promise<readonly Entry[]> {
+  const entries: Entry[] = [];
+  if (draft === 1) {
+    // "CPUID with EAX = 0x4F000001 and ECX >= N MUST return all zeros": so N is where the zeros begin.
+    for (let subleaf = 0; subleaf < MAX_INTERFACES; subleaf++) {
+      const regs = subleaf === 0 ? first : await cpu.cpuid(LEAF_INTERFACES, subleaf);
+      if (isZeros(regs)) break;
+      entries.push({ subleaf, regs });
+    }
+    return entries;
+  }
+  // READING: draft 2 says "for each 1 < i <= N", which would leave entry 1 undefined; we take 1 <= i <= N.
+  for (let subleaf = 1; subleaf <= Math.min(decodeCount(first).count, MAX_INTERFACES); subleaf++) {
+    const regs = await cpu.cpuid(LEAF_INTERFACES, subleaf);
+    if (!isZeros(regs)) entries.push({ subleaf, regs });
+  }
+  return entries;
+}
+
+/** Where the registers are said to be. */
+interface Advertised {
+  readonly rng: Subject['rng'];
+  readonly generation: number | undefined;
+}
+
+function where(draft: Draft, maxLeaf: number, features: Regs, registers: Regs): Advertised {
+  if (draft === 1) {
+    const msr = decodeRngIndex(features);
+    return { rng: msr === undefined ? undefined : { msr, input: true }, generation: undefined };
+  }
+  const { rng, rngInput, generation } = decodeFeatures(features);
+  const at = decodeRegisters(registers);
+  const there = maxLeaf >= LEAF_REGISTERS;
+  return {
+    rng: rng && there ? { msr: at.rng, input: rngInput } : undefined,
+    // One index for both registers is the RNG's: what it reads is no generation.
+    generation:
+      draft === 3 && generation && there && !(rng && at.generation === at.rng) ? at.generation : undefined,
+  };
+}
+
+async function neighbours(
+  cpu: Cpu,
+  { rng, generation }: Advertised,
+): Promise<ReadonlyMap<number, bigint | Fault>> {
+  const own = [rng?.msr, generation].filter((msr) => msr !== undefined);
+  const near = own.flatMap((msr) => [msr - 1, msr + 1]).filter((msr) => isU32(msr) && !own.includes(msr));
+  const answers = new Map<number, bigint | Fault>();
+  for (const msr of near) answers.set(msr, await cpu.rdmsr(msr));
+  return answers;
+}
+
+export function isZeros({ eax, ebx, ecx, edx }: Regs): boolean {
+  return eax === 0 && ebx === 0 && ecx === 0 && edx === 0;
+}
+
+export function sameRegs(a: Regs, b: Regs): boolean {
+  return a.eax === b.eax && a.ebx === b.ebx && a.ecx === b.ecx && a.edx === b.edx;
+}
+
+/** Registers as a report shows them. */
+export function show({ eax, ebx, ecx, edx }: Regs): string {
+  return `EAX ${hex(eax)} EBX ${hex(ebx)} ECX ${hex(ecx)} EDX ${hex(edx)}`;
+}
+
+function isU32(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffff_ffff;
+}
+
+export function isFault(value: unknown): value is Fault {
+  return value === '#GP' || value === '#UD';
+}
