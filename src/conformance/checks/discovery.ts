@@ -14,6 +14,7 @@ import {
 } from '../../spec/index.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
 import { isZeros, type Subject, sameRegs, show } from '../subject.ts';
+import { once } from './samples.ts';
 
 /** The last leaf that each draft describes. */
 export const LAST_DESCRIBED = { 1: LEAF_FEATURES, 2: LEAF_REGISTERS, 3: LEAF_REGISTERS } as const;
@@ -65,13 +66,13 @@ export function maxLeafOfDraft3(subject: Subject): Finding {
 }
 
 /** The leaves of the text again, after everything else was asked: a leaf is a fact about the machine. */
-export async function constantLeaves(subject: Subject): Promise<Finding> {
+export const constantLeaves = once(async (subject: Subject): Promise<Finding> => {
   for (const cpu of [subject, ...(subject.deeds.others ?? []).map(subject.check)]) {
     const changed = await changedLeaf(subject, cpu);
     if (changed !== undefined) return failed(changed);
   }
   return passed();
-}
+});
 
 /** What is to be said of the first leaf that `again` answers in another way than the subject did. */
 export async function changedLeaf(subject: Subject, again: Cpu): Promise<string | undefined> {

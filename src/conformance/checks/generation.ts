@@ -2,7 +2,7 @@
 import { type Fault, hex } from '../../cpu.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
 import { isFault, type Subject } from '../subject.ts';
-import { changedLeaf } from './discovery.ts';
+import { changedLeaf, constantLeaves } from './discovery.ts';
 import { generationValues, type Revival, revivals } from './samples.ts';
 import { strayGeneration } from './stray.ts';
 
@@ -62,7 +62,8 @@ export const pauseKeeps = withGeneration(async (subject, { msr }) => {
   if (first !== second || isFault(first)) return skipped('it is no constant value: see generation.same');
   await subject.deeds.pause();
   const after = await subject.rdmsr(msr);
-  if (after === first || isFault(after)) return passed();
+  if (isFault(after)) return skipped('RDMSR raises exceptions: see generation.exception');
+  if (after === first) return passed();
   return failed(`RDMSR ${hex(msr)} after a pause: expected ${shown(first)} as before, got ${shown(after)}`);
 });
 
@@ -105,6 +106,8 @@ export const restoreKeepsLeaves: Check = async (subject) => {
   const { restore, resume } = subject.deeds;
   if (restore === undefined && resume === undefined)
     return skipped('this way to the machine cannot restore it');
+  if ((await constantLeaves(subject)).outcome === 'failed')
+    return skipped('not constant: see discovery.constant');
   const changed = (await revived(subject)).find((revival) => revival.changed !== undefined);
   return changed === undefined ? passed() : failed(`${after(changed)}, ${changed.changed}`);
 };

@@ -24,7 +24,8 @@ const INPUTS = [
   0xc001_d00d_dead_beefn,
 ];
 
-function once<T>(take: (subject: Subject) => Promise<T>): (subject: Subject) => Promise<T> {
+/** The same promise for the same subject. */
+export function once<T>(take: (subject: Subject) => Promise<T>): (subject: Subject) => Promise<T> {
   const taken = new WeakMap<Subject, Promise<T>>();
   return (subject) => {
     const already = taken.get(subject) ?? take(subject);

@@ -18,8 +18,9 @@ function amongKvm(): Lie {
       if (honest.draft === 1) return asked === LEAF_FEATURES ? { ...regs, eax: taken } : regs;
       return asked === LEAF_REGISTERS ? { ...regs, eax: taken } : regs;
     },
-    rdmsr: (index) => honest.rdmsr(index === taken ? honest.rng : index),
-    wrmsr: (index, value) => honest.wrmsr(index === taken ? honest.rng : index, value),
+    rdmsr: (index) => (index === honest.rng ? GP : honest.rdmsr(index === taken ? honest.rng : index)),
+    wrmsr: (index, value) =>
+      index === honest.rng ? GP : honest.wrmsr(index === taken ? honest.rng : index, value),
   }));
 }
 
@@ -44,7 +45,13 @@ export const features: readonly Liar[] = [
     rule: 'features.input',
     drafts: [2, 3],
     title: 'takes input for an RNG that it does not offer',
-    lie: leaf(LEAF_FEATURES, 'all', ({ eax }) => ({ eax: (eax & ~1) | 2 })),
+    lie: lying((honest) => ({
+      cpuid(asked, subleaf) {
+        const regs = honest.cpuid(asked, subleaf);
+        return asked === LEAF_FEATURES ? { ...regs, eax: (regs.eax & ~1) | 2 } : regs;
+      },
+      rdmsr: (index) => (index === honest.rng ? GP : honest.rdmsr(index)),
+    })),
   },
   {
     rule: 'features.generation',

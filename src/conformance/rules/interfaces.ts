@@ -158,7 +158,7 @@ export const interfaces: readonly Rule[] = [
   },
   {
     id: 'interfaces.bound',
-    drafts: [1, 2, 3],
+    drafts: [2, 3],
     level: 'note',
     text: 'The list is no longer than a careful guest reads.',
     check: check.bound,

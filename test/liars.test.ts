@@ -1,0 +1,57 @@
+// Every rule can fail, and fails alone: each liar is caught by its own rule, and by no other.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isChecked, judge, liars, type Report, rules } from 'commonhv/conformance';
+import type { Draft } from 'commonhv/spec';
+import { right, stage } from './stage.ts';
+
+const DRAFTS: readonly Draft[] = [1, 2, 3];
+
+const bad = (report: Report) =>
+  report.rules.filter(({ outcome }) => outcome === 'failed' || outcome === 'warned');
+
+for (const draft of DRAFTS) {
+  for (const input of draft === 1 ? (['ignore', 'mix'] as const) : (['none', 'ignore', 'mix'] as const)) {
+    test(`draft ${draft}, input ${input}: the right hypervisor breaks no rule`, async () => {
+      const { cpu, deeds } = stage(right(draft, input));
+      const report = await judge(cpu, { ...deeds, strict: true });
+      assert.deepEqual(bad(report), []);
+      assert.equal(report.draft, draft);
+      assert.equal(report.passed + report.failed + report.warned + report.skipped, report.rules.length);
+    });
+  }
+}
+
+for (const draft of DRAFTS) {
+  for (const liar of liars.filter(({ drafts }) => drafts.includes(draft))) {
+    test(`draft ${draft}: ${liar.rule} catches a hypervisor that ${liar.title}`, async () => {
+      const judged = async (strict: boolean): Promise<Report> => {
+        const { cpu, deeds } = stage(liar.lie(right(draft, liar.input ? 'mix' : undefined), draft));
+        return judge(cpu, { ...deeds, draft, strict });
+      };
+      const found = bad(await judged(false));
+      const level = rules.find(({ id, drafts }) => id === liar.rule && drafts.includes(draft))?.level;
+      assert.deepEqual(
+        found.map(({ id }) => id),
+        [liar.rule],
+        JSON.stringify(found, undefined, 1),
+      );
+      assert.ok(found[0]?.detail);
+      assert.equal(found[0].outcome, level === 'MUST' || signed(liar.title) ? 'failed' : 'warned');
+      assert.equal((await judged(true)).failed, level === 'note' ? 0 : 1);
+    });
+  }
+}
+
+/** An answer that no processor gives fails whatever the level. */
+const signed = (title: string): boolean => title === 'answers registers that are signed';
+
+test('every MUST and SHOULD that is checked, and every note, has a liar in each of its drafts', () => {
+  const without = DRAFTS.flatMap((draft) =>
+    rules
+      .filter((rule) => rule.drafts.includes(draft) && isChecked(rule) && rule.level !== 'MAY')
+      .filter(({ id }) => !liars.some((liar) => liar.rule === id && liar.drafts.includes(draft)))
+      .map(({ id }) => `${id} of draft ${draft}`),
+  );
+  assert.deepEqual(without, []);
+});
