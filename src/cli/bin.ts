@@ -28,6 +28,10 @@ const io: Io = {
     io.progress('');
     process.stderr.write(`${line}\n`);
   },
+  guest(bytes) {
+    io.progress('');
+    process.stderr.write(bytes);
+  },
   progress(line) {
     if (process.stderr.isTTY !== true || (line === '' && !shown)) return;
     shown = line !== '';

@@ -5,6 +5,8 @@ export interface Io {
   out(text: string | Uint8Array): Promise<void>;
   /** One line for standard error. */
   err(line: string): void;
+  /** A guest's own output, to standard error: where standard output is the command's. */
+  guest(bytes: Uint8Array): void;
   /** A line on a terminal's standard error that the next one overwrites; nothing where there is no terminal. `''` clears it. */
   progress(line: string): void;
   /** Standard input as bytes; raw, where `raw` is called first. Ends with the input. */

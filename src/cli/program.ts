@@ -2,19 +2,23 @@
 import { Command, CommanderError, type Option } from 'commander';
 import { MachineError } from '../cpu.ts';
 import { type Io, UsageError } from './io.ts';
+import { formatOption, guestOptions, imageOptions, layerOptions } from './options.ts';
 
-const ABOUT = `CommonHV, a common interface between x86 hypervisors and their guests: run guests under it,
-judge hypervisors by it, see what the machine below offers.`;
+const ABOUT = `CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, judge
+hypervisors by it, see what the machine below offers.`;
 
 const STATUS = `
 Exit status: 0 well; 1 the answer is no; 2 it could not be asked, which is said in one line.`;
 
 /** Runs one command line, without the program's name; the exit status. Never throws. */
 export async function main(argv: readonly string[], io: Io, version: string): Promise<number> {
-  const program = build(io, version);
+  let status = 0;
+  const program = build(io, version, (code) => {
+    status = code;
+  });
   try {
     await program.parseAsync(argv, { from: 'user' });
-    return 0;
+    return status;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // its line was printed
     return report(error, io);
@@ -23,14 +27,42 @@ export async function main(argv: readonly string[], io: Io, version: string): Pr
   }
 }
 
-function build(io: Io, version: string): Command {
+function build(io: Io, version: string, done: (status: number) => void): Command {
   const program = new Command('commonhv')
     .description(ABOUT)
     .version(version)
     .addHelpText('after', STATUS)
-    .showHelpAfterError('(commonhv --help says more)')
     .exitOverride()
-    .configureOutput({ writeOut: (text) => void io.out(text), writeErr: (text) => io.err(text.trimEnd()) });
+    .configureOutput({
+      writeOut: (text) => void io.out(text),
+      writeErr: (text) => io.err(text.trimEnd()),
+      outputError: (text, write) => write(text.replace(/^error: /, 'commonhv: ').replace(/\n(?=.)/g, ' ')),
+    });
+  command(
+    program,
+    'run',
+    'boot a guest under CommonHV; without an image: the probe, what it saw, and its conformance',
+    guestOptions(['v86', 'kvm'], 'v86'),
+    imageOptions(),
+    layerOptions(),
+    [formatOption(['text', 'json'])],
+  )
+    .argument('[image]', 'a multiboot kernel, a Linux bzImage, or an ELF kernel with a PVH note')
+    .action(async (image, options) => done(await (await import('./run.ts')).run({ ...options, image }, io)));
+  command(
+    program,
+    'trace',
+    'boot a guest, and show what it asked: which CPUIDs and MSRs, when, how often',
+    guestOptions(['v86', 'kvm'], 'v86'),
+    imageOptions(),
+    layerOptions(),
+    [formatOption(['text', 'json'])],
+  )
+    .argument('<image>', 'as for run')
+    .option('--events', 'with text: each question as it comes, on standard output')
+    .action(async (image, options) =>
+      done(await (await import('./trace.ts')).trace({ ...options, image }, io)),
+    );
   return program;
 }
 

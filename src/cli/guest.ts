@@ -1,0 +1,64 @@
+/** A guest with its console at ours: until it ends, the time is up, or somebody stops it. */
+import type { End, Machine } from '../cpu.ts';
+import type { Io } from './io.ts';
+
+/** Ctrl-], as in telnet: in a raw terminal every other key is the guest's. */
+const ESCAPE = 0x1d;
+
+export interface Attachment {
+  /** Seconds until the guest is ended. */
+  readonly timeout: number | undefined;
+  /** Where the guest's output goes. */
+  readonly output: (bytes: Uint8Array) => Promise<void>;
+}
+
+/** How the guest ended, or who ended it. */
+export type Outcome = End['reason'] | 'timeout' | 'interrupted' | 'escape';
+
+/** Runs until the end, closes the machine, and leaves the terminal as it was. */
+export async function attend(
+  machine: Machine,
+  io: Io,
+  { timeout, output }: Attachment,
+): Promise<{ outcome: Outcome; end: End }> {
+  let stop: (outcome: Outcome) => void = () => {};
+  const stopped = new Promise<Outcome>((resolve) => {
+    stop = resolve;
+  });
+  const interrupt = (): void => stop('interrupted');
+  const timer = timeout === undefined ? undefined : setTimeout(() => stop('timeout'), timeout * 1000);
+  if (io.interrupted.aborted) stop('interrupted');
+  io.interrupted.addEventListener('abort', interrupt);
+  if (io.interactive) io.raw(true);
+  const shown = show(machine, output);
+  type(machine, io, () => stop('escape'));
+  try {
+    const outcome = await Promise.race([machine.ended.then(({ reason }) => reason), stopped]);
+    await machine.close();
+    await shown;
+    return { outcome, end: await machine.ended };
+  } finally {
+    clearTimeout(timer);
+    io.interrupted.removeEventListener('abort', interrupt);
+    if (io.interactive) io.raw(false);
+    await machine.close();
+  }
+}
+
+async function show(machine: Machine, output: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+  const reader = machine.console.readable.getReader();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) await output(next.value);
+}
+
+/** Copies our input to the guest for as long as both are there; its end is not the guest's. */
+async function type(machine: Machine, io: Io, onEscape: () => void): Promise<void> {
+  const writer = machine.console.writable.getWriter();
+  try {
+    for await (const bytes of io.input()) {
+      if (io.interactive && bytes.includes(ESCAPE)) return onEscape();
+      await writer.write(bytes);
+    }
+  } catch {
+    // The guest is gone, or the input is: either way there is nobody to tell.
+  }
+}

@@ -1,0 +1,95 @@
+/** `commonhv run`: boots a guest under CommonHV; without an image the probe guest, asked what it sees. */
+import type { Cpu } from '../cpu.ts';
+import type { Detection } from '../guest/index.ts';
+import { detect } from '../guest/index.ts';
+import { detectionJson, detectionText } from './detection.ts';
+import { openEngine, readImage } from './engines.ts';
+import { attend } from './guest.ts';
+import { type Io, painter, UsageError } from './io.ts';
+import { layerFrom } from './layer.ts';
+import type { GuestOptions, LayerOptions } from './options.ts';
+import { openSubject } from './subject.ts';
+
+export interface RunOptions extends LayerOptions, GuestOptions {
+  readonly image: string | undefined;
+  readonly format: 'text' | 'json';
+}
+
+export async function run(options: RunOptions, io: Io): Promise<number> {
+  return options.image === undefined ? runProbe(options, io) : runImage(options.image, options, io);
+}
+
+/** How many words the probe reads: enough to see a source that is stuck or counts. */
+const WORDS = 8;
+
+async function runProbe(options: RunOptions, io: Io): Promise<number> {
+  for (const name of ['initrd', 'append'] as const) {
+    if (options[name] !== undefined) throw new UsageError(`--${name} goes with an image`);
+  }
+  const start = performance.now();
+  io.progress('starting the probe guest ...');
+  const subject = await openSubject(options, io);
+  try {
+    const { cpu } = subject;
+    const discovery = await detect(cpu);
+    const rng = await readWords(cpu, discovery);
+    const milliseconds = Math.round(performance.now() - start);
+    io.progress('');
+    if (options.format === 'json') {
+      const report = {
+        engine: subject.engine,
+        draft: options.draft,
+        milliseconds,
+        discovery: detectionJson(discovery),
+        rng: rng ?? null,
+      };
+      await io.out(`${JSON.stringify(report, undefined, 2)}\n`);
+    } else {
+      const paint = painter(io);
+      const head = paint('bold', `a probe guest on ${subject.engine} under CommonHV draft ${options.draft}`);
+      const words: readonly [string, string][] =
+        rng === undefined ? [] : [['words', `${rng.words} read, ${rng.distinct} different`]];
+      await io.out(`${head}, ${milliseconds} ms\n\n${detectionText(discovery, paint, words)}\n`);
+    }
+    const sound = rng === undefined || rng.distinct === rng.words;
+    return discovery.commonhv !== undefined && sound ? 0 : 1;
+  } finally {
+    await subject.close();
+  }
+}
+
+async function readWords(
+  cpu: Cpu,
+  { commonhv }: Detection,
+): Promise<{ words: number; distinct: number } | undefined> {
+  if (commonhv?.rng === undefined) return undefined;
+  const words: bigint[] = [];
+  for (let i = 0; i < WORDS; i++) {
+    const word = await cpu.rdmsr(commonhv.rng.msr);
+    if (typeof word === 'bigint') words.push(word);
+  }
+  return { words: words.length, distinct: new Set(words).size };
+}
+
+async function runImage(path: string, options: RunOptions, io: Io): Promise<number> {
+  if (options.format !== 'text')
+    throw new UsageError('--format json goes with no image: the output is what the guest prints');
+  const engine = await openEngine(options);
+  const image = await readImage(path, options);
+  const layer = await layerFrom(options, await engine.below());
+  io.progress(`booting ${path} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`);
+  const machine = await engine.start(layer, image);
+  const { outcome, end } = await attend(machine, io, {
+    timeout: options.timeout,
+    output(bytes) {
+      io.progress('');
+      return io.out(bytes);
+    },
+  });
+  if (outcome === 'timeout')
+    io.err(`commonhv: the guest still ran after ${options.timeout} s, and was ended`);
+  if (outcome === 'failed') io.err(`commonhv: the guest failed: ${end.detail ?? 'the engine says no more'}`);
+  if (outcome === 'shutdown') io.err(`commonhv: the guest shut down: ${end.detail ?? 'a triple fault'}`);
+  if (outcome === 'timeout' || outcome === 'failed' || outcome === 'interrupted') return 2;
+  return outcome === 'shutdown' ? 1 : 0;
+}
