@@ -46,12 +46,7 @@ const ends: [string, Uint8Array, End['reason'], RegExp][] = [
     /^the guest read 1 bytes at 0xfee00000, where nothing is; rip=/,
   ],
   // mov eax, 0xe0000000; jmp eax
-  [
-    'a jump to nowhere',
-    guest(0xb8, ...u32(0xe000_0000), 0xff, 0xe0),
-    'failed',
-    /0xe0000000|rip=0xe0000000/,
-  ],
+  ['a jump to nowhere', guest(0xb8, ...u32(0xe000_0000), 0xff, 0xe0), 'failed', /0xe0000000|rip=0xe0000000/],
   // mov dx, 0x604; mov ax, 0x2000; out dx, ax
   ['power off', guest(0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef), 'quit', /^undefined$/],
   // mov al, 0xfe; out 0x64, al
