@@ -27,7 +27,7 @@ const WINDOW = 512;
 /** Bits of entropy claimed for a byte: all, since words are served as they come. */
 const ENTROPY = 8;
 
-/** The false-alarm rate of each test is at most 2 to the power of minus this; the standard recommends 20 to 40. */
+/** Alpha, the false-alarm rate, is 2 to the power of minus this; the standard recommends 20 to 40. */
 export const FALSE_ALARM = 40;
 
 /** 4.4.1: C = 1 + ceil(-log2(alpha) / H), with alpha = 2^-`falseAlarm` and H = `entropy` bits a sample. */
@@ -35,7 +35,11 @@ export function repetitionCutoff(entropy: number, falseAlarm: number): number {
   return 1 + Math.ceil(falseAlarm / entropy);
 }
 
-/** 4.4.2: C = 1 + CRITBINOM(W, 2^-H, 1 - alpha): the least count that W samples exceed less often than alpha. */
+/**
+ * 4.4.2: C = 1 + CRITBINOM(W, 2^-H, 1 - alpha): one more than the least count that W samples exceed less often than
+ * alpha. As the first sample counts itself, a window of W alarms with P(X >= C - 1), X binomial over W - 1: at 2^-40, where
+ * C is 19, once in 2^37.6 windows.
+ */
 export function proportionCutoff(window: number, entropy: number, falseAlarm: number): number {
   const p = 2 ** -entropy;
   const probability = [(1 - p) ** window];
