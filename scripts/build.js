@@ -1,12 +1,15 @@
 // Builds dist/: the library by tsc, the command line bundled by esbuild so that it starts fast.
 import { execFileSync } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
-rmSync('dist', { recursive: true, force: true });
+// dist/lab is Vite's (npm run build:lab) and outlives this build.
+for (const name of existsSync('dist') ? readdirSync('dist') : []) {
+  if (name !== 'lab') rmSync(`dist/${name}`, { recursive: true, force: true });
+}
 execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'], {
   stdio: 'inherit',
 });

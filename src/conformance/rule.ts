@@ -53,12 +53,9 @@ export interface Checked extends Sentence {
   readonly when?: 'first' | 'last' | 'resumed';
 }
 
-/** A sentence about guests. */
+/** A sentence about guests: held by a test of our own guest, `file: name of the test`. */
 export interface OfGuests extends Sentence {
-  /** The test of our own guest that holds it, by its name; `undefined` where there is nothing to test. */
-  readonly heldBy: string | undefined;
-  /** Why nothing holds it. */
-  readonly reason?: string;
+  readonly heldBy: string;
 }
 
 /** A sentence about hypervisors that no guest can check, and why. */

@@ -1,0 +1,46 @@
+/** The conformance suite against one machine; its report is plain data that can travel. */
+import type { Cpu } from 'commonhv';
+import { type Deeds, judge, type Outcome, type Report, type Result } from 'commonhv/conformance';
+import type { Booted } from '../machine/engine.ts';
+
+export type { Outcome, Report as Judged, Result as JudgedRule };
+
+/** How long one question may take, in milliseconds: a page's machine may be slow, never this slow. */
+const PATIENCE = 5000;
+
+/**
+ * Judges the machine that runs: pauses it, puts its own saved state back into it, and has it resumed as another
+ * machine, which `revive` makes and asks and this ends.
+ */
+export async function judged(
+  cpu: Cpu,
+  machine: Booted,
+  revive: (state: Uint8Array) => Promise<{ readonly machine: Booted; readonly cpu: Cpu }>,
+): Promise<Report> {
+  const copies: Booted[] = [];
+  let state: Uint8Array | undefined;
+  const saved = async () => {
+    state ??= await machine.save();
+    return state;
+  };
+  const deeds: Deeds = {
+    async pause() {
+      await machine.pause();
+      await machine.unpause();
+    },
+    async restore() {
+      await machine.restore(await saved());
+      return cpu;
+    },
+    async resume() {
+      const copy = await revive(await saved());
+      copies.push(copy.machine);
+      return copy.cpu;
+    },
+  };
+  try {
+    return await judge(cpu, { patience: PATIENCE, ...deeds });
+  } finally {
+    for (const copy of copies) await copy.close();
+  }
+}

@@ -1,0 +1,98 @@
+/** What the page holds: the settings being edited, the machines that run, and a saved one to copy. */
+import { computed, effect, signal } from '@preact/signals';
+import type { Chosen, Saved } from './machine/protocol.ts';
+import { type Session, session } from './machine/session.ts';
+import { flawOf } from './settings/layer.ts';
+import { type KEEPER, liarNames } from './settings/liars.ts';
+import { fromFragment, type Settings, toFragment } from './settings/settings.ts';
+
+const opened = fromFragment(location.hash, liarNames);
+
+/** The browser cannot run v86: the model still shows what a guest would see. */
+export const noWebAssembly = typeof WebAssembly === 'undefined';
+
+export const settings = signal<Settings>(
+  noWebAssembly ? { ...opened.settings, engine: 'model' } : opened.settings,
+);
+/** What was wrong with the address. */
+export const problems = signal<readonly string[]>(opened.problems);
+/** Why the settings make no machine. */
+export const flaw = computed(() => flawOf(settings.value));
+
+export const machines = signal<readonly Session[]>([]);
+export const selected = signal(0);
+/** The machine whose leaves, timeline and report are shown. */
+export const shown = computed<Session | undefined>(() => machines.value[selected.value] ?? machines.value[0]);
+/** The settings are not those of the machine that runs. */
+export const changed = computed(
+  () => shown.value !== undefined && machineOf(shown.value.settings) !== machineOf(settings.value),
+);
+
+export interface Kept {
+  readonly saved: Saved;
+  readonly settings: Settings;
+  readonly chosen: Chosen | undefined;
+}
+export const kept = signal<Kept | undefined>(undefined);
+
+/** What the reader picked to boot; `undefined` for the probe. */
+export const image = signal<(Chosen & { readonly names: string }) | undefined>(undefined);
+
+export function change(part: Partial<Settings>): void {
+  settings.value = { ...settings.value, ...part };
+}
+
+export function start(): void {
+  if (flaw.value !== undefined) return;
+  replace([session('the machine', settings.value, image.value, undefined)]);
+}
+
+export async function save(): Promise<void> {
+  const machine = shown.value;
+  const saved = await machine?.save();
+  if (machine && saved) kept.value = { saved, settings: machine.settings, chosen: machine.chosen };
+}
+
+/**
+ * Two machines from the saved one. Each has a layer of its own, by the settings as they are now: so a reader can copy
+ * one saved machine under a hypervisor that renews the generation and under the liar that keeps it.
+ */
+export function copy(liar?: typeof KEEPER): void {
+  const state = kept.value;
+  if (state === undefined) return;
+  if (liar !== undefined) change({ liar, draft: 3, generation: true });
+  const { engine, memory } = state.settings;
+  const under = { ...settings.value, engine, memory };
+  replace(['copy A', 'copy B'].map((name) => session(name, under, state.chosen, state.saved)));
+}
+
+function replace(next: readonly Session[]): void {
+  for (const machine of machines.value) machine.stop();
+  machines.value = next;
+  selected.value = 0;
+}
+
+/** The part of the settings that makes a machine: what is compared with is only shown. */
+function machineOf(all: Settings): string {
+  return toFragment({ ...all, compare: 0 });
+}
+
+function address(): void {
+  const fragment = toFragment(settings.value);
+  const url = fragment === '' ? location.pathname + location.search : `#${fragment}`;
+  history.replaceState(undefined, '', url);
+}
+effect(address);
+
+addEventListener('hashchange', () => {
+  // A jump within the page leaves the address to the settings.
+  const part = document.getElementById(location.hash.slice(1));
+  if (part) {
+    part.querySelector<HTMLElement>('h2')?.focus({ preventScroll: true });
+    return address();
+  }
+  const reading = fromFragment(location.hash, liarNames);
+  problems.value = reading.problems;
+  settings.value = reading.settings;
+  start();
+});

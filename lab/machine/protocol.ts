@@ -1,0 +1,87 @@
+/** What the page and a machine's worker say to one another: a few calls, each answered, and what the machine tells by itself. */
+import type { End } from 'commonhv';
+import type { Detection } from 'commonhv/guest';
+import type { Tally } from 'commonhv/trace';
+import type { Judged } from '../conformance/judged.ts';
+import type { Row } from '../leaves/row.ts';
+import type { Draws } from '../random/generator.ts';
+import type { Settings } from '../settings/settings.ts';
+
+/** What the reader chose to boot; without a kernel the probe. */
+export interface Chosen {
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array | undefined;
+  readonly commandLine: string;
+}
+
+/** A saved machine, and what the guest's own generator would have in that machine's memory. */
+export interface Saved {
+  readonly state: Uint8Array;
+  readonly draws: Draws | undefined;
+  /** What its generation register said, where there is one. */
+  readonly generation: bigint | undefined;
+  /** Whether the guest is the probe, which can be asked. */
+  readonly probe: boolean;
+}
+
+export interface Seen {
+  readonly detection: Detection;
+  readonly rows: readonly Row[];
+}
+
+/** The calls: each resolves, or rejects with an Error whose message is one line for people. */
+export interface Calls {
+  start(settings: Settings, chosen: Chosen | undefined): Promise<void>;
+  resume(settings: Settings, saved: Saved): Promise<void>;
+  pause(): Promise<void>;
+  unpause(): Promise<void>;
+  stop(): Promise<void>;
+  save(): Promise<Saved>;
+  /** Discovery as the guest does it, and the leaves that it read. */
+  look(): Promise<Seen>;
+  /** Every leaf that the guest's processor has. */
+  lookAll(): Promise<readonly Row[]>;
+  /** The old search, from before CommonHV. */
+  search(): Promise<number>;
+  /** Reads words from the RNG, in the guest. */
+  read(words: number): Promise<void>;
+  /** Draws words from the guest's own generator, which was seeded from the RNG. */
+  draw(words: number): Promise<BigUint64Array>;
+  judge(): Promise<Judged>;
+  /** How often what was asked. */
+  tally(): Promise<Tally>;
+  /** Bytes for the guest's console. */
+  type(bytes: Uint8Array): Promise<void>;
+}
+
+/** What the guest asked of its processor, oldest first, as columns. */
+export interface Events {
+  /** Milliseconds since the machine started. */
+  readonly times: Float64Array<ArrayBuffer>;
+  /** `OPS`, plus FAULTED where the answer was a fault. */
+  readonly ops: Uint8Array<ArrayBuffer>;
+  /** Leaf or MSR index. */
+  readonly numbers: Uint32Array<ArrayBuffer>;
+  readonly subleaves: Uint32Array<ArrayBuffer>;
+}
+
+export const CPUID = 0;
+export const RDMSR = 1;
+export const WRMSR = 2;
+export const FAULTED = 4;
+
+export type Push =
+  | { readonly push: 'console'; readonly bytes: Uint8Array<ArrayBuffer>; readonly lost: number }
+  | { readonly push: 'events'; readonly events: Events }
+  | { readonly push: 'words'; readonly words: BigUint64Array<ArrayBuffer> }
+  | { readonly push: 'ended'; readonly reason: End['reason']; readonly detail: string | undefined };
+
+export interface Request {
+  readonly id: number;
+  readonly call: keyof Calls;
+  readonly args: readonly unknown[];
+}
+
+export type Reply =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: string };

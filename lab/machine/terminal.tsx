@@ -1,0 +1,101 @@
+/** A machine's console in xterm.js, which is fetched once the first machine has something to say. */
+import { useEffect, useRef } from 'preact/hooks';
+import { colours, onScheme } from '../scheme.ts';
+import type { Session } from './session.ts';
+
+export function Terminal({ machine }: { machine: Session }) {
+  const place = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    let close = () => {};
+    let gone = false;
+    void open(place.current!, machine).then((closeIt) => {
+      if (gone) closeIt();
+      else close = closeIt;
+    });
+    return () => {
+      gone = true;
+      close();
+    };
+  }, [machine]);
+  return <div class="terminal" ref={place} />;
+}
+
+async function open(place: HTMLElement, machine: Session): Promise<() => void> {
+  const [{ Terminal: XTerm }, { FitAddon }, { strictDocument }] = await Promise.all([
+    import('@xterm/xterm'),
+    import('@xterm/addon-fit'),
+    import('./csp-document.ts'),
+    import('@xterm/xterm/css/xterm.css'),
+  ]);
+  const strict = strictDocument();
+  const terminal = new XTerm({
+    documentOverride: strict.document,
+    convertEol: true,
+    fontSize: 13,
+    fontFamily: 'ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace',
+    scrollback: 2000,
+    screenReaderMode: true,
+    theme: theme(),
+  });
+  const fit = new FitAddon();
+  terminal.loadAddon(fit);
+  strict.during(() => terminal.open(place));
+  terminal.textarea?.setAttribute('aria-label', `Console of ${machine.name}`);
+  fit.fit();
+  const sized = new ResizeObserver(() => fit.fit());
+  sized.observe(place);
+  const schemed = onScheme(() => {
+    terminal.options.theme = theme();
+  });
+  const detach = machine.attach((bytes) => terminal.write(bytes));
+  const typed = terminal.onData(
+    machine.probe ? lineOf(terminal, machine) : (text) => machine.type(encode(text)),
+  );
+  // Nobody is caught in here: Tab goes on to the next control, and past a system of the reader's own Shift and Tab do.
+  terminal.attachCustomKeyEventHandler((event) => event.key !== 'Tab' || !(machine.probe || event.shiftKey));
+  return () => {
+    sized.disconnect();
+    schemed();
+    detach();
+    typed.dispose();
+    terminal.dispose();
+    strict.dispose();
+  };
+}
+
+/** The probe has no echo and takes whole lines, so a line is edited here. */
+function lineOf(terminal: { write(text: string): void }, machine: Session): (text: string) => void {
+  let line = '';
+  return (text) => {
+    for (const character of text) {
+      if (character === '\r') {
+        terminal.write('\r\x1b[K');
+        machine.type(encode(`${line}\n`));
+        line = '';
+      } else if (character === '\x7f') {
+        if (line !== '') terminal.write('\b \b');
+        line = line.slice(0, -1);
+      } else if (/[ -~]/.test(character) && line.length < 40) {
+        line += character;
+        terminal.write(character);
+      }
+    }
+  };
+}
+
+const encode = (text: string) => new TextEncoder().encode(text);
+
+function theme() {
+  const [background, foreground, cursor, selectionBackground] = colours(
+    '--console',
+    '--console-text',
+    '--accent',
+    '--selection',
+  );
+  return {
+    background: background!,
+    foreground: foreground!,
+    cursor: cursor!,
+    selectionBackground: selectionBackground!,
+  };
+}

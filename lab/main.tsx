@@ -1,0 +1,11 @@
+/** The lab: a page in which a guest discovers its hypervisor while you watch. */
+import './style/base.css';
+import './style/controls.css';
+import './style/parts.css';
+import { render } from 'preact';
+import { App } from './app.tsx';
+import { start } from './lab.ts';
+
+// The machine's worker loads while the page draws itself.
+start();
+render(<App />, document.getElementById('lab')!);

@@ -1,0 +1,123 @@
+/** The RNG as a picture: what each machine's guest read, and what its own generator made of it. */
+import { machines } from '../lab.ts';
+import type { Session } from '../machine/session.ts';
+import { Section } from '../section.tsx';
+import { alike } from './alike.ts';
+import { Bitmap } from './bitmap.tsx';
+import { healthOf } from './health.ts';
+import type { Look, Picture } from './picture.ts';
+
+export function RandomView() {
+  const all = machines.value;
+  const busy = all.some(({ busy, state, probe }) => busy.value !== '' || state.value !== 'running' || !probe);
+  const none = all.length === 0;
+  return (
+    <Section
+      id="random"
+      title="Random"
+      lead="Each row is 128 bits. Left what the guest reads from the hypervisor’s RNG, right what its own generator, seeded from it, draws."
+      aside={
+        <div class="toolbar">
+          <button
+            type="button"
+            disabled={none || busy}
+            onClick={() => {
+              for (const each of all) each.readWords(64);
+            }}
+          >
+            Read 64 words
+          </button>
+          <button
+            type="button"
+            disabled={none || busy}
+            onClick={() => {
+              for (const each of all) each.drawWords(64);
+            }}
+          >
+            Draw 64 words
+          </button>
+        </div>
+      }
+    >
+      {all.length === 2 && <Verdict first={all[0]!} second={all[1]!} />}
+      <div class={all.length > 1 ? 'pictures two' : 'pictures'}>
+        {all.map((machine) => (
+          <div class="machine-pictures" key={machine.id} role="group" aria-label={`Words of ${machine.name}`}>
+            {all.length > 1 && <h3>{machine.name}</h3>}
+            <div class="pair">
+              <PictureView
+                picture={machine.read}
+                title="Read from the RNG"
+                colour="--rng"
+                machine={machine}
+              />
+              <PictureView
+                picture={machine.drawn}
+                title="Drawn by the guest"
+                colour="--drawn"
+                machine={machine}
+              />
+            </div>
+          </div>
+        ))}
+      </div>
+    </Section>
+  );
+}
+
+function PictureView(props: { picture: Picture; title: string; colour: string; machine: Session }) {
+  const { picture, title, colour, machine } = props;
+  const look = picture.look.value;
+  return (
+    <figure>
+      <Bitmap picture={picture} label={`${title}: ${describe(look)}`} colour={colour} />
+      <figcaption>
+        <strong>{title}</strong>
+        <span>{describe(look)}</span>
+        {look.total > 0 && (
+          <ul class="health">
+            {healthOf(look).map(({ name, well, detail }) => (
+              <li key={name} class={well ? 'well' : 'ill'}>
+                <span aria-hidden="true">{well ? '✓' : '✗'}</span> {name}: {detail}
+              </li>
+            ))}
+          </ul>
+        )}
+        {look.total === 0 && machine.state.value === 'running' && machine.detail.value !== '' && (
+          <span class="wrong">{machine.detail.value}</span>
+        )}
+      </figcaption>
+    </figure>
+  );
+}
+
+function describe({ total }: Look): string {
+  if (total === 0) return 'nothing yet';
+  return `${total.toLocaleString('en')} words`;
+}
+
+/** What two copies of one machine have in common. */
+function Verdict({ first, second }: { first: Session; second: Session }) {
+  const count = Math.min(first.drawn.look.value.total, second.drawn.look.value.total);
+  const drawn = count === 0 ? undefined : { count, same: alike(first.drawn.first, second.drawn.first) };
+  return (
+    <div
+      role="status"
+      class={drawn === undefined ? 'verdict' : drawn.same > 0 ? 'verdict ill' : 'verdict well'}
+    >
+      {drawn === undefined ? (
+        <p>The two copies have not drawn yet.</p>
+      ) : drawn.same > 0 ? (
+        <p>
+          <strong>The copies draw alike:</strong> the first {drawn.same} words are the same in both. Nothing
+          told the guests that they were copied, so neither seeded its generator again.
+        </p>
+      ) : (
+        <p>
+          <strong>The copies differ from their first word on:</strong> the generation changed when they were
+          restored, and each guest seeded its generator anew.
+        </p>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,179 @@
+/** What the reader chose: one plain value, its defaults, and its form in the URL's fragment, so that it can be sent. */
+import { DEFAULT_GENERATION_MSR, DEFAULT_RNG_MSR, type Draft, type Tuple } from 'commonhv/spec';
+import { formatSignature, parseSignature } from './signature.ts';
+
+export const SOURCES = ['os', 'stuck', 'counting'] as const;
+export const INPUTS = ['none', 'ignore', 'mix'] as const;
+export const ENGINES = ['v86', 'model'] as const;
+export const DRAFTS = [1, 2, 3] as const;
+
+export interface Settings {
+  readonly engine: (typeof ENGINES)[number];
+  readonly draft: Draft;
+  readonly hypervisorBit: boolean;
+  /** In the order in which the hypervisor lists them. */
+  readonly interfaces: readonly Tuple[];
+  /** Draft 3: which of them is preferred, from 1; 0 for none. */
+  readonly preferred: number;
+  readonly rng: boolean;
+  readonly rngMsr: number;
+  readonly source: (typeof SOURCES)[number];
+  readonly input: (typeof INPUTS)[number];
+  /** Draft 3. */
+  readonly generation: boolean;
+  readonly generationMsr: number;
+  /** A hypervisor that is wrong on purpose, by its name in `liars.ts`; empty for the right one. */
+  readonly liar: string;
+  /** MiB. */
+  readonly memory: number;
+  /** The draft that the table of leaves is compared with; 0 for none. */
+  readonly compare: Draft | 0;
+}
+
+/** What the lab's form holds; the library itself takes more. */
+export const MOST_INTERFACES = 16;
+export const MEMORY = { least: 4, most: 1024 };
+
+export const DEFAULTS: Settings = {
+  engine: 'v86',
+  draft: 3,
+  hypervisorBit: true,
+  interfaces: [{ signature: 'VMwareVMware', location: 0x4000_0000 }],
+  preferred: 0,
+  rng: true,
+  rngMsr: DEFAULT_RNG_MSR,
+  source: 'os',
+  input: 'none',
+  generation: true,
+  generationMsr: DEFAULT_GENERATION_MSR,
+  liar: '',
+  memory: 16,
+  compare: 0,
+};
+
+/** Draft 1 has no way to refuse writes and no generation; draft 2 no preference and no generation. */
+export function withDraft(settings: Settings, draft: Draft): Settings {
+  return { ...settings, draft, input: draft === 1 && settings.input === 'none' ? 'ignore' : settings.input };
+}
+
+/** Without the leading `#`; what has its default value is left out. */
+export function toFragment(settings: Settings): string {
+  const query = new URLSearchParams();
+  const put = (name: string, value: string | number, normal: string | number) => {
+    if (value !== normal) query.set(name, String(value));
+  };
+  put('engine', settings.engine, DEFAULTS.engine);
+  put('draft', settings.draft, DEFAULTS.draft);
+  put('bit', settings.hypervisorBit ? 1 : 0, 1);
+  const tuples = settings.interfaces.map(formatTuple);
+  if (tuples.join() !== DEFAULTS.interfaces.map(formatTuple).join()) {
+    for (const tuple of tuples.length > 0 ? tuples : ['none']) query.append('interface', tuple);
+  }
+  put('prefer', settings.preferred, DEFAULTS.preferred);
+  put('rng', settings.rng ? 1 : 0, 1);
+  put('rng-msr', settings.rngMsr.toString(16), DEFAULTS.rngMsr.toString(16));
+  put('rng-source', settings.source, DEFAULTS.source);
+  put('rng-input', settings.input, settings.draft === 1 ? 'ignore' : 'none');
+  put('generation', settings.generation ? 1 : 0, 1);
+  put('generation-msr', settings.generationMsr.toString(16), DEFAULTS.generationMsr.toString(16));
+  put('liar', settings.liar, '');
+  put('memory', settings.memory, DEFAULTS.memory);
+  put('compare', settings.compare, DEFAULTS.compare);
+  return query.toString().replaceAll('+', '%20').replaceAll('%40', '@');
+}
+
+export interface Reading {
+  readonly settings: Settings;
+  /** One line for each part of the address that was not understood; the default stands in for it. */
+  readonly problems: readonly string[];
+}
+
+/** Anything may stand in an address: what is understood is taken, the rest is named. `liars` are the names that exist. */
+export function fromFragment(fragment: string, liars: readonly string[]): Reading {
+  const problems: string[] = [];
+  const query = new URLSearchParams(fragment.replace(/^#/, '').slice(0, 4096).replaceAll('+', '%2B'));
+  const known = new Set<string>();
+  const take = <T>(name: string, normal: T, parse: (text: string) => T | undefined, expected: string): T => {
+    known.add(name);
+    const text = query.get(name);
+    if (text === null) return normal;
+    const value = parse(text);
+    if (value !== undefined) return value;
+    problems.push(`${name}: expected ${expected}, got “${shorten(text)}”`);
+    return normal;
+  };
+  const oneOf = <T extends string | number>(name: string, normal: T, values: readonly T[]): T =>
+    take(name, normal, (text) => values.find((value) => String(value) === text), values.join(', '));
+  const flag = (name: string) => take(name, true, (text) => ({ 0: false, 1: true })[text], '0 or 1');
+  const hex32 = (name: string, normal: number) => take(name, normal, parseHex32, 'up to 8 hex digits');
+  const draft = oneOf<Draft>('draft', DEFAULTS.draft, DRAFTS);
+  const settings: Settings = {
+    engine: oneOf('engine', DEFAULTS.engine, ENGINES),
+    draft,
+    hypervisorBit: flag('bit'),
+    interfaces: readTuples(query.getAll('interface'), problems),
+    preferred: take('prefer', 0, (text) => integer(text, 0, MOST_INTERFACES), 'an index, or 0 for none'),
+    rng: flag('rng'),
+    rngMsr: hex32('rng-msr', DEFAULTS.rngMsr),
+    source: oneOf('rng-source', DEFAULTS.source, SOURCES),
+    input: oneOf(
+      'rng-input',
+      draft === 1 ? 'ignore' : DEFAULTS.input,
+      draft === 1 ? INPUTS.slice(1) : INPUTS,
+    ),
+    generation: flag('generation'),
+    generationMsr: hex32('generation-msr', DEFAULTS.generationMsr),
+    liar: oneOf('liar', '', liars),
+    memory: take(
+      'memory',
+      DEFAULTS.memory,
+      (text) => integer(text, MEMORY.least, MEMORY.most),
+      `${MEMORY.least} to ${MEMORY.most} MiB`,
+    ),
+    compare: oneOf<Draft | 0>('compare', 0, [0, ...DRAFTS]),
+  };
+  known.add('interface');
+  for (const name of new Set(query.keys())) {
+    if (!known.has(name)) problems.push(`“${shorten(name)}”: no such setting`);
+  }
+  return { settings, problems };
+}
+
+/** `SIGNATURE@LEAF`, the command line's form. */
+export function formatTuple({ signature, location }: Tuple): string {
+  return `${formatSignature(signature)}@${location.toString(16)}`;
+}
+
+/** Up to eight hex digits, with or without `0x`. */
+export function parseHex32(text: string): number | undefined {
+  const match = /^\s*(?:0x)?([0-9a-f]{1,8})\s*$/i.exec(text);
+  return match === null ? undefined : Number.parseInt(match[1]!, 16);
+}
+
+function readTuples(texts: readonly string[], problems: string[]): readonly Tuple[] {
+  if (texts.length === 0) return DEFAULTS.interfaces;
+  if (texts.length > MOST_INTERFACES)
+    problems.push(`interface: more than ${MOST_INTERFACES}; the rest is left out`);
+  const tuples: Tuple[] = [];
+  for (const text of texts.slice(0, MOST_INTERFACES)) {
+    if (text === 'none') continue;
+    const at = text.lastIndexOf('@');
+    const location = parseHex32(text.slice(at + 1));
+    try {
+      if (at < 0 || location === undefined) throw new RangeError();
+      tuples.push({ signature: parseSignature(text.slice(0, at)), location });
+    } catch {
+      problems.push(`interface: expected SIGNATURE@LEAF, got “${shorten(text)}”`);
+    }
+  }
+  return tuples;
+}
+
+function integer(text: string, least: number, most: number): number | undefined {
+  const value = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
+  return value >= least && value <= most ? value : undefined;
+}
+
+function shorten(text: string): string {
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+}

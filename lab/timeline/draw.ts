@@ -1,0 +1,109 @@
+/** Draws the store's events into a plot: one mark for whatever falls on the same dot, so that a million cost a scan of columns. */
+import { FAULTED } from '../machine/protocol.ts';
+import { LANES, laneOf, placeOf } from './lanes.ts';
+import type { Store } from './store.ts';
+
+export interface Frame {
+  readonly context: CanvasRenderingContext2D;
+  /** The plot's inside, in canvas dots. */
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+  /** Milliseconds at the left and right edge. */
+  readonly from: number;
+  readonly to: number;
+  readonly rng: number | undefined;
+  readonly generation: number | undefined;
+  /** One a lane, then that of faults and that of the brackets over old searches. */
+  readonly colours: readonly string[];
+  readonly dot: number;
+}
+
+const SHARES = LANES.reduce((sum, { height }) => sum + height, 0);
+
+/** Top and height of a lane as shares of the plot. */
+export function spanOf(lane: number): { top: number; height: number } {
+  let top = 0;
+  for (let i = 0; i < lane; i++) top += LANES[i]!.height;
+  return { top: top / SHARES, height: LANES[lane]!.height / SHARES };
+}
+
+const SPANS = LANES.map((_, lane) => spanOf(lane));
+
+export function drawEvents(store: Store, frame: Frame): void {
+  const { context, left, top, width, height, from, to, colours, dot } = frame;
+  const scale = width / (to - from);
+  const columns = Math.max(1, Math.ceil(width / dot));
+  // How many events of a lane fall into a column, and whether a fault is among them.
+  const counts = LANES.map(() => new Uint32Array(columns));
+  const faults = LANES.map(() => new Uint8Array(columns));
+  const ramp = new Set<number>();
+  const { times, ops, numbers } = store;
+  const last = firstAfter(times, store.length, to);
+  for (let i = firstAfter(times, store.length, from); i < last; i++) {
+    const column = Math.min(columns - 1, Math.max(0, Math.floor(((times[i]! - from) * scale) / dot)));
+    const op = ops[i]!;
+    const number = numbers[i]!;
+    const lane = laneOf(op, number, frame.rng, frame.generation);
+    counts[lane]![column]!++;
+    if (op & FAULTED) faults[lane]![column] = 1;
+    if (lane === 1 && ramp.size < 4 * columns) {
+      ramp.add(column * 64 + Math.floor(placeOf(lane, number) * 63));
+    }
+  }
+  context.save();
+  for (const [lane, { top: share, height: tall }] of SPANS.entries()) {
+    const y = top + share * height;
+    const h = tall * height;
+    context.fillStyle = colours[lane]!;
+    if (lane === 1) {
+      for (const place of ramp) {
+        const up = (place % 64) / 63;
+        context.fillRect(left + Math.floor(place / 64) * dot, y + (h - 3 * dot) * (1 - up), dot, 3 * dot);
+      }
+      continue;
+    }
+    for (let column = 0; column < columns; column++) {
+      const count = counts[lane]![column]!;
+      if (count === 0) continue;
+      context.fillStyle = faults[lane]![column] ? colours[LANES.length]! : colours[lane]!;
+      // More of them in one column stand taller, by powers of two.
+      const tallness = Math.min(0.9, 0.35 + 0.06 * Math.log2(count));
+      context.fillRect(left + column * dot, y + h * (1 - tallness) - 1, dot, h * tallness);
+    }
+  }
+  drawScans(store, frame);
+  context.restore();
+}
+
+/** A bracket over each old search, with its length where there is room. */
+function drawScans(store: Store, frame: Frame): void {
+  const { context, left, top, width, height, from, to, colours, dot } = frame;
+  const span = SPANS[1]!;
+  context.fillStyle = colours[LANES.length + 1]!;
+  context.font = `${11 * dot}px system-ui, sans-serif`;
+  for (const { start, end, steps } of store.scans) {
+    if (end < from || start > to) continue;
+    const x = left + Math.max(0, ((start - from) / (to - from)) * width);
+    const wide = Math.max(2 * dot, left + Math.min(width, ((end - from) / (to - from)) * width) - x);
+    const y = top + span.top * height + dot;
+    context.fillRect(x, y, wide, dot);
+    const label = `old search: ${steps} CPUIDs`;
+    const room = left + width - x;
+    const size = context.measureText(label).width;
+    context.fillText(label, room > size ? x : left + width - size, y + 13 * dot);
+  }
+}
+
+/** Index of the first time that is not before `time`. */
+function firstAfter(times: Float64Array, length: number, time: number): number {
+  let low = 0;
+  let high = length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle]! < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
