@@ -53,9 +53,12 @@ export interface Checked extends Sentence {
   readonly when?: 'first' | 'last' | 'resumed';
 }
 
-/** A sentence about guests: held by a test of our own guest, `file: name of the test`. */
+/** A sentence about guests. */
 export interface OfGuests extends Sentence {
-  readonly heldBy: string;
+  /** The test of our own guest that holds it, by its name; `undefined` where there is nothing to test. */
+  readonly heldBy: string | undefined;
+  /** Why nothing holds it. */
+  readonly reason?: string;
 }
 
 /** A sentence about hypervisors that no guest can check, and why. */

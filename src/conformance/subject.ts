@@ -1,5 +1,5 @@
 /** What is judged: a processor whose answers are checked for their width, and what CommonHV says on it, read once. */
-import { type Cpu, type Fault, hex, type Regs } from '../cpu.ts';
+import { type Awaitable, type Cpu, type Fault, hex, type Regs } from '../cpu.ts';
 import {
   type Draft,
   decodeCount,
@@ -13,7 +13,7 @@ import {
   MAX_INTERFACES,
   ZEROS,
 } from '../spec/index.ts';
-import { deadline } from './deadline.ts';
+import { deadline, isPromise } from './deadline.ts';
 
 /** What can be done to the machine besides asking its processor; a rule whose deed is missing is skipped. */
 export interface Deeds {
@@ -69,35 +69,54 @@ export class Gone extends Error {
 
 /** The same processor, with every answer's width checked and every question given at most `patience` milliseconds. */
 export function checked(cpu: Cpu, patience: number): Cpu {
-  const ask = async <T>(what: string, question: () => T | Promise<T>): Promise<T> => {
-    try {
-      return await deadline(question(), patience);
-    } catch (cause) {
+  /** What is answered at once stays at once: a suite asks hundreds of questions. */
+  const ask = <T>(what: string, question: () => Awaitable<T>, fault: (answer: T) => string | undefined) => {
+    const answered = (answer: T): T => {
+      const wrong = fault(answer);
+      if (wrong === undefined) return answer;
+      throw new BadAnswer(`${what}: expected ${wrong}`);
+    };
+    const broken = (cause: unknown): never => {
       throw new Gone(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    };
+    let answer: Awaitable<T>;
+    try {
+      answer = question();
+    } catch (cause) {
+      return broken(cause);
     }
+    return isPromise(answer) ? deadline(answer, patience).catch(broken).then(answered) : answered(answer);
   };
   return {
-    async cpuid(leaf, subleaf) {
-      const what = `CPUID ${hex(leaf)}.${hex(subleaf, 1)}`;
-      const regs = await ask(what, () => cpu.cpuid(leaf, subleaf));
-      for (const name of ['eax', 'ebx', 'ecx', 'edx'] as const) {
-        if (!isU32(regs?.[name]))
-          throw new BadAnswer(`${what}: expected 32 bits in ${name.toUpperCase()}, got ${regs?.[name]}`);
-      }
-      return regs;
-    },
-    async rdmsr(index) {
-      const value = await ask(`RDMSR ${hex(index)}`, () => cpu.rdmsr(index));
-      if (isFault(value) || (typeof value === 'bigint' && BigInt.asUintN(64, value) === value)) return value;
-      throw new BadAnswer(`RDMSR ${hex(index)}: expected 64 bits or a fault, got ${value}`);
-    },
-    async wrmsr(index, value) {
-      const answer = await ask(`WRMSR ${hex(index)}`, () => cpu.wrmsr(index, value));
-      if (answer === undefined || isFault(answer)) return answer;
-      throw new BadAnswer(`WRMSR ${hex(index)}: expected nothing or a fault, got ${answer}`);
-    },
+    cpuid: (leaf, subleaf) =>
+      ask(
+        `CPUID ${hex(leaf)}.${hex(subleaf, 1)}`,
+        () => cpu.cpuid(leaf, subleaf),
+        (regs) => {
+          const name = NAMES.find((name) => !isU32(regs?.[name]));
+          return name && `32 bits in ${name.toUpperCase()}, got ${regs?.[name]}`;
+        },
+      ),
+    rdmsr: (index) =>
+      ask(
+        `RDMSR ${hex(index)}`,
+        () => cpu.rdmsr(index),
+        (value) =>
+          isFault(value) || (typeof value === 'bigint' && BigInt.asUintN(64, value) === value)
+            ? undefined
+            : `64 bits or a fault, got ${value}`,
+      ),
+    wrmsr: (index, value) =>
+      ask(
+        `WRMSR ${hex(index)}`,
+        () => cpu.wrmsr(index, value),
+        (answer) =>
+          answer === undefined || isFault(answer) ? undefined : `nothing or a fault, got ${answer}`,
+      ),
   };
 }
+
+const NAMES = ['eax', 'ebx', 'ecx', 'edx'] as const;
 
 /** Reads what a draft's guest would, in the draft's order. `cpu` is a checked one. */
 export async function read(

@@ -39,6 +39,9 @@ export interface Ffi {
   setAffinity(mask: Uint8Array): number;
   /** Blocks a signal (1 to 64) in the calling thread. */
   block(signal: number): number;
+  /** Sends a signal to the calling thread every so many milliseconds, until `untick`; gives back the timer's id. */
+  tick(signal: number, milliseconds: number): number;
+  untick(timer: number): void;
   /** Takes one pending instance of a blocked signal, without waiting; whether there was one. */
   drain(signal: number): boolean;
 }
@@ -50,7 +53,12 @@ const SYS_RT_SIGPROCMASK = 14;
 const SYS_RT_SIGTIMEDWAIT = 128;
 const SYS_SCHED_SETAFFINITY = 203;
 const SYS_SCHED_GETAFFINITY = 204;
+const SYS_TIMER_CREATE = 222;
+const SYS_TIMER_SETTIME = 223;
+const SYS_TIMER_DELETE = 226;
 const SIG_BLOCK = 0;
+const CLOCK_MONOTONIC = 1;
+const SIGEV_THREAD_ID = 4;
 
 // <asm-generic/mman-common.h>, <asm-generic/fcntl.h>
 export const PROT = { none: 0, read: 1, write: 2, exec: 4 } as const;
@@ -78,7 +86,8 @@ export function must(result: number, what: string): number {
   throw new MachineError(`${what}: ${errorName(-result)}`);
 }
 
-function errorName(number: number): string {
+/** An error number by its name. */
+export function errorName(number: number): string {
   const found = Object.entries(koffi?.os.errno ?? {}).find(([, value]) => value === number);
   return found === undefined ? `error ${number}` : `${found[0]} (${number})`;
 }
@@ -127,6 +136,9 @@ function bind(koffi: Koffi): Ffi {
   const sigtimedwait = libc.func('syscall', 'long', ['long', 'void *', 'void *', 'void *', 'long']);
   const machineCode = koffi.proto('void MachineCode(void *words)');
   const errno = (result: number): number => (result < 0 ? -koffi.errno() : result);
+  const timerCreate = libc.func('syscall', 'long', ['long', 'long', 'void *', 'void *']);
+  const timerSettime = libc.func('syscall', 'long', ['long', 'long', 'long', 'void *', 'void *']);
+  const gettid = (): number => Number(syscall(SYS_GETTID, 0, 0, 0));
   const now = new Uint8Array(16); // a struct timespec of zero: do not wait
   return {
     open: (path, flags) => errno(open(path, flags)),
@@ -144,11 +156,25 @@ function bind(koffi: Koffi): Ffi {
     peek: (at, into) => void memcpy(into, at, into.length),
     view: (at, length) => koffi.view(at, length),
     callAt: (at, words) => void koffi.call(at, machineCode, words),
-    gettid: () => Number(syscall(SYS_GETTID, 0, 0, 0)),
+    gettid,
     tgkill: (tid, signal) => errno(Number(syscall(SYS_TGKILL, process.pid, tid, signal))),
     affinity: (into) => errno(Number(syscallAt(SYS_SCHED_GETAFFINITY, 0, BigInt(into.length), into, 0))),
     setAffinity: (mask) => errno(Number(syscallAt(SYS_SCHED_SETAFFINITY, 0, BigInt(mask.length), mask, 0))),
     block: (signal) => errno(Number(syscallAt(SYS_RT_SIGPROCMASK, SIG_BLOCK, signalSet(signal), null, 8))),
+    tick(signal, milliseconds) {
+      const event = new Uint32Array(16); // struct sigevent: a value of 8 bytes, signal, kind, thread
+      event.set([signal, SIGEV_THREAD_ID, gettid()], 2);
+      const timer = new Int32Array(1);
+      const made = Number(timerCreate(SYS_TIMER_CREATE, CLOCK_MONOTONIC, event, timer));
+      if (made < 0) must(-koffi.errno(), 'timer_create');
+      const every = BigInt(milliseconds) * 1_000_000n;
+      const times = new BigUint64Array([0n, every, 0n, every]); // struct itimerspec: the interval, the first time
+      if (Number(timerSettime(SYS_TIMER_SETTIME, timer[0]!, 0, times, null)) < 0) {
+        must(-koffi.errno(), 'timer_settime');
+      }
+      return timer[0]!;
+    },
+    untick: (timer) => void syscall(SYS_TIMER_DELETE, timer, 0, 0),
     drain: (signal) => Number(sigtimedwait(SYS_RT_SIGTIMEDWAIT, signalSet(signal), null, now, 8)) === signal,
   };
 }

@@ -99,14 +99,14 @@ export const features: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'A guest MUST take a number above 3 in CPUID.4F000002H.0.EBX for a later draft that keeps all of this one.',
-    heldBy: '',
+    heldBy: 'a number above 3 is a later draft, read as draft 3',
   },
   {
     id: 'features.index-0',
     drafts: [3],
     level: 'MUST',
     text: 'A guest MUST NOT take an index of 0 for the absence of a register.',
-    heldBy: '',
+    heldBy: 'an index of 0 is an index',
   },
 ];
 
@@ -179,7 +179,7 @@ export const registers: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'A guest MUST take bits 0 and 1 of CPUID.4F000003H.0.EBX, where both are set or both are clear, as no statement about the words.',
-    heldBy: '',
+    heldBy: 'nothing is credited without a statement, where it says no, or under draft 2',
   },
   {
     id: 'registers.free',

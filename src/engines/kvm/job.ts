@@ -1,0 +1,104 @@
+/** What the caller's thread and a worker tell each other: the work that is given, and what is heard of it. */
+import type { End } from '../../cpu.ts';
+import type { Snapshot } from '../../snapshot.ts';
+import type { Command, VcpuHandle } from './vcpu.ts';
+
+/**
+ * A layer that is built where it is asked: the fast way. `module` is an absolute URL, or a name under which this package
+ * exports something; its export `export` is called with `options`, which have to survive a structured clone, and
+ * gives back a `Layer`, or the promise of one.
+ */
+export interface LayerModule {
+  readonly module: string | URL;
+  readonly export: string;
+  readonly options?: unknown;
+}
+
+/**
+ * The signal that brings a thread out of its guest: SIGURG, which is ignored wherever it is not blocked, so that one that
+ * comes late harms nobody.
+ */
+export const KICK = 23;
+/** Every so many milliseconds a thread comes out of its guest by itself, and looks around. */
+export const TICK = 50;
+
+/** Both directions of a serial line: `ringBuffer`s. */
+export interface LineBuffers {
+  readonly out: SharedArrayBuffer;
+  readonly in: SharedArrayBuffer;
+}
+
+/** One thread's part of a machine. */
+export interface Job {
+  readonly vm: number;
+  readonly vcpus: readonly VcpuHandle[];
+  /** The vCPU that this thread runs; `undefined` for the machine's home, which answers the others. */
+  readonly vcpu: number | undefined;
+  readonly interrupts: boolean;
+  /** The serial line whose UART is here. */
+  readonly line: LineBuffers | undefined;
+  /** The layer to build here, and the table of the processor below it. */
+  readonly layer: { readonly of: LayerModule; readonly below: Snapshot } | undefined;
+  /** The mailbox for what is not answered here. */
+  readonly up: SharedArrayBuffer | undefined;
+  /** Whether whoever reads that mailbox is another worker, woken by the bell, or the caller's thread, by a message. */
+  readonly upIsHome: boolean;
+  /** The mailboxes that are answered here. */
+  readonly boxes: readonly SharedArrayBuffer[];
+  readonly control: SharedArrayBuffer;
+}
+
+/** What a worker says. */
+export type Report =
+  | { readonly kind: 'ready'; readonly tid: number }
+  /** The layer is there and the tables are installed. */
+  | { readonly kind: 'built' }
+  /** It could not be; nothing has run. */
+  | { readonly kind: 'refused'; readonly error: unknown }
+  | { readonly kind: 'output' | 'room' | 'ask' | 'paused' }
+  /** The guest, or this vCPU of it, has come to an end. */
+  | { readonly kind: 'ended'; readonly end: End }
+  /** The job is over: its thread is out of the guest and uses nothing of the machine any more. */
+  | { readonly kind: 'done' };
+
+const COMMANDS: readonly Command[] = ['run', 'pause', 'stop'];
+const BELL = 0;
+const FIRST = 1;
+
+/** The words by which a machine's threads are told what to do: one for each vCPU, one for the home, and a bell. */
+export interface Control {
+  /** `thread`: a vCPU's number, or the number of vCPUs for the home. */
+  command(thread: number): Command;
+  set(thread: number, command: Command): void;
+  /** Sleeps while the command stays as it is. */
+  awaitOther(thread: number, command: Command): void;
+  ring(): void;
+  /** How often the bell was rung. */
+  rung(): number;
+  /** Sleeps until the bell is rung, once more than `seen`, at most so many milliseconds. */
+  awaitRing(seen: number, milliseconds: number): void;
+}
+
+export function controlBuffer(vcpus: number): SharedArrayBuffer {
+  return new SharedArrayBuffer((FIRST + vcpus + 1) * 4);
+}
+
+export function control(buffer: SharedArrayBuffer): Control {
+  const words = new Int32Array(buffer);
+  const ring = (): void => {
+    Atomics.add(words, BELL, 1);
+    Atomics.notify(words, BELL);
+  };
+  return {
+    command: (thread) => COMMANDS[Atomics.load(words, FIRST + thread)]!,
+    set(thread, command) {
+      Atomics.store(words, FIRST + thread, COMMANDS.indexOf(command));
+      Atomics.notify(words, FIRST + thread);
+      ring();
+    },
+    awaitOther: (thread, command) => void Atomics.wait(words, FIRST + thread, COMMANDS.indexOf(command)),
+    ring,
+    rung: () => Atomics.load(words, BELL),
+    awaitRing: (seen, milliseconds) => void Atomics.wait(words, BELL, seen, milliseconds),
+  };
+}

@@ -1,0 +1,168 @@
+/** Copies of a machine: no two ever read the same word, and a saved state holds nothing that words are made from. */
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import { test } from 'node:test';
+import type { Machine } from 'commonhv';
+import { v86 } from 'commonhv/engines/v86';
+import { commonhv, type Source, systemGeneration, systemSource } from 'commonhv/hypervisor';
+import { kernel, RECEIVE_AL, SEND_AL, u32 } from './guests.ts';
+
+const limit = { timeout: 60_000 };
+const engine = v86({ memory: 4 * 2 ** 20 });
+const BUFFER = 0x20_0000;
+const WORDS = 64;
+
+/** For each byte from the line: WRMSR of the RNG, the generation and 64 words into memory, and all of that to the line. */
+const asking = (() => {
+  const setUp = [0xbf, ...u32(BUFFER), 0xbe, ...u32(WORDS)]; // mov edi, BUFFER; mov esi, WORDS
+  const store = [0x89, 0x07, 0x89, 0x57, 0x04, 0x83, 0xc7, 0x08]; // mov [edi], eax; mov [edi+4], edx; add edi, 8
+  const generation = [0xb9, ...u32(0x4000_00a1), 0x0f, 0x32, ...store]; // mov ecx, ...; rdmsr
+  const rng = [0xb9, ...u32(0x4000_00a0), 0xb8, ...u32(0x1234_5678), 0x99, 0x0f, 0x30]; // mov eax, ...; cdq; wrmsr
+  const word = [0x0f, 0x32, ...store, 0x4e]; // rdmsr; dec esi
+  const words = [...word, 0x75, -word.length - 2]; // jnz
+  const sendOne = [0xac, ...SEND_AL, 0x49]; // lodsb; send; dec ecx
+  const sendAll = [
+    0xbe,
+    ...u32(BUFFER),
+    0xb9,
+    ...u32(8 * (WORDS + 1)),
+    ...sendOne,
+    0x75,
+    -sendOne.length - 2,
+  ];
+  const body = [...RECEIVE_AL, ...setUp, ...generation, ...rng, ...words, ...sendAll];
+  return kernel([...body, 0xe9, ...u32(-body.length - 5)]); // jmp
+})();
+
+async function ask(machine: Machine): Promise<{ generation: bigint; words: bigint[]; bytes: Uint8Array }> {
+  const writer = machine.console.writable.getWriter();
+  await writer.write(Uint8Array.of(1));
+  writer.releaseLock();
+  const bytes = new Uint8Array(8 * (WORDS + 1));
+  const reader = machine.console.readable.getReader();
+  for (let at = 0; at < bytes.length; ) {
+    const { value, done } = await reader.read();
+    assert.ok(!done, 'the guest goes on');
+    bytes.set(value, at);
+    at += value.length;
+  }
+  reader.releaseLock();
+  const [generation, ...words] = new BigUint64Array(bytes.buffer);
+  return { generation: generation!, words, bytes };
+}
+
+const options = (source: Source, input: 'none' | 'ignore' | 'mix') => ({
+  rng: { source, input },
+  generation: { next: systemGeneration() },
+});
+
+test(
+  'a machine resumed twice from one saved state, and put back in place, never reads the same word',
+  limit,
+  async () => {
+    for (const input of ['ignore', 'mix'] as const) {
+      // One options object and one layer for all of them.
+      const layer = commonhv(options(systemSource(), input));
+      const machine = await engine.start(layer, { kernel: asking });
+      const answers = [await ask(machine)];
+      const state = await machine.save!();
+      answers.push(await ask(machine));
+      assert.equal(answers[0]!.generation, answers[1]!.generation, 'saving changes nothing');
+      const copies = await Promise.all([1, 2, 3].map(() => engine.resume(layer, state)));
+      for (const copy of copies) answers.push(await ask(copy));
+      await machine.restore!(state);
+      answers.push(await ask(machine));
+      const other = await engine.start(layer, { kernel: asking });
+      answers.push(await ask(other));
+      for (const each of [machine, other, ...copies]) await each.close();
+      const words = answers.flatMap((answer) => answer.words);
+      assert.equal(new Set(words).size, 7 * WORDS);
+      assert.equal(new Set(answers.map(({ generation }) => generation)).size, 6);
+    }
+  },
+);
+
+test('a saved state holds no byte that was read ahead, no seed and no state of mixing', limit, async () => {
+  for (const input of ['ignore', 'mix'] as const) {
+    const draws: Uint8Array[] = [];
+    const os = systemSource();
+    const source: Source = {
+      ...os,
+      fill(bytes) {
+        os.fill(bytes);
+        draws.push(bytes.slice());
+      },
+    };
+    const machine = await engine.start(commonhv(options(source, input)), { kernel: asking });
+    const before = await ask(machine);
+    const state = await machine.save!();
+    const after = await ask(machine);
+    await machine.close();
+    // The search finds what is there: the words that the guest keeps in its memory.
+    assert.equal(holds(state, [before.bytes.subarray(8)]), 8 * WORDS - 7);
+    const ahead = draws[0]!.subarray(input === 'mix' ? 0 : 8 * WORDS); // under mix no word is served as it came
+    const seeds = draws.slice(1);
+    assert.deepEqual(
+      draws.map(({ length }) => length),
+      input === 'mix' ? [1024, 48, 48] : [1024, 48],
+    );
+    const secrets = [ahead, ...seeds, after.bytes.subarray(8)];
+    if (input === 'mix') secrets.push(...mixing(seeds[1]!, before.words, draws[0]!));
+    assert.equal(holds(state, secrets), 0);
+  }
+});
+
+/** In how many places a state holds 8 neighbouring bytes of any secret. */
+function holds(state: Uint8Array, secrets: readonly Uint8Array[]): number {
+  const start = new Uint8Array(2 ** 24); // by the first three bytes, so that most places cost one look
+  const key = (bytes: Uint8Array, at: number) => bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
+  const wanted = new Set<string>();
+  for (const secret of secrets) {
+    for (let at = 0; at + 8 <= secret.length; at++) {
+      start[key(secret, at)] = 1;
+      wanted.add(String.fromCharCode(...secret.subarray(at, at + 8)));
+    }
+  }
+  let places = 0;
+  for (let at = 0; at + 8 <= state.length; at++) {
+    if (start[key(state, at)] === 0) continue;
+    if (wanted.has(String.fromCharCode(...state.subarray(at, at + 8)))) places++;
+  }
+  return places;
+}
+
+/** HMAC_DRBG as the guest's one write and its 64 reads have left it: key, value and the last block. */
+function mixing(seed: Uint8Array, words: readonly bigint[], raw: Uint8Array): Uint8Array[] {
+  let key = Buffer.alloc(32);
+  let value = Buffer.alloc(32, 1);
+  const mac = (...parts: Uint8Array[]) => createHmac('sha256', key).update(Buffer.concat(parts)).digest();
+  const update = (data: Uint8Array) => {
+    for (const round of data.length > 0 ? [0, 1] : [0]) {
+      key = mac(value, Uint8Array.of(round), data);
+      value = mac(value);
+    }
+  };
+  const states: Buffer[] = [];
+  const keep = () => states.push(key, value);
+  update(seed);
+  keep();
+  update(Uint8Array.of(0x78, 0x56, 0x34, 0x12, 0, 0, 0, 0));
+  keep();
+  const stream: Buffer[] = [];
+  for (let block = 0; block < WORDS / 16; block++) {
+    for (let i = 0; i < 4; i++) {
+      value = mac(value);
+      stream.push(Buffer.from(value));
+    }
+    update(new Uint8Array(0));
+    keep();
+  }
+  // That this is what the layer did, the words themselves say.
+  const laid = new BigUint64Array(new Uint8Array(Buffer.concat(stream)).buffer);
+  const drawn = new BigUint64Array(raw.slice().buffer);
+  assert.deepEqual(
+    words,
+    Array.from(laid, (word, i) => word ^ drawn[i]!),
+  );
+  return [...states, ...stream];
+}
