@@ -26,6 +26,17 @@ export const stuck = (): Layer => (below) => ({
   },
 });
 
+/** Tells its owner of each MSR that is read. */
+export const telling =
+  (_options: unknown, tell: (event: unknown) => void): Layer =>
+  (below) => ({
+    ...below,
+    rdmsr(index) {
+      tell({ index });
+      return 5n;
+    },
+  });
+
 export const refusing = (): Layer => {
   throw new TypeError('these options contradict each other');
 };

@@ -127,3 +127,11 @@ test('a paused machine does nothing, and goes on where it was', { skip }, () =>
     assert.equal(await answer, 2n);
   }),
 );
+
+test('a layer in the machine’s home tells its owner', { skip }, async () => {
+  const heard: unknown[] = [];
+  await probed({ ...module('telling'), onEvent: (event) => void heard.push(event) }, async ([cpu]) => {
+    assert.equal(await cpu!.rdmsr(0xdead_0001), 5n);
+    assert.deepEqual(heard, [{ index: 0xdead_0001 }]);
+  });
+});

@@ -1,16 +1,52 @@
 /** The engines by name, each imported when it is asked for, and the guest images from files. */
 import { readFile } from 'node:fs/promises';
-import type { Engine, Image } from '../cpu.ts';
-import { UsageError } from './io.ts';
+import type { Engine, Image, Machine } from '../cpu.ts';
+import type { KvmEngine } from '../engines/kvm/index.ts';
+import { commonhvFrom, type Data, type Failure } from '../hypervisor/index.ts';
+import { type Io, UsageError } from './io.ts';
 import type { GuestOptions } from './options.ts';
 
 /** An engine that boots guests: `v86` or `kvm`. */
-export async function openEngine({ engine = 'v86', memory }: GuestOptions): Promise<Engine> {
+export async function openEngine(options: GuestOptions): Promise<Engine> {
+  const { engine = 'v86', memory, vcpus, hyperv } = options;
+  if (engine === 'kvm') {
+    const { kvm } = await import('../engines/kvm/index.ts');
+    return kvm({
+      ...(memory !== undefined && { memory }),
+      ...(vcpus !== undefined && { vcpus }),
+      ...(hyperv !== undefined && { hyperv }),
+    });
+  }
+  for (const name of ['vcpus', 'hyperv'] as const) {
+    if (options[name] !== undefined) throw new UsageError(`--${name} goes with --engine kvm`);
+  }
   if (engine === 'v86') {
     const { v86 } = await import('../engines/v86/index.ts');
     return v86(memory === undefined ? {} : { memory });
   }
   throw new UsageError(`--engine ${engine} runs no guests; v86 and kvm do`);
+}
+
+/** Starts a guest under CommonHV. KVM runs its guests in threads of its own, where the layer is built from the data. */
+export function startUnder(engine: Engine, data: Data, image: Image, io: Io): Promise<Machine> {
+  const onFailure = ({ source, detail, outcome }: Failure): void => {
+    const then = {
+      generator: 'a generator that it has seeded goes on',
+      stopped: 'the machine ends',
+      absent: 'no RNG is offered',
+    };
+    io.err(`commonhv: the random source ${source} failed: ${detail}; ${then[outcome]}`);
+  };
+  if (engine.name !== 'kvm') return engine.start(commonhvFrom(data, onFailure), image);
+  return (engine as KvmEngine).start(
+    {
+      module: 'commonhv/hypervisor',
+      export: 'commonhvFrom',
+      options: data,
+      onEvent: (failure) => onFailure(failure as Failure),
+    },
+    image,
+  );
 }
 
 /** Reads a kernel, and the initrd where one is named. */

@@ -1,31 +1,19 @@
 /** From the command line's words to the options of `commonhv`, with what the processor below offers for a default list. */
 import type { Cpu, Layer } from '../cpu.ts';
 import { scan } from '../guest/index.ts';
-import type { Options, Source } from '../hypervisor/index.ts';
-import {
-  commonhv,
-  countingSource,
-  stuckSource,
-  systemGeneration,
-  systemSource,
-} from '../hypervisor/index.ts';
+import { commonhvFrom, type Data } from '../hypervisor/index.ts';
 import type { Tuple } from '../spec/index.ts';
 import { UsageError } from './io.ts';
 import type { LayerOptions } from './options.ts';
 import { parseSignature } from './options.ts';
 
-const SOURCES: Record<LayerOptions['rngSource'], () => Source> = {
-  os: systemSource,
-  stuck: () => stuckSource(0x5555_5555_5555_5555n),
-  counting: () => countingSource(),
-};
-
-/** The layer that the options describe. `below` is scanned where they list no interfaces. */
+/** The layer that the options describe. */
 export async function layerFrom(options: LayerOptions, below: Cpu): Promise<Layer> {
-  return commonhv(await describe(options, below));
+  return commonhvFrom(await describe(options, below));
 }
 
-async function describe(options: LayerOptions, below: Cpu): Promise<Options> {
+/** What the options describe, as data. `below` is scanned where they list no interfaces. */
+export async function describe(options: LayerOptions, below: Cpu): Promise<Data> {
   const { draft, hypervisorBit } = options;
   if (!options.rng && options.rngMsr !== undefined) throw new UsageError('--rng-msr contradicts --no-rng');
   if (!options.rng && options.rngInput !== undefined)
@@ -36,14 +24,13 @@ async function describe(options: LayerOptions, below: Cpu): Promise<Options> {
   const found = options.interface ?? (await scan(below));
   const listed = found.map(({ signature, location }) => ({ signature, location }));
   const rng = options.rng && {
-    source: SOURCES[options.rngSource](),
+    source: options.rngSource,
     ...(options.rngMsr !== undefined && { msr: options.rngMsr }),
     ...(options.rngInput !== undefined && { input: options.rngInput }),
   };
   // Drafts 1 and 2 have no generation register: none by default, and an index for it is refused by the layer.
   const generation = options.generation &&
     (draft === 3 || options.generationMsr !== undefined) && {
-      next: systemGeneration(),
       ...(options.generationMsr !== undefined && { msr: options.generationMsr }),
     };
   return {
@@ -59,7 +46,7 @@ async function describe(options: LayerOptions, below: Cpu): Promise<Options> {
 function preference(
   { draft, prefer }: LayerOptions,
   interfaces: readonly Tuple[],
-): Pick<Options, 'interfaces' | 'preferred'> {
+): Pick<Data, 'interfaces' | 'preferred'> {
   if (prefer === undefined) return { interfaces };
   const index = /^\d+$/.test(prefer)
     ? Number(prefer)

@@ -22,6 +22,9 @@ export interface LayerOptions {
 
 export interface GuestOptions {
   readonly engine?: EngineName;
+  /** With `kvm`: how many processors, and whether Hyper-V's leaves are offered too. */
+  readonly vcpus?: number;
+  readonly hyperv?: boolean;
   /** Bytes. */
   readonly memory?: number;
   /** Seconds. */
@@ -38,6 +41,12 @@ export function parseSize(text: string): number {
     Number(match[1]) *
     { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 }[match[2]!.toUpperCase() as '' | 'K' | 'M' | 'G']
   );
+}
+
+export function parseVcpus(text: string): number {
+  const vcpus = Number(text);
+  if (!/^\d+$/.test(text) || vcpus < 1 || vcpus > 16) throw new InvalidArgumentError('Expected 1 to 16.');
+  return vcpus;
 }
 
 export function parseSeconds(text: string): number {
@@ -113,6 +122,12 @@ export const guestOptions = (engines: readonly EngineName[], fallback: EngineNam
   choice('--engine <name>', 'what runs the guest', engines).default(fallback),
   new Option('--memory <size>', "the guest's memory, such as 64M").argParser(parseSize),
   new Option('--timeout <seconds>', 'end after this long').argParser(parseSeconds),
+  ...(engines.includes('kvm')
+    ? [
+        new Option('--vcpus <n>', 'with kvm: how many processors').argParser(parseVcpus),
+        new Option('--hyperv', "with kvm: Hyper-V's leaves at 40000000H, KVM's at 40000100H"),
+      ]
+    : []),
 ];
 
 export const imageOptions = (): readonly Option[] => [

@@ -3,10 +3,10 @@ import type { Cpu } from '../cpu.ts';
 import type { Detection } from '../guest/index.ts';
 import { detect } from '../guest/index.ts';
 import { detectionJson, detectionText } from './detection.ts';
-import { openEngine, readImage } from './engines.ts';
+import { openEngine, readImage, startUnder } from './engines.ts';
 import { attend } from './guest.ts';
 import { type Io, painter, UsageError } from './io.ts';
-import { layerFrom } from './layer.ts';
+import { describe } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 import { openSubject } from './subject.ts';
 
@@ -76,9 +76,9 @@ async function runImage(path: string, options: RunOptions, io: Io): Promise<numb
     throw new UsageError('--format json goes with no image: the output is what the guest prints');
   const engine = await openEngine(options);
   const image = await readImage(path, options);
-  const layer = await layerFrom(options, await engine.below());
+  const data = await describe(options, await engine.below());
   io.progress(`booting ${path} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`);
-  const machine = await engine.start(layer, image);
+  const machine = await startUnder(engine, data, image, io);
   const { outcome, end } = await attend(machine, io, {
     timeout: options.timeout,
     output(bytes) {

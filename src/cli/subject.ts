@@ -1,16 +1,22 @@
 /** The processor that a command asks: the probe guest's on an engine that runs guests, or the model. */
 import type { Cpu, Machine } from '../cpu.ts';
 import { bare, MachineError } from '../cpu.ts';
+import type { KvmMachine } from '../engines/kvm/index.ts';
 import { model } from '../engines/model.ts';
+import { commonhvFrom } from '../hypervisor/index.ts';
 import { overSerial, probeImage } from '../probe/index.ts';
-import { openEngine } from './engines.ts';
+import { openEngine, startUnder } from './engines.ts';
 import type { Io } from './io.ts';
-import { layerFrom } from './layer.ts';
+import { describe, layerFrom } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 
 export interface Subject {
   readonly engine: string;
   readonly cpu: Cpu;
+  /** The machine's other processors, where it has several that can be asked. */
+  readonly others?: readonly Cpu[];
+  /** Stops the machine's processors for a moment; absent where the engine cannot. */
+  pause?(): Promise<void>;
   /** The processor of one more machine, resumed from this one's state as it is now; absent where the engine cannot. */
   resume?(): Promise<Cpu>;
   /** Ends every machine that was started for it. */
@@ -28,7 +34,7 @@ export async function openSubject(options: LayerOptions & GuestOptions, io: Io):
     return { engine: name, cpu: model(layer), async close() {} };
   }
   const engine = await openEngine({ memory: PROBE_MEMORY, ...options });
-  const layer = await layerFrom(options, await engine.below());
+  const data = await describe(options, await engine.below());
   const machines: Machine[] = [];
   const close = async (): Promise<void> => {
     clearTimeout(timer);
@@ -42,17 +48,29 @@ export async function openSubject(options: LayerOptions & GuestOptions, io: Io):
   };
   const timer = options.timeout === undefined ? undefined : setTimeout(expire, options.timeout * 1000);
   io.interrupted.addEventListener('abort', close);
-  const ask = async (machine: Machine): Promise<Cpu> => {
+  const ask = async (machine: Machine): Promise<[Cpu, ...Cpu[]]> => {
     machines.push(machine);
     if (late || io.interrupted.aborted) await machine.close(); // it came when the others were closed already
-    return overSerial(machine.console);
+    const [first, ...others] = (machine as Partial<KvmMachine>).consoles ?? [machine.console];
+    return Promise.all([overSerial(first!), ...others.map((console) => overSerial(console))]);
   };
   try {
-    const machine = await engine.start(layer, { kernel: probeImage() });
-    const cpu = await ask(machine);
-    if (engine.resume === undefined || machine.save === undefined) return { engine: name, cpu, close };
-    const resume = async (): Promise<Cpu> => ask(await engine.resume!(layer, await machine.save!()));
-    return { engine: name, cpu, resume, close };
+    const machine = await startUnder(engine, data, { kernel: probeImage() }, io);
+    const [cpu, ...others] = await ask(machine);
+    const pause = async (): Promise<void> => {
+      await machine.pause?.();
+      await machine.unpause?.();
+    };
+    const resume = async (): Promise<Cpu> =>
+      (await ask(await engine.resume!(commonhvFrom(data), await machine.save!())))[0];
+    return {
+      engine: name,
+      cpu,
+      ...(others.length > 0 && { others }),
+      ...(machine.pause && machine.unpause && { pause }),
+      ...(engine.resume && machine.save && { resume }),
+      close,
+    };
   } catch (cause) {
     await close();
     if (late)

@@ -15,6 +15,7 @@
  *   words.ts    the read-ahead, wiped as it is served, and what happens when the source fails
  *   drbg.ts     the generator that goes on then, and that mixes (HMAC_DRBG, SP 800-90A)
  *   mix.ts      what guests write, laid over what they read, and why that lowers nothing
+ *   data.ts     the options as plain data, for configurations and other threads
  *   hide.ts     for a hypervisor that serves no CommonHV and runs on one that does
  *
  * A source and a generation function are handed in, never found. Everything else is per machine: one options object
@@ -25,6 +26,7 @@
  * A guest is hostile here: it may read and write for ever, and costs its own machine only. A source is trusted to be what it
  * says, not to stay well.
  */
+export { commonhvFrom, type Data, type SourceName } from './data.ts';
 export { type Health, type HealthTest, health, proportionCutoff, repetitionCutoff } from './health.ts';
 export * from './hide.ts';
 export { commonhv } from './layer.ts';

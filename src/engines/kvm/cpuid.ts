@@ -21,7 +21,7 @@ export function supported(sys: Ffi, system: System, hyperv: boolean): Snapshot {
   const rows = ask(sys, system.fd, ioctl.GET_SUPPORTED_CPUID, 'KVM_GET_SUPPORTED_CPUID');
   if (!hyperv) return rows;
   if (system.has(cap.SYS_HYPERV_CPUID) <= 0) {
-    throw new MachineError('this KVM offers no Hyper-V leaves (KVM_CAP_SYS_HYPERV_CPUID)');
+    throw new MachineError('this KVM offers no Hyper-V leaves (KVM_CAP_SYS_HYPERV_CPUID): go without hyperv');
   }
   return withHyperV(rows, ask(sys, system.fd, ioctl.GET_SUPPORTED_HV_CPUID, 'KVM_GET_SUPPORTED_HV_CPUID'));
 }

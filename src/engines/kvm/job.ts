@@ -5,13 +5,15 @@ import type { Command, VcpuHandle } from './vcpu.ts';
 
 /**
  * A layer that is built where it is asked: the fast way. `module` is an absolute URL, or a name under which this package
- * exports something; its export `export` is called with `options`, which have to survive a structured clone, and
- * gives back a `Layer`, or the promise of one.
+ * exports something; its export `export` is called with `options`, which have to survive a structured clone, and with
+ * a function by which the layer can tell its owner something; it gives back a `Layer`, or the promise of one.
  */
 export interface LayerModule {
   readonly module: string | URL;
   readonly export: string;
   readonly options?: unknown;
+  /** Called with what the layer tells, on the thread that started the machine. */
+  readonly onEvent?: (event: unknown) => void;
 }
 
 /**
@@ -38,7 +40,7 @@ export interface Job {
   /** The serial line whose UART is here. */
   readonly line: LineBuffers | undefined;
   /** The layer to build here, and the table of the processor below it. */
-  readonly layer: { readonly of: LayerModule; readonly below: Snapshot } | undefined;
+  readonly layer: { readonly of: Omit<LayerModule, 'onEvent'>; readonly below: Snapshot } | undefined;
   /** The mailbox for what is not answered here. */
   readonly up: SharedArrayBuffer | undefined;
   /** Whether whoever reads that mailbox is another worker, woken by the bell, or the caller's thread, by a message. */
@@ -55,6 +57,8 @@ export type Report =
   | { readonly kind: 'built' }
   /** It could not be; nothing has run. */
   | { readonly kind: 'refused'; readonly error: unknown }
+  /** What the layer tells. */
+  | { readonly kind: 'event'; readonly event: unknown }
   | { readonly kind: 'output' | 'room' | 'ask' | 'paused' }
   /** The guest, or this vCPU of it, has come to an end. */
   | { readonly kind: 'ended'; readonly end: End }

@@ -40,7 +40,11 @@ export async function startMachine(
 ): Promise<KvmMachine> {
   // A function stays on this thread; a module is built where the machine has its home.
   const here = typeof layer === 'function' ? layer(replay(plan.below)) : undefined;
-  const there = typeof layer === 'function' ? undefined : { ...layer, module: String(layer.module) };
+  const there =
+    typeof layer === 'function'
+      ? undefined
+      : { module: String(layer.module), export: layer.export, options: layer.options };
+  const onEvent = typeof layer === 'function' ? undefined : layer.onEvent;
   const vm = createVm(sys, system, plan.loaded, plan);
   const hands: Hand[] = [];
   try {
@@ -58,7 +62,7 @@ export async function startMachine(
     vm.free();
     throw error;
   }
-  return operate({ sys, plan, vm, hands, here, there });
+  return operate({ sys, plan, vm, hands, here, there, onEvent });
 }
 
 /** All that belongs to one machine. The home, where there is one, is the last of the hands. */
@@ -68,7 +72,8 @@ interface Parts {
   readonly vm: Vm;
   readonly hands: readonly Hand[];
   readonly here: SyncCpu | undefined;
-  readonly there: LayerModule | undefined;
+  readonly there: Omit<LayerModule, 'onEvent'> | undefined;
+  readonly onEvent: LayerModule['onEvent'];
 }
 
 async function operate(parts: Parts): Promise<KvmMachine> {
@@ -99,7 +104,8 @@ async function operate(parts: Parts): Promise<KvmMachine> {
   });
   let parked = (): void => {};
   const hear = (thread: number, news: News): void => {
-    if (news.kind === 'paused') parked();
+    if (news.kind === 'event') parts.onEvent?.(news.event);
+    else if (news.kind === 'paused') parked();
     else if (news.kind === 'output' || news.kind === 'room') lineOf(thread)?.heard(news.kind);
     else if (news.kind === 'ended') {
       running.delete(thread);

@@ -7,7 +7,7 @@ import type { Job, Report } from './job.ts';
 const MOST_IDLE = 8;
 
 /** What is left of a worker's reports for whoever gave it a job. */
-export type News = Extract<Report, { kind: 'output' | 'room' | 'ask' | 'paused' | 'ended' }>;
+export type News = Extract<Report, { kind: 'event' | 'output' | 'room' | 'ask' | 'paused' | 'ended' }>;
 
 /** A job under way. */
 export interface Work {

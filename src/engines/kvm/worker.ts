@@ -53,7 +53,7 @@ async function build({ layer, vcpus }: Job): Promise<SyncCpu | undefined> {
   if (typeof make !== 'function') {
     throw new TypeError(`layer: ${of.module} exports no function ${JSON.stringify(of.export)}`);
   }
-  const made: unknown = await make(of.options);
+  const made: unknown = await make(of.options, (event: unknown) => report({ kind: 'event', event }));
   if (typeof made !== 'function')
     throw new TypeError(`layer: ${of.export} of ${of.module} gave back no layer`);
   const cpu = (made as Layer)(replay(below));

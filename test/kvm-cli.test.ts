@@ -1,0 +1,78 @@
+/** The command line on KVM: run and trace, one processor or several, and one line for what goes together with nothing. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { HALT, kernel, SPIN, send, u32 } from './guests.ts';
+import { skip } from './kvm-here.ts';
+
+const work = mkdtempSync(join(tmpdir(), 'commonhv-kvm-'));
+after(() => rmSync(work, { recursive: true, force: true }));
+
+function commonhv(...args: readonly string[]): { status: number | null; stdout: string; stderr: string } {
+  return spawnSync(process.execPath, ['dist/cli/bin.js', ...args], { encoding: 'utf8', timeout: 60_000 });
+}
+function image(name: string, ...code: readonly number[]): string {
+  const path = join(work, name);
+  writeFileSync(path, kernel(code));
+  return path;
+}
+
+test('run asks the probe on KVM, with one processor and with two', { skip }, () => {
+  for (const more of [[], ['--vcpus', '2', '--memory', '2M']]) {
+    const { status, stdout, stderr } = commonhv('run', '--engine', 'kvm', '--format', 'json', ...more);
+    assert.equal(status, 0, stderr);
+    const report = JSON.parse(stdout);
+    assert.equal(report.engine, 'kvm');
+    assert.deepEqual(report.rng, { words: 8, distinct: 8 });
+    assert.equal(report.discovery.commonhv.draft, 3);
+    assert.deepEqual(report.discovery.interfaces[0], {
+      signature: 'KVMKVMKVM\0\0\0',
+      product: 'Linux KVM',
+      location: '0x40000000',
+      confirmed: true,
+      source: 'commonhv',
+    });
+  }
+});
+
+test('run boots an image, ends it after --timeout, and says how one failed', { skip }, () => {
+  const halts = commonhv('run', '--engine', 'kvm', image('halts', ...send('o'), ...send('k'), ...HALT));
+  assert.deepEqual([halts.status, halts.stdout], [0, 'ok']);
+  const spins = commonhv('run', '--engine', 'kvm', '--timeout', '0.3', image('spins', ...SPIN));
+  assert.equal(spins.status, 2);
+  assert.match(spins.stderr, /^commonhv: the guest still ran after 0\.3 s/);
+  const strays = commonhv('run', '--engine', 'kvm', image('strays', 0xa3, ...u32(0xd000_0000)));
+  assert.equal(strays.status, 2);
+  assert.match(
+    strays.stderr,
+    /^commonhv: the guest failed: the guest wrote 4 bytes at 0xd0000000, [^\n]*\n$/,
+  );
+});
+
+test('trace counts the MSRs, and says that nobody sees the CPUIDs', { skip }, () => {
+  const reads = [0xb9, ...u32(0x4000_00a0), 0x0f, 0x32, 0x0f, 0x32, 0xb9, ...u32(0x1234_5678), 0x0f, 0x30];
+  const path = image('reads', ...reads, ...HALT);
+  const { status, stdout } = commonhv('trace', '--engine', 'kvm', '--format', 'json', path);
+  assert.equal(status, 0);
+  const { cpuid, msr, engine } = JSON.parse(stdout);
+  assert.equal(engine, 'kvm');
+  assert.equal(cpuid, null);
+  assert.deepEqual(msr, [
+    { index: '0x400000a0', reads: 2, writes: 0, faults: 0 },
+    { index: '0x12345678', reads: 0, writes: 1, faults: 1 },
+  ]);
+});
+
+test('an option of KVM alone is refused elsewhere, in one line', () => {
+  for (const option of [['--vcpus', '2'], ['--hyperv']]) {
+    const { status, stderr } = commonhv('run', ...option);
+    assert.equal(status, 2);
+    assert.equal(stderr, `commonhv: ${option[0]} goes with --engine kvm\n`);
+  }
+  const { status, stderr } = commonhv('run', '--engine', 'kvm', '--vcpus', '17');
+  assert.equal(status, 2);
+  assert.match(stderr, /Expected 1 to 16\.\n$/);
+});
