@@ -1,10 +1,13 @@
 /** The random source: words a second, in this process and through a guest's RDMSR, and false alarms against the arithmetic. */
 import { randomFillSync } from 'node:crypto';
-import { bare, type Engine, type Layer } from 'commonhv';
+import { bare, type Machine } from 'commonhv';
+import { kvm } from 'commonhv/engines/kvm';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, health, systemSource } from 'commonhv/hypervisor';
 import { HALT, kernel, send, u32 } from '../test/guests.ts';
-import { type Bench, median } from './figure.ts';
+import { type Bench, type Figure, median } from './figure.ts';
+import { hasKvm } from './words/kvm-here.ts';
+import { url } from './words/layers.ts';
 
 const RNG = 0x4000_00a0;
 const layer = commonhv({ rng: { source: systemSource() } });
@@ -17,14 +20,15 @@ export const bench: Bench = async () => {
     bulk.push(bulkASecond(24_000_000));
   }
   const reads: number[] = [];
-  for (let round = 0; round < 3; round++)
-    reads.push(await readsASecond(v86({ memory: 2 ** 22 }), layer, 4_000_000));
+  for (let round = 0; round < 3; round++) reads.push(await readsInV86(4_000_000));
+  const exits = hasKvm() ? await exitRatio() : [];
   const { seen, expected } = alarms(2 ** 30);
   return [
     { name: 'in process', value: median(words), unit: 'words/s', least: 5e6 },
     { name: 'node:crypto randomFillSync, 64 KiB each', value: median(bulk), unit: 'words/s' },
     { name: 'in process, of the bulk fill', value: median(words) / median(bulk), unit: 'ratio' },
     { name: 'RDMSRs of a guest in v86', value: median(reads), unit: 'words/s', least: 2e6 },
+    ...exits,
     { name: 'alarms in 10^9 words, through the layer', value: day(1e9), unit: 'alarms', most: 0 },
     {
       name: 'alarms in 2^30 bytes at 2^-20',
@@ -53,16 +57,37 @@ function bulkASecond(bytes: number): number {
   return bytes / 8 / ((performance.now() - start) / 1000);
 }
 
+/** A guest in v86. */
+const readsInV86 = (count: number) =>
+  readsASecond((kernel) => v86({ memory: 2 ** 22 }).start(layer, { kernel }), count);
+
+/** An exit with the real source against one with a constant, in turns, so that a busy machine slows both. */
+async function exitRatio(): Promise<Figure[]> {
+  const over = (name: string) => (kernel: Uint8Array) =>
+    kvm({ memory: 2 ** 22 }).start({ module: url, export: name }, { kernel });
+  const [real, constant, ratios] = [[], [], []] as [number[], number[], number[]];
+  for (let round = 0; round < 15; round++) {
+    real.push(1e6 / (await readsASecond(over('real'), 40_000)));
+    constant.push(1e6 / (await readsASecond(over('constant'), 40_000)));
+    ratios.push(real.at(-1)! / constant.at(-1)!);
+  }
+  return [
+    { name: 'RDMSR in KVM, the real source', value: median(real), unit: 'us' },
+    { name: 'RDMSR in KVM, a constant', value: median(constant), unit: 'us' },
+    { name: 'the one of the other', value: median(ratios), unit: 'ratio', most: 1.05 },
+  ];
+}
+
 /** A guest says that it starts, reads, and says that it is done. */
-async function readsASecond(engine: Engine, over: Layer, count: number): Promise<number> {
+async function readsASecond(start: (kernel: Uint8Array) => Promise<Machine>, count: number): Promise<number> {
   const loop = [0x0f, 0x32, 0x4e, 0x75, -5 & 0xff]; // rdmsr; dec esi; jnz
   const code = [...send('a'), 0xb9, ...u32(RNG), 0xbe, ...u32(count), ...loop, ...send('b'), ...HALT];
-  const machine = await engine.start(over, { kernel: kernel(code) });
+  const machine = await start(kernel(code));
   const reader = machine.console.readable.getReader();
   await reader.read();
-  const start = performance.now();
+  const began = performance.now();
   await reader.read();
-  const seconds = (performance.now() - start) / 1000;
+  const seconds = (performance.now() - began) / 1000;
   await machine.close();
   return count / seconds;
 }

@@ -2,11 +2,13 @@
  * `statistics`: what rngtest, ent and dieharder say of the words, by the layer in this process and through the RDMSRs of
  * guests. Needs Debian's rng-tools5, ent and dieharder; takes about 20 minutes. docs/randomness.md keeps the results.
  */
-import type { Engine } from 'commonhv';
+import { kvm } from 'commonhv/engines/kvm';
 import { v86 } from 'commonhv/engines/v86';
 import type { Bench, Figure } from './figure.ts';
+import { hasKvm } from './words/kvm-here.ts';
+import { url } from './words/layers.ts';
 import { pipe } from './words/pipe.ts';
-import { inProcess, throughGuest } from './words/stream.ts';
+import { inProcess, layer, sending, throughGuest } from './words/stream.ts';
 
 const MiB = 2 ** 20;
 
@@ -17,20 +19,32 @@ const MiB = 2 ** 20;
 const DIEHARDER = [0, 2, 8, 9, 10, 12, 13, 15, 16, 100, 101, 102, 205, 206, 207, 208, 209];
 
 export const bench: Bench = async () => {
-  const figures = [...(await small('in process', () => inProcess(), 1024)), ...(await dieharder())];
-  const engines: readonly [Engine, number][] = [[v86({ memory: 4 * MiB }), 64]];
-  for (const [engine, size] of engines) {
-    figures.push(...(await small(engine.name, () => throughGuest(engine), size)));
-  }
-  return figures;
+  const image = { kernel: sending };
+  const throughV86 = () => throughGuest(v86({ memory: 4 * MiB }).start(layer(), image));
+  const inHome = { module: url, export: 'real' };
+  const throughKvm = () => throughGuest(kvm({ memory: 4 * MiB }).start(inHome, image));
+  return [
+    ...(await small('in process', inProcess, 1024)),
+    ...(await dieharder()),
+    ...(await small('v86', await taken(throughV86(), 64), 64)),
+    ...(hasKvm() ? await small('kvm', await taken(throughKvm(), 4), 4) : []),
+  ];
 };
 
-/** rngtest and ent, each on a stream of its own. */
-async function small(
-  name: string,
-  stream: () => Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  size: number,
-): Promise<Figure[]> {
+/** A guest's words are slow to come, so both programs get the same ones. */
+async function taken(stream: AsyncIterable<Uint8Array>, size: number): Promise<() => Iterable<Uint8Array>> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes >= size * MiB) break;
+  }
+  return () => chunks;
+}
+
+/** rngtest and ent. */
+async function small(name: string, stream: () => Iterable<Uint8Array>, size: number): Promise<Figure[]> {
   const fips = await pipe(stream(), ['rngtest'], size * MiB);
   const count = (what: string) => Number(new RegExp(`${what}: *(\\d+)`).exec(fips.text)?.[1]);
   const [good, bad] = [count('FIPS 140-2 successes'), count('FIPS 140-2 failures')];

@@ -1,10 +1,11 @@
 /** Random words as a stream of bytes, little-endian: out of the layer in this process, or through a guest's RDMSRs. */
-import { bare, type Engine } from 'commonhv';
+import { bare, type Machine } from 'commonhv';
 import { commonhv, systemSource } from 'commonhv/hypervisor';
-import { kernel, SEND_AL, u32 } from '../../test/guests.ts';
+import { kernel, u32 } from '../../test/guests.ts';
 
 const RNG = 0x4000_00a0;
-const layer = () => commonhv({ rng: { source: systemSource() } });
+/** The layer, and a guest's image for `throughGuest`. */
+export const layer = () => commonhv({ rng: { source: systemSource() } });
 
 /** As many bytes as are taken. */
 export function* inProcess(): Generator<Uint8Array> {
@@ -18,24 +19,24 @@ export function* inProcess(): Generator<Uint8Array> {
 }
 
 /** A guest reads the RNG into a buffer and sends the buffer over its serial line, for ever. */
-const sending = (() => {
+export const sending: Uint8Array = (() => {
   const buffer = 0x20_0000;
   const size = 4096;
   const read = [0x0f, 0x32, 0x89, 0x07, 0x89, 0x57, 0x04, 0x83, 0xc7, 0x08]; // rdmsr; mov [edi], eax; mov [edi+4], edx; add edi, 8
   const more = [0x81, 0xff, ...u32(buffer + size)]; // cmp edi, buffer + size
-  const sendOne = [0xac, ...SEND_AL, 0x81, 0xfe, ...u32(buffer + size)]; // lodsb; out; cmp esi, buffer + size
   const back = (body: readonly number[]) => [...body, 0x75, (-body.length - 2) & 0xff]; // jne
   const body = [
     ...[0xbf, ...u32(buffer), 0xb9, ...u32(RNG)], // mov edi, buffer; mov ecx, RNG
     ...back([...read, ...more]),
-    ...[0xbe, ...u32(buffer)], // mov esi, buffer
-    ...back(sendOne),
+    ...[0xbe, ...u32(buffer), 0xb9, ...u32(size), 0x66, 0xba, 0xf8, 0x03], // mov esi, buffer; mov ecx, size; mov dx, 3f8h
+    ...[0xf3, 0x6e], // rep outsb
   ];
   return kernel([...body, 0xe9, ...u32(-body.length - 5)]); // jmp
 })();
 
-export async function* throughGuest(engine: Engine): AsyncGenerator<Uint8Array> {
-  const machine = await engine.start(layer(), { kernel: sending });
+/** What a guest that runs `sending` sends; closes it in the end. */
+export async function* throughGuest(start: Promise<Machine>): AsyncGenerator<Uint8Array> {
+  const machine = await start;
   const reader = machine.console.readable.getReader();
   try {
     for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
