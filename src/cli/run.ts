@@ -1,4 +1,5 @@
 /** `commonhv run`: boots a guest under CommonHV; without an image the probe guest, asked what it sees. */
+import { judge } from '../conformance/index.ts';
 import type { Cpu } from '../cpu.ts';
 import type { Detection } from '../guest/index.ts';
 import { detect } from '../guest/index.ts';
@@ -30,29 +31,36 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
   io.progress('starting the probe guest ...');
   const subject = await openSubject(options, io);
   try {
-    const { cpu } = subject;
+    const { cpu, engine, close: _, ...deeds } = subject;
     const discovery = await detect(cpu);
     const rng = await readWords(cpu, discovery);
+    io.progress('judging its hypervisor ...');
+    const { passed, failed, warned, skipped } = await judge(cpu, deeds);
+    const verify = { passed, failed, warned, skipped };
     const milliseconds = Math.round(performance.now() - start);
     io.progress('');
     if (options.format === 'json') {
       const report = {
-        engine: subject.engine,
+        engine,
         draft: options.draft,
         milliseconds,
         discovery: detectionJson(discovery),
         rng: rng ?? null,
+        verify,
       };
       await io.out(`${JSON.stringify(report, undefined, 2)}\n`);
     } else {
       const paint = painter(io);
-      const head = paint('bold', `a probe guest on ${subject.engine} under CommonHV draft ${options.draft}`);
-      const words: readonly [string, string][] =
-        rng === undefined ? [] : [['words', `${rng.words} read, ${rng.distinct} different`]];
-      await io.out(`${head}, ${milliseconds} ms\n\n${detectionText(discovery, paint, words)}\n`);
+      const head = paint('bold', `a probe guest on ${engine} under CommonHV draft ${options.draft}`);
+      const verdict = `${passed} passed, ${failed} failed, ${warned} warned, ${skipped} skipped`;
+      const more: readonly (readonly [string, string])[] = [
+        ...(rng === undefined ? [] : [['words', `${rng.words} read, ${rng.distinct} different`] as const]),
+        ['conformance', failed === 0 ? paint('green', verdict) : paint('red', verdict)],
+      ];
+      await io.out(`${head}, ${milliseconds} ms\n\n${detectionText(discovery, paint, more)}\n`);
     }
     const sound = rng === undefined || rng.distinct === rng.words;
-    return discovery.commonhv !== undefined && sound ? 0 : 1;
+    return discovery.commonhv !== undefined && sound && failed === 0 ? 0 : 1;
   } finally {
     await subject.close();
   }

@@ -1,5 +1,5 @@
 /** The processor that a command asks: the probe guest's on an engine that runs guests, or the model. */
-import type { Cpu, Machine } from '../cpu.ts';
+import type { Console, Cpu, Machine } from '../cpu.ts';
 import { bare, MachineError } from '../cpu.ts';
 import type { KvmMachine } from '../engines/kvm/index.ts';
 import { model } from '../engines/model.ts';
@@ -26,6 +26,9 @@ export interface Subject {
 /** The probe runs below 1 MiB; less memory starts faster and saves smaller. */
 const PROBE_MEMORY = 16 * 2 ** 20;
 
+/** A resumed probe has greeted in an earlier life: it is asked again at once, in milliseconds. */
+const RESUMED = 5;
+
 /** Starts what the options say. Ctrl-C and `--timeout` end it: what is asked of it then fails. */
 export async function openSubject(options: LayerOptions & GuestOptions, io: Io): Promise<Subject> {
   const { engine: name = 'v86' } = options;
@@ -48,21 +51,22 @@ export async function openSubject(options: LayerOptions & GuestOptions, io: Io):
   };
   const timer = options.timeout === undefined ? undefined : setTimeout(expire, options.timeout * 1000);
   io.interrupted.addEventListener('abort', close);
-  const ask = async (machine: Machine): Promise<[Cpu, ...Cpu[]]> => {
+  const ask = async (machine: Machine, patience: number): Promise<[Cpu, ...Cpu[]]> => {
     machines.push(machine);
     if (late || io.interrupted.aborted) await machine.close(); // it came when the others were closed already
     const [first, ...others] = (machine as Partial<KvmMachine>).consoles ?? [machine.console];
-    return Promise.all([overSerial(first!), ...others.map((console) => overSerial(console))]);
+    const processor = (console: Console): Promise<Cpu> => overSerial(console, { patience });
+    return Promise.all([processor(first!), ...others.map(processor)]);
   };
   try {
     const machine = await startUnder(engine, data, { kernel: probeImage() }, io);
-    const [cpu, ...others] = await ask(machine);
+    const [cpu, ...others] = await ask(machine, 1_000);
     const pause = async (): Promise<void> => {
       await machine.pause?.();
       await machine.unpause?.();
     };
     const resume = async (): Promise<Cpu> =>
-      (await ask(await engine.resume!(commonhvFrom(data), await machine.save!())))[0];
+      (await ask(await engine.resume!(commonhvFrom(data), await machine.save!()), RESUMED))[0];
     return {
       engine: name,
       cpu,

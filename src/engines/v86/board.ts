@@ -8,6 +8,8 @@ import { type Emulator, emulatorOf } from './library.ts';
 export interface Events {
   /** v86 would run its guest for about a millisecond: `run` does it. Gives the time until the next call, in ms. */
   slice(run: () => number): number;
+  /** The guest has read COM1's line status. */
+  polled(status: number): void;
   /** The guest has reset its machine. */
   reset(): void;
   /** v86 gives up, and says why. */
@@ -46,7 +48,13 @@ export async function powerOn(
       async wasm_fn({ env }) {
         try {
           const panic = (at: number, size: number) => events.panic(text(exports.memory, at, size));
-          const hook = makeHook({ ...env, console_log_from_wasm: panic }, layer);
+          const readByte = env!.io_port_read8 as (port: number) => number;
+          const io_port_read8 = (port: number) => {
+            const value = readByte(port);
+            if (port === LINE_STATUS) events.polled(value);
+            return value;
+          };
+          const hook = makeHook({ ...env, io_port_read8, console_log_from_wasm: panic }, layer);
           const instance = await WebAssembly.instantiate(module, { env: hook.env });
           exports = instance.exports as unknown as Exports;
           cpu = hook.attach(exports);
@@ -98,6 +106,9 @@ function settle(emulator: Emulator): void {
   emulator.serial_set_clear_to_send(0, true);
   if (typeof process === 'undefined') yieldByMessages(emulator);
 }
+
+/** COM1's line status register. */
+const LINE_STATUS = 0x3fd;
 
 /** PCI device 1EH, function 0, as v86 numbers them. */
 const DISK_CONTROLLER = 0x1e << 3;

@@ -14,6 +14,7 @@ export const INSTRUCTION_POINTER = 556;
 export const PREVIOUS_IP = 560;
 export const CPL = 612;
 export const IN_HLT = 616;
+export const INSTRUCTION_COUNTER = 664;
 
 const [EAX, ECX, EDX, EBX] = [0, 1, 2, 3];
 

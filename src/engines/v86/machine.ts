@@ -2,7 +2,7 @@
 import { type End, hex, type Layer, type Machine, MachineError } from '../../cpu.ts';
 import { type Board, powerOn, type Sizes } from './board.ts';
 import { makeLine } from './console.ts';
-import { FLAGS, IN_HLT, INSTRUCTION_POINTER } from './hook.ts';
+import { FLAGS, IN_HLT, INSTRUCTION_COUNTER, INSTRUCTION_POINTER } from './hook.ts';
 import { readState, restoreState, saveState } from './state.ts';
 
 /** A word with bit 13 set, written here, turns the machine off: QEMU's ACPI PM1a control register, which v86 lacks. */
@@ -12,6 +12,13 @@ const SLEEP_ENABLE = 1 << 13;
 const INTERRUPT_FLAG = 1 << 9;
 const REQUEST_TO_SEND = 1 << 1;
 const LOOPBACK = 1 << 4;
+const DATA_READY = 1;
+/** So many looks at an empty line in a row: the guest has nothing else to do. */
+const IDLE_POLLS = 64;
+/** How long such a guest rests, in ms, unless input comes. */
+const IDLE = 4;
+/** More than the instructions that v86 runs (LOOP_COUNTER in its cpu.rs) before it looks at the clock. */
+const ENOUGH = 200_000;
 /** How long to wait, in ms, before looking again whether the reader has caught up, where it does not say so itself. */
 const PATIENCE = 20;
 
@@ -49,12 +56,35 @@ export async function makeMachine(
   /** Characters for the guest, as many as the serial port holds, where the guest has not asked for a pause. */
   let ready = true;
   let asked = false;
-  const feed = ({ emulator }: Board) => {
+  const feed = ({ emulator }: Board): boolean => {
     const { modem_control, input } = emulator.v86.cpu.devices.uart0;
     asked ||= (modem_control & REQUEST_TO_SEND) !== 0;
     // A guest that never touches the line "request to send" has no use for it; one that drops it wants nothing now.
     ready = (modem_control & LOOPBACK) === 0 && (!asked || (modem_control & REQUEST_TO_SEND) !== 0);
-    if (ready && line.waiting()) emulator.serial_send_bytes(0, line.take(input.length));
+    if (!ready || !line.waiting()) return false;
+    emulator.serial_send_bytes(0, line.take(input.length));
+    return true;
+  };
+
+  /**
+   * A guest that waits for input by looking again and again would run its slice to the end before the input could come.
+   * v86 ends a slice early for a processor that halts: so this one seems to, until the slice is over.
+   */
+  let polls = 0;
+  let resting = false;
+  const polled = (status: number) => {
+    if ((status & DATA_READY) !== 0) polls = 0;
+    else if (++polls >= IDLE_POLLS && board !== undefined) {
+      if (line.waiting() && feed(board)) {
+        polls = 0;
+        return;
+      }
+      const { buffer } = board.exports.memory;
+      const counter = new Uint32Array(buffer, INSTRUCTION_COUNTER, 1);
+      counter[0] = counter[0]! + ENOUGH; // compiled code looks at its instructions alone
+      new Uint8Array(buffer)[IN_HLT] = 1;
+      resting = true;
+    }
   };
 
   const slice = (run: () => number): number => {
@@ -64,13 +94,16 @@ export async function makeMachine(
     let rest = 0;
     try {
       rest = run();
+      if (resting && over === undefined) new Uint8Array(board.exports.memory.buffer)[IN_HLT] = 0;
+      resting = false;
     } catch (cause) {
       line.flush();
       finish(broken(board, cause, lastWords));
     }
     line.flush();
     if (dead(board)) finish({ reason: 'halt', detail: `halted with interrupts off at ${where(board)}` });
-    return ready && line.waiting() ? 0 : rest;
+    if (ready && line.waiting()) return 0;
+    return polls >= IDLE_POLLS ? IDLE : rest;
   };
 
   /** Ends the guest from within one of its instructions. */
@@ -82,13 +115,17 @@ export async function makeMachine(
 
   board = await powerOn(module, layer, sizes, {
     slice,
+    polled,
     reset: () => stopShort({ reason: 'quit', detail: 'the guest reset its machine' }),
     panic: (text) => {
       lastWords = text;
     },
   });
   const { emulator, cpu } = board;
-  emulator.add_listener('serial0-output-byte', line.sent);
+  emulator.add_listener('serial0-output-byte', (byte) => {
+    polls = 0;
+    line.sent(byte);
+  });
   emulator.v86.cpu.io.register_write(POWER_PORT, {}, undefined, (value) => {
     if ((value & SLEEP_ENABLE) !== 0) stopShort({ reason: 'quit' });
   });
