@@ -48,10 +48,7 @@ export interface Subject extends Cpu {
   /** How many tuples the hypervisor says that there are, unbounded. In draft 1 as many as were found. */
   readonly count: number;
   readonly rng: { readonly msr: number; readonly input: boolean } | undefined;
-  /** With what it answered at first. */
-  readonly generation: { readonly msr: number; readonly value: bigint | Fault } | undefined;
-  /** What the neighbours of the advertised registers answered before anything else was asked of them. */
-  readonly neighbours: ReadonlyMap<number, bigint | Fault>;
+  readonly generation: { readonly msr: number } | undefined;
   readonly deeds: Deeds;
   /** The processor of a machine that a deed brought back, its answers checked alike. */
   check(cpu: Cpu): Cpu;
@@ -135,11 +132,8 @@ export async function read(
   const entries = maxLeaf >= LEAF_INTERFACES ? await list(cpu, draft, interfaces) : [];
   const said = draft === 1 ? entries.length : decodeCount(interfaces).count;
   const advertised = where(draft, maxLeaf, features, registers);
-  const near = await neighbours(cpu, advertised);
-  const at = advertised.generation;
-  const generation = at === undefined ? undefined : { msr: at, value: await cpu.rdmsr(at) };
   const read = { draft, root, maxLeaf, interfaces, features, registers, entries, count: said };
-  return { ...cpu, ...read, rng: advertised.rng, generation, neighbours: near, deeds, check };
+  return { ...cpu, ...read, ...advertised, deeds, check };
 }
 
 async function list(cpu: Cpu, draft: Draft, first: Regs): Promise<readonly Entry[]> {
@@ -161,13 +155,12 @@ async function list(cpu: Cpu, draft: Draft, first: Regs): Promise<readonly Entry
   return entries;
 }
 
-/** Where the registers are said to be. */
-interface Advertised {
-  readonly rng: Subject['rng'];
-  readonly generation: number | undefined;
-}
-
-function where(draft: Draft, maxLeaf: number, features: Regs, registers: Regs): Advertised {
+function where(
+  draft: Draft,
+  maxLeaf: number,
+  features: Regs,
+  registers: Regs,
+): Pick<Subject, 'rng' | 'generation'> {
   if (draft === 1) {
     const msr = decodeRngIndex(features);
     return { rng: msr === undefined ? undefined : { msr, input: true }, generation: undefined };
@@ -175,23 +168,12 @@ function where(draft: Draft, maxLeaf: number, features: Regs, registers: Regs): 
   const { rng, rngInput, generation } = decodeFeatures(features);
   const at = decodeRegisters(registers);
   const there = maxLeaf >= LEAF_REGISTERS;
+  // One index for both registers is the RNG's: what it reads is no generation.
+  const own = draft === 3 && generation && there && !(rng && at.generation === at.rng);
   return {
     rng: rng && there ? { msr: at.rng, input: rngInput } : undefined,
-    // One index for both registers is the RNG's: what it reads is no generation.
-    generation:
-      draft === 3 && generation && there && !(rng && at.generation === at.rng) ? at.generation : undefined,
+    generation: own ? { msr: at.generation } : undefined,
   };
-}
-
-async function neighbours(
-  cpu: Cpu,
-  { rng, generation }: Advertised,
-): Promise<ReadonlyMap<number, bigint | Fault>> {
-  const own = [rng?.msr, generation].filter((msr) => msr !== undefined);
-  const near = own.flatMap((msr) => [msr - 1, msr + 1]).filter((msr) => isU32(msr) && !own.includes(msr));
-  const answers = new Map<number, bigint | Fault>();
-  for (const msr of near) answers.set(msr, await cpu.rdmsr(msr));
-  return answers;
 }
 
 export function isZeros({ eax, ebx, ecx, edx }: Regs): boolean {
@@ -207,7 +189,7 @@ export function show({ eax, ebx, ecx, edx }: Regs): string {
   return `EAX ${hex(eax)} EBX ${hex(ebx)} ECX ${hex(ecx)} EDX ${hex(edx)}`;
 }
 
-function isU32(value: unknown): value is number {
+export function isU32(value: unknown): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0xffff_ffff;
 }
 

@@ -107,9 +107,10 @@ export const generationThere: Check = async (subject) => {
   if (subject.generation === undefined) return skipped('no generation is offered, or none that can be found');
   if ((await strayGeneration(subject)) !== undefined)
     return skipped('a wrong index: see registers.generation');
-  const { msr, value } = subject.generation;
-  if (!(await generationValues(subject)).every(isFault)) return passed(`at ${hex(msr)}`);
-  return failed(`RDMSR ${hex(msr)}: expected the generation that is offered, got ${value} each time`);
+  const { msr } = subject.generation;
+  const values = await generationValues(subject);
+  if (!values.every(isFault)) return passed(`at ${hex(msr)}`);
+  return failed(`RDMSR ${hex(msr)}: expected the generation that is offered, got ${values[0]} each time`);
 };
 
 export const generationIndex: Check = async (subject) => {

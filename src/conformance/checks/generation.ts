@@ -6,16 +6,22 @@ import { changedLeaf, constantLeaves } from './discovery.ts';
 import { generationValues, type Revival, revivals } from './samples.ts';
 import { strayGeneration } from './stray.ts';
 
-type Generation = NonNullable<Subject['generation']>;
+interface Generation {
+  readonly msr: number;
+  /** What the first read gave. */
+  readonly value: bigint | Fault;
+}
 type Check = (subject: Subject) => Promise<Finding> | Finding;
 
 function withGeneration(
   check: (subject: Subject, generation: Generation) => Promise<Finding> | Finding,
 ): Check {
-  return (subject) =>
-    subject.generation === undefined
-      ? skipped('no generation is offered, or none that can be found')
-      : check(subject, subject.generation);
+  return async (subject) => {
+    const [value] = await generationValues(subject);
+    if (subject.generation === undefined || value === undefined)
+      return skipped('no generation is offered, or none that can be found');
+    return check(subject, { ...subject.generation, value });
+  };
 }
 
 const shown = (value: bigint | Fault): string => (isFault(value) ? value : hex(value, 16));

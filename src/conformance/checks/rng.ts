@@ -2,7 +2,7 @@
 import { type Fault, hex } from '../../cpu.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
 import { isFault, type Subject } from '../subject.ts';
-import { WORDS, wordsOf, writesOf } from './samples.ts';
+import { neighboursOf, WORDS, wordsOf, writesOf } from './samples.ts';
 import { strayRng } from './stray.ts';
 
 type Rng = NonNullable<Subject['rng']>;
@@ -186,10 +186,11 @@ const shown = (value: bigint | Fault): string => (isFault(value) ? value : word(
 
 /** The MSRs beside the advertised ones, which nobody asked to change. */
 export async function neighboursKept(subject: Subject): Promise<Finding> {
-  if (subject.neighbours.size === 0) return skipped('no register is offered');
+  const neighbours = await neighboursOf(subject);
+  if (neighbours.size === 0) return skipped('no register is offered');
   if ((await strayRng(subject)) !== undefined)
     return skipped('a wrong index: see features.rng and registers.rng');
-  for (const [msr, before] of subject.neighbours) {
+  for (const [msr, before] of neighbours) {
     const now = await subject.rdmsr(msr);
     if (now !== before)
       return failed(`RDMSR ${hex(msr)}, a neighbour: was ${shown(before)}, is ${shown(now)}`);

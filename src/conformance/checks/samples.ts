@@ -1,6 +1,6 @@
 /** What several checks look at, taken from the machine once: words, what became of writes, values of the generation. */
 import type { Fault } from '../../cpu.ts';
-import type { Subject } from '../subject.ts';
+import { isU32, type Subject } from '../subject.ts';
 
 /** Enough that a bit that never moves is no accident: 2 * 64 bits at 2^-64 each. */
 export const WORDS = 64;
@@ -34,10 +34,20 @@ export function once<T>(take: (subject: Subject) => Promise<T>): (subject: Subje
   };
 }
 
+/** What the neighbours of the advertised registers answered before anything was asked of those. */
+export const neighboursOf = once(async ({ rng, generation, rdmsr }) => {
+  const own = [rng?.msr, generation?.msr].filter((msr) => msr !== undefined);
+  const near = own.flatMap((msr) => [msr - 1, msr + 1]).filter((msr) => isU32(msr) && !own.includes(msr));
+  const answers = new Map<number, bigint | Fault>();
+  for (const msr of near) answers.set(msr, await rdmsr(msr));
+  return answers;
+});
+
 /** `WORDS` words in a row; none where no RNG is advertised. */
 export const wordsOf = once(async (subject) => {
   const words: (bigint | Fault)[] = [];
   if (subject.rng === undefined) return words;
+  await neighboursOf(subject);
   for (let i = 0; i < WORDS; i++) words.push(await subject.rdmsr(subject.rng.msr));
   return words;
 });
@@ -60,8 +70,9 @@ export const writesOf = once(async (subject) => {
 export const generationValues = once(async (subject) => {
   const { generation } = subject;
   if (generation === undefined) return [];
-  const values = [generation.value];
-  for (let i = 0; i < 16; i++) values.push(await subject.rdmsr(generation.msr));
+  await neighboursOf(subject);
+  const values: (bigint | Fault)[] = [];
+  for (let i = 0; i < 17; i++) values.push(await subject.rdmsr(generation.msr));
   return values;
 });
 

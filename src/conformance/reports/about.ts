@@ -1,0 +1,36 @@
+/** What a report says beside its results. */
+import type { Report, Result } from '../judge.ts';
+
+export interface About {
+  /** What ran the guest: an engine's name, `serial` or `exec`. */
+  readonly engine: string;
+  /** The name of a source whose words can be foretold, where a test asked for one: every report shows it. */
+  readonly deterministic?: string | undefined;
+  /** How long it took. */
+  readonly milliseconds?: number | undefined;
+}
+
+/** One sentence for the whole report. */
+export function verdict({ draft, rulesOf, failed, warned, passed }: Report): string {
+  if (draft === undefined) return `does not speak CommonHV (asked for by draft ${rulesOf})`;
+  if (failed > 0) return `does not conform to CommonHV draft ${draft}`;
+  if (passed === 0) return `could not be judged by CommonHV draft ${draft}`;
+  return warned > 0
+    ? `conforms to CommonHV draft ${draft}, with warnings`
+    : `conforms to CommonHV draft ${draft}`;
+}
+
+/** 0 of the exit status: it speaks CommonHV, was asked something, and breaks nothing. All skipped is not success. */
+export function conforms({ draft, failed, passed }: Report): boolean {
+  return draft !== undefined && failed === 0 && passed > 0;
+}
+
+export const deterministicLine = (source: string): string =>
+  `the words are deterministic: the source "${source}" is for tests`;
+
+/** The far side's bytes never steer a terminal or break a line. */
+export function plain(text: string): string {
+  return text.replace(/[^ -~]/g, '.');
+}
+
+export const isBad = ({ outcome }: Result): boolean => outcome === 'failed' || outcome === 'warned';
