@@ -129,7 +129,12 @@ export async function makeMachine(
   emulator.v86.cpu.io.register_write(POWER_PORT, {}, undefined, (value) => {
     if ((value & SLEEP_ENABLE) !== 0) stopShort({ reason: 'quit' });
   });
-  await prepare(board);
+  try {
+    await prepare(board);
+  } catch (cause) {
+    finish({ reason: 'failed', cause });
+    throw cause;
+  }
   await emulator.run();
 
   /** One operation after the other, and none on a machine that has ended. */
@@ -161,8 +166,14 @@ export async function makeMachine(
             `state: of a machine with ${saved.memory} bytes of memory; this one has ${sizes.memory}`,
           );
         }
-        await restoreState(emulator, saved);
-        cpu.restored?.();
+        try {
+          await restoreState(emulator, saved);
+          cpu.restored?.();
+        } catch (cause) {
+          // Half of one machine, half of another: nothing to go on with.
+          finish({ reason: 'failed', detail: (cause as Error).message, cause });
+          throw cause;
+        }
         wake();
       }),
   };

@@ -1,0 +1,119 @@
+/** Every engine tells the truth: the processor that it hands out answers what the layer answers. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Cpu, hex, type Layer, type SyncCpu } from 'commonhv';
+import { model } from 'commonhv/engines/model';
+import { v86 } from 'commonhv/engines/v86';
+import { detect, discover } from 'commonhv/guest';
+import { commonhv, countingSource, type Options } from 'commonhv/hypervisor';
+import { overSerial, probeImage } from 'commonhv/probe';
+
+interface Opened {
+  readonly cpu: Cpu;
+  close(): Promise<void>;
+}
+
+/** An engine under test. */
+interface Candidate {
+  readonly name: string;
+  /** Why it cannot run here. */
+  readonly skip: false | string;
+  below(): Promise<SyncCpu>;
+  open(layer: Layer): Promise<Opened>;
+}
+
+const zeros: SyncCpu = model((below) => below);
+const candidates: readonly Candidate[] = [
+  {
+    name: 'model',
+    skip: false,
+    below: async () => zeros,
+    open: async (layer) => ({ cpu: model(layer), close: async () => {} }),
+  },
+  {
+    name: 'v86',
+    skip: false,
+    below: async () => (await v86().below()) as SyncCpu,
+    async open(layer) {
+      const machine = await v86({ memory: 4 * 2 ** 20 }).start(layer, { kernel: probeImage() });
+      return { cpu: await overSerial(machine.console), close: () => machine.close() };
+    },
+  },
+];
+
+/** Descriptions that between them use every option of every draft; a fresh source each, so that the words are known. */
+const descriptions: Readonly<Record<string, () => Options>> = {
+  'draft 1 with an RNG': () => ({ draft: 1, rng: { msr: 0x4000_00a0, source: countingSource() } }),
+  'draft 2 without anything': () => ({ draft: 2 }),
+  'draft 2 with interfaces and input': () => ({
+    draft: 2,
+    interfaces: [
+      { location: 0x4000_0100, signature: 'XenVMMXenVMM' },
+      { location: 0x4000_0000, signature: 'KVMKVMKVM\0\0\0' },
+    ],
+    rng: { msr: 0x4b56_4e00, source: countingSource(), input: 'ignore' },
+  }),
+  'draft 3 with everything': () => ({
+    draft: 3,
+    interfaces: [
+      { location: 0x4000_0000, signature: 'VMwareVMware' },
+      { location: 0xffff_ffff, signature: '\xff'.repeat(12) },
+    ],
+    preferred: 2,
+    rng: { msr: 0, source: countingSource(), input: 'ignore' },
+    generation: { msr: 0xffff_ffff, next: () => 0xfedc_ba98_7654_3210n },
+  }),
+  'draft 3 with the hypervisor bit hidden': () => ({
+    hypervisorBit: false,
+    rng: { source: countingSource() },
+    generation: { next: () => 1n },
+  }),
+};
+const LEAVES = [
+  0, 1, 2, 0x4000_0000, 0x4000_0100, 0x4f00_0000, 0x4f00_0001, 0x4f00_0002, 0x4f00_0003, 0x4f00_0004,
+];
+const BEYOND = [0x4fff_ffff, 0x5000_0000, 0x8000_0000, 0xffff_ffff];
+const MSRS = [0, 0x10_0000, 0x4000_00a0, 0x4000_00a1, 0x4b56_4e00, 0xffff_ffff];
+
+for (const { name, skip, below, open } of candidates) {
+  for (const [title, options] of Object.entries(descriptions)) {
+    test(`${name} tells the truth: ${title}`, { skip, timeout: 60_000 }, async () => {
+      const said = commonhv(options())(await below());
+      const { cpu, close } = await open(commonhv(options()));
+      try {
+        for (const leaf of [...LEAVES, ...BEYOND]) {
+          for (const subleaf of [0, 1, 2, 3, 0xffff_ffff]) {
+            const question = `CPUID ${hex(leaf)}.${hex(subleaf)}`;
+            assert.deepEqual(await cpu.cpuid(leaf, subleaf), said.cpuid(leaf, subleaf), question);
+          }
+        }
+        for (const index of [...MSRS, ...MSRS]) {
+          const question = `MSR ${hex(index)}`;
+          assert.equal(await cpu.rdmsr(index), said.rdmsr(index), question);
+          const value = 0x0123_4567_89ab_cdefn;
+          assert.equal(await cpu.wrmsr(index, value), said.wrmsr(index, value), question);
+        }
+        assert.deepEqual(await discover(cpu), await discover(said));
+        assert.deepEqual(await detect(cpu), await detect(said));
+      } finally {
+        await close();
+      }
+    });
+  }
+
+  test(`${name}: the words of the RNG come out in their order, none twice and none left out`, {
+    skip,
+  }, async () => {
+    const { cpu, close } = await open(commonhv({ rng: { source: countingSource() } }));
+    try {
+      const words = [];
+      for (let i = 1n; i <= 50n; i++) words.push(await cpu.rdmsr(0x4000_00a0));
+      assert.deepEqual(
+        words,
+        words.map((_, i) => BigInt(i + 1)),
+      );
+    } finally {
+      await close();
+    }
+  });
+}
