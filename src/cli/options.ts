@@ -138,6 +138,30 @@ export const imageOptions = (): readonly Option[] => [
 export const formatOption = (formats: readonly string[]): Option =>
   choice('--format <name>', 'how to print', formats).default(formats[0]);
 
+export const requireOption = (): Option =>
+  new Option('--require <sig>', 'exit 1 unless this interface is there; may be given again').argParser(
+    (text: string, before: readonly string[] = []) => [...before, parseSignature(text)],
+  );
+
+export const seedOptions = (): readonly Option[] => [
+  new Option('--credit <bits>', 'credit so many bits, whatever is said of the words').argParser(parseCount),
+  new Option('--words <n>', 'how many words of 64 bits to read, 2 to 512').default(8).argParser(parseCount),
+  new Option('--watch', 'stay, and seed again when the machine was resumed from a saved state'),
+  new Option('--interval <ms>', 'with --watch: milliseconds between two looks, 1 to 60000')
+    .default(100)
+    .argParser((text) => {
+      const value = parseCount(text);
+      if (value < 1 || value > 60_000) throw new InvalidArgumentError('Expected 1 to 60000 milliseconds.');
+      return value;
+    }),
+];
+
+/** A whole number from 0, up to six digits. */
+export function parseCount(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('Expected a whole number.');
+  return Number(text);
+}
+
 function parseDraft(text: string): Draft {
   if (text !== '1' && text !== '2' && text !== '3')
     throw new InvalidArgumentError('Allowed choices are 1, 2, 3.');

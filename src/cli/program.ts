@@ -1,8 +1,16 @@
 /** The commands and their options; each command's own file is imported when it is called. */
-import { Command, CommanderError, type Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { MachineError } from '../cpu.ts';
 import { type Io, UsageError } from './io.ts';
-import { formatOption, guestOptions, imageOptions, layerOptions } from './options.ts';
+import {
+  formatOption,
+  guestOptions,
+  imageOptions,
+  layerOptions,
+  parseCount,
+  requireOption,
+  seedOptions,
+} from './options.ts';
 
 const ABOUT = `CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, judge
 hypervisors by it, see what the machine below offers.`;
@@ -63,7 +71,48 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     .action(async (image, options) =>
       done(await (await import('./trace.ts')).trace({ ...options, image }, io)),
     );
+  askOnly(program, io, done);
   return program;
+}
+
+/** The commands of the machine that we run on, and of others without an image. */
+function askOnly(program: Command, io: Io, done: (status: number) => void): void {
+  const engines = guestOptions(['native', 'v86', 'kvm', 'model'], 'native');
+  const processor = [
+    ...engines,
+    new Option('--cpu <n>', 'the logical processor, with the native engine').argParser(parseCount),
+    new Option('--from <file>', 'a recorded machine, of cpuid -r or of snapshot; - for standard input'),
+  ];
+  const given = (command: Command): readonly string[] =>
+    Object.keys(command.opts()).filter((name) => command.getOptionValueSource(name) === 'cli');
+  command(
+    program,
+    'detect',
+    'which interfaces the hypervisor below offers, in which order',
+    [formatOption(['text', 'json', 'nfd', 'prometheus'])],
+    [requireOption()],
+    processor,
+    layerOptions(),
+  ).action(async (options, self) =>
+    done(await (await import('./detect.ts')).runDetect({ ...options, given: given(self) }, io)),
+  );
+  command(
+    program,
+    'snapshot',
+    'write the leaves of a processor, as cpuid -r does or as JSON',
+    [formatOption(['cpuid', 'json'])],
+    processor,
+    layerOptions(),
+  ).action(async (options, self) =>
+    done(await (await import('./snapshot.ts')).runSnapshot({ ...options, given: given(self) }, io)),
+  );
+  command(
+    program,
+    'seed',
+    'in a Linux guest: mix words of the RNG into the kernel, credit them as far as they are vouched for',
+    seedOptions(),
+    [formatOption(['text', 'json'])],
+  ).action(async (options) => done(await (await import('./seed.ts')).runSeed(options, io)));
 }
 
 /** A command with its options; the caller adds arguments and the action. */

@@ -1,0 +1,102 @@
+/** `commonhv detect`: which interfaces the hypervisor below offers, of a living processor or a recorded one. */
+import type { Cpu } from '../cpu.ts';
+import { hex } from '../cpu.ts';
+import type { Detection } from '../guest/index.ts';
+import { detect } from '../guest/index.ts';
+import { replay } from '../snapshot.ts';
+import { decodeSignature, HV_1, KNOWN_VENDORS } from '../spec/index.ts';
+import { detectionJson, detectionText } from './detection.ts';
+import { readDump } from './dump.ts';
+import { detectionNfd, detectionPrometheus, verdict } from './exporters.ts';
+import type { Io } from './io.ts';
+import { painter, printable } from './io.ts';
+import type { ProcessorOptions } from './processor.ts';
+import { checkOptions, openProcessor } from './processor.ts';
+
+export interface DetectOptions extends ProcessorOptions {
+  readonly format: 'text' | 'json' | 'nfd' | 'prometheus';
+  /** Signatures that have to be there, padded with NULs. */
+  readonly require?: readonly string[];
+}
+
+/** 0; 1 where an interface that is required is not there. */
+export async function runDetect(options: DetectOptions, io: Io): Promise<number> {
+  checkOptions(options);
+  const { found, aside } =
+    options.from === undefined ? await ofEngine(options, io) : await ofDump(options.from, io);
+  await io.out(written(found, aside, options.format, io));
+  const there = new Set(found.interfaces.map(({ signature }) => signature));
+  if (found.commonhv !== undefined) there.add('CommonHVIntf');
+  const missing = (options.require ?? []).filter((signature) => !there.has(signature));
+  if (missing.length > 0) io.err(`commonhv: not there: ${missing.map(printable).join(', ')}`);
+  return missing.length > 0 ? 1 : 0;
+}
+
+/** Lines for people, beside what was detected. */
+type Aside = readonly (readonly [string, string])[];
+
+interface Outcome {
+  readonly found: Detection;
+  readonly aside: Aside;
+}
+
+async function ofEngine(options: DetectOptions, io: Io): Promise<Outcome> {
+  const { cpu, close } = await openProcessor(options, io);
+  try {
+    const found = await detect(cpu);
+    return { found, aside: await asideOf(cpu, found) };
+  } finally {
+    await close();
+  }
+}
+
+/** The first processor of a recorded machine; a word where others of it say otherwise. */
+async function ofDump(file: string, io: Io): Promise<Outcome> {
+  const cpus = (await readDump(file, io)).map(replay);
+  const found = await detect(cpus[0]!);
+  for (const [i, cpu] of cpus.entries()) {
+    if (JSON.stringify(await detect(cpu)) === JSON.stringify(found)) continue;
+    io.err(
+      `commonhv: ${file}: the processors disagree: CPU ${i} shows something else than CPU 0, which is shown here`,
+    );
+    break;
+  }
+  return { found, aside: await asideOf(cpus[0]!, found) };
+}
+
+/** What else a person wants to know: whose processor it is, and which interface speaks Hyper-V's language. */
+async function asideOf(cpu: Cpu, { interfaces }: Detection): Promise<Aside> {
+  const vendors: string[] = [];
+  const { eax: maxBasic } = await cpu.cpuid(0, 0);
+  for (const at of new Set([0, ...KNOWN_VENDORS.map(({ leaf }) => leaf)])) {
+    if (at > maxBasic) continue;
+    const { ebx, ecx, edx } = await cpu.cpuid(at, 0);
+    const vendor = decodeSignature({ ebx, ecx: edx, edx: ecx });
+    const known = KNOWN_VENDORS.find(({ leaf, signature }) => leaf === at && signature === vendor);
+    if (known !== undefined) vendors.push(`${printable(vendor).trim()} (${known.product})`);
+    else if (at === 0) vendors.push(printable(vendor) || 'unnamed');
+  }
+  const compatible: string[] = [];
+  for (const { location, confirmed } of interfaces) {
+    if (!confirmed || location >= 0xffff_ffff) continue;
+    if ((await cpu.cpuid(location + 1, 0)).eax === HV_1) compatible.push(hex(location));
+  }
+  return [
+    ['processor', vendors.join(', ')],
+    ...(compatible.length > 0 ? [['Hv#1', `spoken at ${compatible.join(', ')}`] as const] : []),
+  ];
+}
+
+function written(found: Detection, aside: Aside, format: DetectOptions['format'], io: Io): string {
+  const paint = painter(io);
+  switch (format) {
+    case 'text':
+      return `${paint('bold', verdict(found))}\n\n${detectionText(found, paint, aside)}\n`;
+    case 'json':
+      return `${JSON.stringify(detectionJson(found), undefined, 2)}\n`;
+    case 'nfd':
+      return detectionNfd(found);
+    case 'prometheus':
+      return detectionPrometheus(found);
+  }
+}

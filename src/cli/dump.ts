@@ -1,0 +1,33 @@
+/** A recorded machine, for `--from`: the file's snapshots, with what could not be read said in a line each. */
+import { createReadStream } from 'node:fs';
+import type { Parsed } from '../snapshot.ts';
+import { parse } from '../snapshot.ts';
+import type { Io } from './io.ts';
+import { UsageError } from './io.ts';
+
+/** `cpuid -r` prints 3 KB for a processor; the largest machines have some thousand of them. */
+const MOST_BYTES = 32 * 2 ** 20;
+
+/** Reads a file, or standard input for `-`. Throws a UsageError where there is no leaf in it. */
+export async function readDump(file: string, io: Io): Promise<Parsed['cpus']> {
+  const name = file === '-' ? 'standard input' : file;
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of file === '-' ? io.input() : createReadStream(file)) {
+      size += chunk.length;
+      if (size > MOST_BYTES) break;
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    throw new UsageError(`${name} cannot be read: ${(cause as NodeJS.ErrnoException).code ?? cause}`, {
+      cause,
+    });
+  }
+  const expected = 'expected what cpuid -r or commonhv snapshot writes';
+  if (size > MOST_BYTES) throw new UsageError(`${name}: ${expected}, got more than ${MOST_BYTES >> 20} MiB`);
+  const { cpus, problems } = parse(Buffer.concat(chunks).toString('latin1'));
+  if (cpus.length === 0) throw new UsageError(`${name}: ${expected}: ${problems.join('; ')}`);
+  for (const problem of problems) io.err(`commonhv: ${name}: ${problem}`);
+  return cpus;
+}

@@ -1,0 +1,132 @@
+/** `commonhv seed` against a handed-in processor and a stand-in for /dev/random, on the real ioctl numbers. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Fault, Regs, SyncCpu } from '../cpu.ts';
+import { GP, MachineError } from '../cpu.ts';
+import { kernelPool } from '../engines/native/random.ts';
+import type { Io } from './io.ts';
+import type { SeedOptions } from './seed.ts';
+import { seedFrom } from './seed.ts';
+
+interface Guest {
+  readonly statement?: number;
+  readonly features?: number;
+  readonly read?: () => bigint | Fault;
+  readonly generation?: () => bigint | Fault;
+}
+
+function guest({ statement = 1, features = 0b101, read = secret, generation = () => 1n }: Guest): SyncCpu {
+  const leaves: Record<number, readonly number[]> = {
+    1325400064: [0x4f000003, 0x6d6d6f43, 0x56486e6f, 0x66746e49],
+    1325400066: [features, 3, 0, 0],
+    1325400067: [0x400000a0, statement, 0x400000a1, 0],
+  };
+  return {
+    cpuid(leaf): Regs {
+      const [eax = 0, ebx = 0, ecx = 0, edx = 0] = leaves[leaf] ?? [];
+      return { eax, ebx, ecx, edx };
+    },
+    rdmsr: (index) => (index === 0x400000a0 ? read() : index === 0x400000a1 ? generation() : GP),
+    wrmsr: () => assert.fail('something was written to the host'),
+  };
+}
+
+const secret = (): bigint => crypto.getRandomValues(new BigUint64Array(1))[0]!;
+
+/** Runs the command; what it said, and what reached the kernel as [request, credit, bytes]. */
+async function run(given: Guest, options: Partial<SeedOptions> = {}, calls = 99, reseed = 0) {
+  const said: string[] = [];
+  const ioctls: [number, number?, number?][] = [];
+  const stop = new AbortController();
+  const pool = kernelPool('/dev/null', (_fd, request, bytes) => {
+    const view = bytes && new DataView(bytes.buffer);
+    ioctls.push(view ? [request, view.getInt32(0, true), view.getInt32(4, true)] : [request]);
+    if (ioctls.length >= calls) stop.abort();
+    return request === 0x5207 ? reseed : 0;
+  });
+  const io: Io = {
+    out: async (text) => void said.push(String(text)),
+    err: (line) => void said.push(line),
+    progress() {},
+    input: () => assert.fail('asked for input'),
+    raw() {},
+    ...{ interactive: false, color: false, interrupted: stop.signal, env: {} },
+    guest() {},
+  };
+  const world = { cpu: guest(given), pool: () => pool };
+  const defaults: SeedOptions = { words: 8, interval: 1, format: 'text' };
+  const status = await seedFrom(world, { ...defaults, ...options }, io);
+  pool.close();
+  return { status, said: said.join('\n'), ioctls };
+}
+
+test('words that are said to be secure are mixed, credited in full, and used at once', async () => {
+  const { status, said, ioctls } = await run({});
+  assert.equal(status, 0);
+  assert.deepEqual(ioctls, [[0x40085203, 512, 64], [0x5207]]);
+  assert.match(said, /^mixed 512 bits from draft 3's RNG, credited 512: the hypervisor says they are secure/);
+});
+
+test('others are mixed for no credit; --credit says otherwise, up to what the words hold', async () => {
+  for (const statement of [0, 2, 3]) {
+    assert.deepEqual((await run({ statement })).ioctls, [[0x40085203, 0, 64], [0x5207]]);
+  }
+  assert.deepEqual((await run({ statement: 0 }, { credit: 256 })).ioctls[0], [0x40085203, 256, 64]);
+  assert.deepEqual((await run({}, { credit: 0 })).ioctls[0], [0x40085203, 0, 64]);
+  await assert.rejects(run({}, { credit: 513 }), /--credit 513: 8 words hold 512 bits at most/);
+});
+
+test('words that fail the checks reach no pool, whatever --credit says', async () => {
+  let count = 0n;
+  for (const read of [() => 7n, () => count++, () => GP] as const) {
+    const { status, said, ioctls } = await run({ read }, { credit: 512 });
+    assert.equal(status, 1);
+    assert.deepEqual(ioctls, []);
+    assert.match(said, /repeat|pattern|faults/);
+  }
+});
+
+test('a kernel that was never seeded has nothing to reseed, which is no failure', async () => {
+  const { status, said } = await run({}, { format: 'json' }, 99, -61);
+  assert.equal(status, 0);
+  assert.deepEqual(JSON.parse(said), {
+    ...{ cause: 'start', draft: 3, bits: 512, credited: 512, reseeded: false },
+    reason: 'the hypervisor says they are secure',
+  });
+});
+
+test('a kernel that refuses is an error of one line', async () => {
+  await assert.rejects(run({}, {}, 99, -1), MachineError);
+});
+
+test('--watch seeds again at each new generation, waits out faults, and ends when it is told to', async () => {
+  const seen: (bigint | Fault)[] = [1n, 1n, GP, 1n, 2n, 2n, GP, 2n, 3n];
+  let at = 0;
+  const generation = () => seen[Math.min(at++, seen.length - 1)]!;
+  const { status, said, ioctls } = await run({ generation }, { watch: true }, 6);
+  assert.equal(status, 0);
+  assert.deepEqual(
+    ioctls,
+    Array(3)
+      .fill([[0x40085203, 512, 64], [0x5207]])
+      .flat(),
+  );
+  assert.equal(said.match(/the machine was resumed from a saved state: mixed 512/g)?.length, 2);
+});
+
+test('--watch without a generation seeds once and says that there is nothing to watch', async () => {
+  const without = await run({ features: 1 }, { watch: true });
+  assert.equal(without.status, 1);
+  assert.equal(without.ioctls.length, 2);
+  assert.match(without.said, /offers no generation to watch/);
+  const faulting = await run({ generation: () => GP }, { watch: true });
+  assert.equal(faulting.status, 1);
+  assert.match(faulting.said, /the generation's register, 0x400000a1, faults/);
+});
+
+test('no RNG, no CommonHV: the answer is no, in one line, and never a word of the secret', async () => {
+  const { status, said } = await run({ features: 0 });
+  assert.deepEqual([status, said], [1, 'commonhv: CommonHV is here and offers no RNG']);
+  const read = () => 0x0123456789abcdefn ^ (secret() & 0xffffn);
+  assert.doesNotMatch((await run({ read }, { format: 'json' })).said, /123456789|81985529/);
+});

@@ -1,0 +1,134 @@
+/** `commonhv seed`: in a Linux guest, mixes the hypervisor's words into the kernel's pool, and follows the generation. */
+import type { Cpu } from '../cpu.ts';
+import { hex } from '../cpu.ts';
+import type { Pool } from '../engines/native/random.ts';
+import type { Reason, Refusal, Seed } from '../guest/index.ts';
+import { discover, seed } from '../guest/index.ts';
+import type { Io } from './io.ts';
+import { UsageError } from './io.ts';
+
+export interface SeedOptions {
+  readonly words: number;
+  /** Bits to credit, whatever the hypervisor says of its words. */
+  readonly credit?: number;
+  readonly watch?: boolean;
+  /** Milliseconds between two looks at the generation. */
+  readonly interval: number;
+  readonly format: 'text' | 'json';
+}
+
+/** What is seeded from what: handed in, so that a test needs no guest. */
+export interface World {
+  readonly cpu: Cpu;
+  /** Opened when there is something to mix: "no CommonHV here" needs no rights. */
+  pool(): Pool;
+}
+
+const REFUSALS: Record<Refusal, string> = {
+  'no-commonhv': 'no CommonHV here',
+  'no-rng': 'CommonHV is here and offers no RNG',
+  fault: "the RNG's register faults: are the leaves those of another hypervisor, further below?",
+  stuck: "the RNG's words repeat: not used",
+  patterned: "the RNG's words follow a pattern: not used",
+};
+
+const REASONS: Record<Reason, string> = {
+  secure: 'the hypervisor says they are secure',
+  draft: 'drafts 1 and 2 say nothing of the words',
+  'no-statement': 'the hypervisor says nothing of its words',
+  insecure: 'the hypervisor says they are insecure',
+  confidential: 'a confidential guest must not trust its hypervisor',
+};
+
+/** The machine that we run on. */
+export async function runSeed(options: SeedOptions, io: Io): Promise<number> {
+  const { native } = await import('../engines/native/index.ts');
+  const { kernelPool } = await import('../engines/native/random.ts');
+  const cpu = native();
+  let pool: Pool | undefined;
+  try {
+    return await seedFrom({ cpu, pool: () => (pool ??= kernelPool()) }, options, io);
+  } finally {
+    pool?.close();
+    cpu.close();
+  }
+}
+
+/** 0; 1 where there is nothing to seed from, or nothing to watch. */
+export async function seedFrom({ cpu, pool }: World, options: SeedOptions, io: Io): Promise<number> {
+  const { credit, words } = options;
+  if (credit !== undefined && credit > 64 * words) {
+    throw new UsageError(`--credit ${credit}: ${words} words hold ${64 * words} bits at most`);
+  }
+  const discovery = await discover(cpu);
+  const once = async (cause: string): Promise<number> => {
+    const made = await seed(cpu, { words, discovery });
+    if (made.outcome !== 'words') return refuse(made.outcome, options, io);
+    await mix(made, cause, pool(), options, io);
+    return 0;
+  };
+  const { generation } = discovery ?? {};
+  // Looked at before the first words are read: a copy made in between is seen at the next look.
+  const before = options.watch && generation ? await cpu.rdmsr(generation.msr) : undefined;
+  const status = await once('start');
+  if (status !== 0 || options.watch !== true) return status;
+  if (generation === undefined) {
+    io.err('commonhv: CommonHV is here and offers no generation to watch (draft 3 does)');
+    return 1;
+  }
+  if (typeof before !== 'bigint') {
+    io.err(`commonhv: the generation's register, ${hex(generation.msr)}, faults: nothing to watch`);
+    return 1;
+  }
+  let last = before;
+  while (await pause(options.interval, io.interrupted)) {
+    const now = await cpu.rdmsr(generation.msr);
+    // A fault later on (a move to another hypervisor) is waited out: the register may come back.
+    if (typeof now !== 'bigint' || now === last) continue;
+    last = now;
+    await once('generation');
+  }
+  return 0;
+}
+
+async function mix(made: Seed, cause: string, pool: Pool, options: SeedOptions, io: Io): Promise<void> {
+  const bits = options.credit ?? made.credit;
+  const why = options.credit === undefined ? REASONS[made.reason] : 'as told by --credit';
+  const all = 8 * made.bytes.length;
+  let reseeded: boolean;
+  try {
+    pool.add(made.bytes, bits);
+    reseeded = pool.reseed();
+  } finally {
+    made.bytes.fill(0);
+  }
+  const { draft } = made.discovery;
+  if (options.format === 'json') {
+    const said = { cause, draft: draft ?? null, bits: all, credited: bits, reason: why, reseeded };
+    await io.out(`${JSON.stringify(said)}\n`);
+    return;
+  }
+  const begin = cause === 'generation' ? 'the machine was resumed from a saved state: ' : '';
+  await io.out(`${begin}mixed ${all} bits from draft ${draft}'s RNG, credited ${bits}: ${why}\n`);
+}
+
+async function refuse(outcome: Refusal, { format }: SeedOptions, io: Io): Promise<number> {
+  if (format === 'json') await io.out(`${JSON.stringify({ refused: outcome, reason: REFUSALS[outcome] })}\n`);
+  else io.err(`commonhv: ${REFUSALS[outcome]}`);
+  return 1;
+}
+
+/** False where the interruption came first. */
+function pause(milliseconds: number, interrupted: AbortSignal): Promise<boolean> {
+  if (interrupted.aborted) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const stop = (): void => end(false);
+    const timer = setTimeout(() => end(true), milliseconds);
+    const end = (on: boolean): void => {
+      clearTimeout(timer);
+      interrupted.removeEventListener('abort', stop);
+      resolve(on);
+    };
+    interrupted.addEventListener('abort', stop);
+  });
+}

@@ -1,0 +1,25 @@
+/** `commonhv snapshot`: the leaves of a processor, as `cpuid -r` prints them or as JSON. */
+import { format, snapshot } from '../snapshot.ts';
+import { readDump } from './dump.ts';
+import type { Io } from './io.ts';
+import type { ProcessorOptions } from './processor.ts';
+import { checkOptions, openProcessor } from './processor.ts';
+
+export interface SnapshotOptions extends ProcessorOptions {
+  readonly format: 'cpuid' | 'json';
+}
+
+export async function runSnapshot(options: SnapshotOptions, io: Io): Promise<number> {
+  checkOptions(options);
+  if (options.from !== undefined) {
+    await io.out(format(await readDump(options.from, io), options.format));
+    return 0;
+  }
+  const { cpu, close } = await openProcessor(options, io);
+  try {
+    await io.out(format([await snapshot(cpu)], options.format));
+  } finally {
+    await close();
+  }
+  return 0;
+}

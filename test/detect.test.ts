@@ -1,0 +1,152 @@
+/** `commonhv detect` and `snapshot` as processes: every format, what scripts ask, and what bad input gets for an answer. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { skipUnless } from './require.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'commonhv-'));
+after(() => rmSync(folder, { recursive: true }));
+
+function run(args: readonly string[], input: string | Uint8Array = '') {
+  const done = spawnSync(process.execPath, ['dist/cli/bin.js', ...args], {
+    input,
+    encoding: 'latin1',
+    timeout: 60_000,
+  });
+  return { status: done.status, out: done.stdout, err: done.stderr };
+}
+function file(name: string, text: string | Uint8Array): string {
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+}
+
+const DRAFT3 = ['detect', '--from', 'test/machines/v86-draft3.txt'];
+
+test('text: the verdict, and each interface with its place', () => {
+  const { status, out } = run(DRAFT3);
+  assert.equal(status, 0);
+  assert.match(out, /^VMware and QEMU TCG\n/);
+  assert.match(out, /CommonHV +draft 3/);
+  assert.match(out, /2 +0x40000000 +"TCGTCGTCGTCG" +QEMU TCG +preferred, not confirmed/);
+});
+
+test('JSON has the documented shape', () => {
+  const { status, out } = run([...DRAFT3, '--format', 'json']);
+  assert.equal(status, 0);
+  const common = { location: '0x40000000', source: 'commonhv' };
+  assert.deepEqual(JSON.parse(out), {
+    hypervisorBit: true,
+    commonhv: {
+      ...{ draft: 3, maxLeaf: '0x4f000003', preferred: 2 },
+      rng: { msr: '0x400000a0', input: false, secure: true },
+      generation: { msr: '0x400000a1' },
+    },
+    interfaces: [
+      { signature: 'VMwareVMware', product: 'VMware', confirmed: true, ...common },
+      { signature: 'TCGTCGTCGTCG', product: 'QEMU TCG', confirmed: false, ...common },
+    ],
+    cost: { cpuid: 9 },
+  });
+});
+
+test('nfd: labels that Kubernetes takes', () => {
+  const odd = [
+    'detect',
+    '--engine',
+    'model',
+    '--interface',
+    '\\x00\\xff"\\\\x@40000000',
+    '--interface',
+    '\\x01@40000000',
+  ];
+  for (const args of [DRAFT3, ['detect', '--from', 'test/machines/kvm-off.txt'], odd]) {
+    const { status, out } = run([...args, '--format', 'nfd']);
+    assert.equal(status, 0);
+    for (const line of out.trimEnd().split('\n')) {
+      // An optional prefix, a name and a value: at most 63 characters each, letters or digits at both ends.
+      assert.match(
+        line,
+        /^feature\.node\.kubernetes\.io\/[a-z0-9][\w.-]{0,61}[A-Za-z0-9]=[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/,
+      );
+    }
+  }
+  assert.match(run([...DRAFT3, '--format', 'nfd']).out, /commonhv\.has\.TCGTCGTCGTCG=true\n/);
+});
+
+const promtool = spawnSync('promtool', ['--version']).status === 0;
+test('prometheus: metrics that promtool finds nothing to say of', {
+  skip: skipUnless('promtool', promtool, 'promtool is not installed (prometheus)'),
+}, () => {
+  const odd = [
+    'detect',
+    '--engine',
+    'model',
+    '--interface',
+    '\\x0a\\x22\\x5c@40000000',
+    '--interface',
+    'a@40000000',
+  ];
+  for (const args of [DRAFT3, ['detect', '--from', 'test/machines/kvm-off.txt'], odd]) {
+    const { status, out } = run([...args, '--format', 'prometheus']);
+    assert.equal(status, 0);
+    const lint = spawnSync('promtool', ['check', 'metrics'], { input: out, encoding: 'utf8' });
+    assert.deepEqual([lint.status, lint.stdout + lint.stderr], [0, ''], out);
+  }
+});
+
+test('--require: 0 where all are there, 1 with a line where one is not', () => {
+  const require = (...names: string[]) => run([...DRAFT3, ...names.flatMap((name) => ['--require', name])]);
+  assert.equal(require('VMwareVMware', 'CommonHVIntf').status, 0);
+  const { status, err } = require('VMwareVMware', 'KVMKVMKVM', 'Jailhouse');
+  assert.deepEqual([status, err], [1, 'commonhv: not there: KVMKVMKVM, Jailhouse\n']);
+});
+
+test('a snapshot in either format, through standard input, is the same machine', () => {
+  const dump = run(['snapshot', '--engine', 'v86', '--draft', '2']).out;
+  const json = run(['snapshot', '--from', '-', '--format', 'json'], dump).out;
+  assert.equal(run(['snapshot', '--from', '-'], json).out, dump);
+  assert.equal(run(['detect', '--from', '-'], json).out, run(['detect', '--from', '-'], dump).out);
+  assert.match(run(['detect', '--from', '-'], json).out, /draft 2/);
+});
+
+test('processors that disagree, and lines that cannot be read, are told of', () => {
+  const leaf = (at: string, ebx: string) =>
+    `   0x${at} 0x00: eax=0x40000001 ebx=0x${ebx} ecx=0x564b4d56 edx=0x0000004d\n`;
+  const cpu = (ebx: string) => leaf('00000001', '00000000') + leaf('40000000', ebx);
+  const { status, out, err } = run(
+    ['detect', '--from', '-'],
+    `CPU 0:\n${cpu('4b4d564b')}CPU 1:\n${cpu('4c4d564c')}boo\n`,
+  );
+  assert.equal(status, 0);
+  assert.match(out, /^Linux KVM\n/);
+  assert.match(err, /standard input: line 7 is not what cpuid -r prints\n/);
+  assert.match(err, /the processors disagree: CPU 1 shows something else than CPU 0/);
+});
+
+test('input that is no recorded machine gets one line and exit status 2', () => {
+  const bytes = crypto.getRandomValues(new Uint8Array(65_536));
+  bytes[0] = 0x78; // not what JSON begins with
+  const noise = file('noise', bytes);
+  const cases: [string[], RegExp][] = [
+    [['detect', '--from', '/nowhere'], /\/nowhere cannot be read: ENOENT/],
+    [['detect', '--from', 'dist'], /dist cannot be read: EISDIR/],
+    [['detect', '--from', noise], /line 1 is not what cpuid -r prints.*no leaf could be read/],
+    [['detect', '--from', file('empty', '')], /no leaf could be read/],
+    [['detect', '--from', 'package.json'], /the JSON is not a snapshot/],
+    [['detect', '--from', file('big', Buffer.alloc(33 << 20, 'CPU 0:\n'))], /got more than 32 MiB/],
+    [['detect', '--from', 'x', '--draft', '1'], /--draft says nothing of --from a file/],
+    [['detect', '--engine', 'native', '--no-rng'], /--rng says nothing of --engine native/],
+    [['detect', '--engine', 'model', '--cpu', '0'], /--cpu says nothing of --engine model/],
+    [['snapshot', '--cpu', '1023'], /CPU 1023/],
+    [['seed', '--interval', '0'], /Expected 1 to 60000 milliseconds/],
+  ];
+  for (const [args, expected] of cases) {
+    const { status, out, err } = run(args);
+    assert.deepEqual([status, out], [2, ''], `${args}: ${err}`);
+    assert.match(err, expected);
+    assert.equal(err.trimEnd().split('\n').length, 1, err);
+  }
+});
