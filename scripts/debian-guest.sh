@@ -84,6 +84,11 @@ CONF
 }
 
 mkdir -p "$cache" "$output"
+# Several tests may want a guest at once: the first fetches, the others wait.
+if command -v flock >/dev/null; then
+  exec 9>"$cache/lock"
+  flock 9
+fi
 [ -f "$cache/vmlinuz" ] || fetch
 
 mkdir "$work/root"

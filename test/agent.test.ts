@@ -1,0 +1,195 @@
+/** The C agent: built, and run for real in a stock Debian i386 guest on v86, under right and under hostile hypervisors. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import type { Layer, Machine, Regs } from 'commonhv';
+import { v86 } from 'commonhv/engines/v86';
+import { commonhv, type Source, systemGeneration, systemSource } from 'commonhv/hypervisor';
+import { debianGuest, type Shell, shellOf } from './debian-guest.ts';
+import { skipUnless } from './require.ts';
+
+const OUT = '.cache/agent';
+const built = spawnSync('make', ['-s', '-C', 'agent', `OUT=../${OUT}`, 'agent32', 'agent64'], {
+  encoding: 'utf8',
+});
+const cc = skipUnless(
+  'cc',
+  built.status === 0,
+  `no C compiler for -m32: ${built.stderr?.trim().split('\n').at(-1)}`,
+);
+const add = ['--output', OUT, '--add', `${OUT}/commonhv-agent32=/sbin/commonhv-agent`];
+const debian = cc === false ? debianGuest(add) : { skip: cc };
+const engine = v86({ memory: 128 * 2 ** 20 });
+
+const good = commonhv({ rng: { source: systemSource() }, generation: { next: systemGeneration() } });
+/** A right hypervisor, but for a leaf or the RNG. */
+const but = (leaves: Readonly<Record<number, Partial<Regs>>>, word?: () => bigint | '#GP'): Layer => {
+  return (below) => {
+    const right = good(below);
+    return {
+      ...right,
+      cpuid: (leaf, subleaf) => ({ ...right.cpuid(leaf, subleaf), ...leaves[leaf] }),
+      rdmsr: (index) => (index === 0x400000a0 && word !== undefined ? word() : right.rdmsr(index)),
+      wrmsr: (index, value) => {
+        if (index === 0x400000a0 || index === 0x400000a1) assert.fail('something was written to the host');
+        return right.wrmsr(index, value);
+      },
+    };
+  };
+};
+const saying = (secure: boolean | undefined): Source => ({ ...systemSource(), secure });
+
+test('the agent is one small C file, and its scripts are what a shell can read', () => {
+  assert.ok(readFileSync('agent/commonhv-agent.c', 'utf8').split('\n').length < 300);
+  for (const file of readdirSync('agent', { recursive: true }).map((name) => join('agent', String(name)))) {
+    if (!statSync(file).isFile() || !readFileSync(file, 'utf8').startsWith('#!')) continue;
+    assert.equal(spawnSync('sh', ['-n', file]).status, 0, file);
+    assert.ok(statSync(file).mode & 0o100, `${file} is not executable`);
+  }
+});
+
+test('make builds it for 64 bits too, and installs it with its starts', { skip: cc }, () => {
+  const { status, stderr } = spawnSync(`${OUT}/commonhv-agent64`, { encoding: 'utf8' });
+  assert.deepEqual([status, stderr], [1, 'commonhv-agent: no CommonHV here\n']);
+  const root = mkdtempSync(join(tmpdir(), 'commonhv-'));
+  const done = spawnSync('make', ['-s', '-C', 'agent', `OUT=../${OUT}`, 'install', `DESTDIR=${root}`]);
+  assert.equal(done.status, 0);
+  const files = readdirSync(root, { recursive: true }).map(String);
+  for (const file of ['usr/sbin/commonhv-agent', 'etc/init.d/commonhv-agent'])
+    assert.ok(files.includes(file), file);
+  rmSync(root, { recursive: true });
+});
+
+test('the hook for initramfs-tools copies the agent and the module, by the functions that it is given', () => {
+  const functions = 'copy_exec() { echo copy "$@"; }; manual_add_modules() { echo add "$@"; };';
+  const hook = readFileSync('agent/initramfs-tools/hooks/commonhv', 'utf8').replace(/^\. .*$/m, functions);
+  const run = (...args: string[]) => spawnSync('sh', ['-s', ...args], { input: hook, encoding: 'utf8' });
+  assert.equal(run().stdout, 'copy /usr/sbin/commonhv-agent /sbin\nadd msr\n');
+  assert.deepEqual([run('prereqs').status, run('prereqs').stdout], [0, '']);
+});
+
+describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () => {
+  let state: Uint8Array;
+
+  before(async () => {
+    if (debian.skip !== false) return;
+    const machine = await engine.start(good, debian.image);
+    await shellOf(machine);
+    state = await machine.save!();
+    await machine.close();
+  });
+
+  /** The guest as it was at its shell, under another hypervisor. */
+  async function under<T>(layer: Layer, use: (shell: Shell, machine: Machine) => Promise<T>): Promise<T> {
+    const machine = await engine.resume(layer, state);
+    try {
+      return await use(await shellOf(machine, true), machine);
+    } finally {
+      await machine.close();
+    }
+  }
+  const once = (layer: Layer, args = '') =>
+    under(layer, (shell) => shell.run(`commonhv-agent ${args} 2>&1; echo status $?`));
+
+  test('it seeds the kernel, and credits the words that are said to be secure', async () => {
+    const mixed =
+      "commonhv-agent: mixed 512 bits from draft 3's RNG, credited 512: the hypervisor says they are secure";
+    assert.equal(await once(but({})), `${mixed}\nstatus 0`);
+    assert.match(await once(but({}), '--once --credit 64'), /credited 64: as told by --credit\nstatus 0$/);
+  });
+
+  test('it credits nothing where the words are not vouched for, or must not be trusted', async () => {
+    const source = (secure: boolean | undefined) =>
+      commonhv({ rng: { source: saying(secure) }, generation: { next: systemGeneration() } });
+    assert.match(
+      await once(source(undefined)),
+      /credited 0: the hypervisor says nothing of its words\nstatus 0$/,
+    );
+    assert.match(await once(source(false)), /credited 0: the hypervisor says they are insecure\nstatus 0$/);
+    for (const draft of [1, 2] as const) {
+      const layer = commonhv({ draft, rng: { source: systemSource() } });
+      assert.match(
+        await once(layer),
+        new RegExp(`from draft ${draft}'s RNG, credited 0: drafts 1 and 2 say nothing`),
+      );
+    }
+    const tdx = { 0: { eax: 0x21 }, 33: { eax: 0, ebx: 0x65746e49, ecx: 0x20202020, edx: 0x5844546c } };
+    assert.match(await once(but(tdx)), /credited 0: a confidential guest must not trust its hypervisor/);
+  });
+
+  test('it uses no words that repeat, count or fault, whatever --credit says', async () => {
+    let count = 0n;
+    assert.match(
+      await once(
+        but({}, () => 0n),
+        '--credit 512',
+      ),
+      /repeat or follow a pattern: not used\nstatus 1$/,
+    );
+    assert.match(
+      await once(
+        but({}, () => count++),
+        '--credit 512',
+      ),
+      /follow a pattern: not used\nstatus 1$/,
+    );
+    assert.match(await once(but({}, () => '#GP')), /register faults.*\nstatus 1$/);
+  });
+
+  test('it claims nothing where the twelve bytes or the leaf’s range are not right', async () => {
+    const ones = { eax: 0xffffffff, ebx: 0xffffffff, ecx: 0xffffffff, edx: 0xffffffff };
+    for (const root of [ones, { eax: 0x4effffff }, { eax: 0x50000000 }, { ecx: 0 }]) {
+      assert.equal(await once(but({ 1325400064: root })), 'commonhv-agent: no CommonHV here\nstatus 1');
+    }
+    const none = 'commonhv-agent: CommonHV is here and offers no RNG\nstatus 1';
+    assert.equal(await once(but({ 1325400066: { eax: 0 } })), none);
+    assert.equal(await once(but({ 1325400064: { eax: 0x4f000002 } })), none);
+  });
+
+  test('it says what is missing: rights, a generation to watch, a word of the command line', async () => {
+    const noDevice =
+      'mv /dev/cpu/0/msr /tmp/msr; commonhv-agent 2>&1; echo status $?; mv /tmp/msr /dev/cpu/0/msr';
+    assert.match(
+      await under(but({}), (shell) => shell.run(noDevice)),
+      /msr: not there: load the module msr\nstatus 2$/,
+    );
+    const second = commonhv({ draft: 2, rng: { source: systemSource() } });
+    assert.match(await once(second, '--watch'), /offers no generation to watch[\s\S]*status 1$/);
+    for (const args of ['--interval 0', '--interval', '--credit 513', '--credit x', '--twice']) {
+      assert.match(await once(but({}), args), /^commonhv-agent: usage: .*\nstatus 2$/);
+    }
+  });
+
+  test('--watch reseeds when the machine is put back in place, and takes less than 1 MiB', async () => {
+    await under(good, async (shell, machine) => {
+      await shell.run('commonhv-agent --watch 2>/tmp/log & sleep 1');
+      const rss = await shell.run('grep VmRSS /proc/$(pidof commonhv-agent)/status');
+      assert.ok(Number(/\d+/.exec(rss)) < 1024, rss);
+      const saved = await machine.save!();
+      assert.doesNotMatch(await shell.run('sleep 1; cat /tmp/log'), /resumed/);
+      await machine.restore!(saved);
+      assert.match(
+        await shell.run('sleep 1; cat /tmp/log'),
+        /was resumed from a saved state\n.*credited 512/,
+      );
+    });
+  });
+
+  test('copies without the agent print the same bytes of /dev/urandom; with its watch they differ', () => {
+    const example = ['examples/clones/clones.js', '--json'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, example, {
+      encoding: 'utf8',
+      timeout: 600_000,
+    });
+    assert.equal(status, 0, stderr);
+    const found = JSON.parse(stdout);
+    assert.deepEqual([found.without.distinct, found.with.distinct], [1, 3]);
+    assert.match(found.without.copies[0].urandom, /^[0-9a-f]{32}$/);
+    for (const { noticed } of found.with.copies) assert.ok(noticed < 10_000, `noticed after ${noticed} ms`);
+    // A generator in user space that was seeded before the copy is not mended.
+    assert.equal(found.shellRandomDistinct, 1);
+  });
+});
