@@ -69,13 +69,16 @@ const COMMANDS: readonly Command[] = ['run', 'pause', 'stop'];
 const BELL = 0;
 const FIRST = 1;
 
-/** The words by which a machine's threads are told what to do: one for each vCPU, one for the home, and a bell. */
+/** The words that a machine's threads share: a bell, a command for each vCPU and the home, and which vCPUs are idle. */
 export interface Control {
   /** `thread`: a vCPU's number, or the number of vCPUs for the home. */
   command(thread: number): Command;
   set(thread: number, command: Command): void;
   /** Sleeps while the command stays as it is. */
   awaitOther(thread: number, command: Command): void;
+  /** Whether a vCPU can go on by itself, as its thread last saw it; and whether none can. */
+  setIdle(vcpu: number, idle: boolean): void;
+  allIdle(): boolean;
   ring(): void;
   /** How often the bell was rung. */
   rung(): number;
@@ -84,11 +87,13 @@ export interface Control {
 }
 
 export function controlBuffer(vcpus: number): SharedArrayBuffer {
-  return new SharedArrayBuffer((FIRST + vcpus + 1) * 4);
+  return new SharedArrayBuffer((FIRST + 2 * vcpus + 1) * 4);
 }
 
 export function control(buffer: SharedArrayBuffer): Control {
   const words = new Int32Array(buffer);
+  const vcpus = (words.length - FIRST - 1) / 2;
+  const idle = words.subarray(FIRST + vcpus + 1);
   const ring = (): void => {
     Atomics.add(words, BELL, 1);
     Atomics.notify(words, BELL);
@@ -101,6 +106,8 @@ export function control(buffer: SharedArrayBuffer): Control {
       ring();
     },
     awaitOther: (thread, command) => void Atomics.wait(words, FIRST + thread, COMMANDS.indexOf(command)),
+    setIdle: (vcpu, is) => void Atomics.store(idle, vcpu, is ? 1 : 0),
+    allIdle: () => idle.every((_, vcpu) => Atomics.load(idle, vcpu) === 1),
     ring,
     rung: () => Atomics.load(words, BELL),
     awaitRing: (seen, milliseconds) => void Atomics.wait(words, BELL, seen, milliseconds),

@@ -2,7 +2,7 @@
 import type { Loaded } from '../../boot/index.ts';
 import type { Ffi } from '../ffi.ts';
 import { must } from '../ffi.ts';
-import { ioctl, layout } from './abi.ts';
+import { ioctl, layout, value } from './abi.ts';
 
 const regs = layout.kvm_regs;
 const sregs = layout.kvm_sregs;
@@ -63,14 +63,14 @@ export function registers(sys: Ffi, fd: number): string {
   ].join(' ');
 }
 
-/** Whether a vCPU waits in HLT with interrupts off: nothing that this machine has will wake it. */
-export function isHaltedForGood(sys: Ffi, fd: number, halted: number): boolean {
+/** Whether a vCPU cannot go on by itself: in HLT with interrupts off, or not yet started by another one. */
+export function isIdle(sys: Ffi, fd: number): boolean {
   const state = new Uint8Array(layout.kvm_mp_state.size);
-  if (sys.ioctlAt(fd, ioctl.GET_MP_STATE, state) < 0 || state[0] !== halted) return false;
+  if (sys.ioctlAt(fd, ioctl.GET_MP_STATE, state) < 0) return false;
+  if (state[0] === value.KVM_MP_STATE_UNINITIALIZED) return true;
+  if (state[0] !== value.KVM_MP_STATE_HALTED) return false;
   const general = new DataView(new ArrayBuffer(regs.size));
+  if (sys.ioctlAt(fd, ioctl.GET_REGS, new Uint8Array(general.buffer)) < 0) return false;
   const INTERRUPTS = 1n << 9n; // RFLAGS.IF
-  return (
-    sys.ioctlAt(fd, ioctl.GET_REGS, new Uint8Array(general.buffer)) === 0 &&
-    (general.getBigUint64(regs.rflags, true) & INTERRUPTS) === 0n
-  );
+  return (general.getBigUint64(regs.rflags, true) & INTERRUPTS) === 0n;
 }

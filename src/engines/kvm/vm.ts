@@ -4,6 +4,7 @@ import { MachineError } from '../../cpu.ts';
 import type { Ffi } from '../ffi.ts';
 import { MAP, must, OPEN, PROT } from '../ffi.ts';
 import { cap, ioctl, layout, value } from './abi.ts';
+import { mpTable } from './mp-table.ts';
 import { enter } from './registers.ts';
 import type { VcpuHandle } from './vcpu.ts';
 
@@ -71,7 +72,8 @@ export function createVm(sys: Ffi, system: System, loaded: Loaded, options: VmOp
     if (options.interrupts) addInterrupts(sys, system, fd);
     const memory = mapped(sys, undo, options.memory, MAP.private | MAP.anonymous | MAP.noReserve, -1);
     setMemory(sys, fd, memory, options.memory);
-    for (const { address, bytes } of loaded.segments) {
+    const table = options.interrupts && options.vcpus > 1 ? [mpTable(options.vcpus)] : [];
+    for (const { address, bytes } of [...loaded.segments, ...table]) {
       if (address + bytes.length > options.memory) throw new RangeError('a segment is beyond the memory');
       sys.poke(memory + BigInt(address), bytes);
     }

@@ -3,20 +3,22 @@ import { parentPort } from 'node:worker_threads';
 import type { End, Layer, SyncCpu } from '../../cpu.ts';
 import { replay } from '../../snapshot.ts';
 import { ffi, must, signalSet } from '../ffi.ts';
-import { ioctl, layout, value } from './abi.ts';
+import { ioctl, layout } from './abi.ts';
 import { install, tableOf } from './cpuid.ts';
 import type { Control, Job, Report } from './job.ts';
 import { control, KICK, TICK } from './job.ts';
 import type { Answers } from './mailbox.ts';
 import { answering, asking, OVER } from './mailbox.ts';
 import { ports } from './ports.ts';
-import { isHaltedForGood } from './registers.ts';
+import { isIdle } from './registers.ts';
 import { uart } from './uart.ts';
 import { runVcpu } from './vcpu.ts';
 import { setInterrupt } from './vm.ts';
 import { wire } from './wire.ts';
 
 const COM1_IRQ = 4;
+/** A machine has halted for good when so many ticks in a row found none of its vCPUs able to go on. */
+const HALTED = 3;
 
 const port = parentPort!;
 const report = (what: Report): void => port.postMessage(what);
@@ -102,6 +104,7 @@ function drive(job: Job, id: number, cpu: SyncCpu | undefined): void {
   const told = control(job.control);
   const handle = job.vcpus[id]!;
   let end: End | undefined;
+  let ticks = 0;
   const { answers, poll } = answersOf(job, cpu, told, id, (how) => {
     end = how;
   });
@@ -120,13 +123,10 @@ function drive(job: Job, id: number, cpu: SyncCpu | undefined): void {
       interrupted() {
         sys.drain(KICK);
         poll();
-        if (
-          job.interrupts &&
-          job.vcpus.length === 1 &&
-          isHaltedForGood(sys, handle.fd, value.KVM_MP_STATE_HALTED)
-        ) {
-          end = { reason: 'halt', detail: 'HLT with interrupts off' };
-        }
+        if (!job.interrupts) return;
+        told.setIdle(id, isIdle(sys, handle.fd));
+        ticks = told.allIdle() ? ticks + 1 : 0;
+        if (ticks >= HALTED) end = { reason: 'halt', detail: 'HLT with interrupts off' };
       },
       ended: () => end,
     });
