@@ -49,6 +49,11 @@ export function printable(text: string): string {
   return text.replace(/\0+$/, '').replace(/[^ -~]/g, '.');
 }
 
+/** One line from the far side, for an error of ours. */
+export function plainLine(text: string): string {
+  return text.replace(/[^ -~]+/g, ' ').trim();
+}
+
 /** Rows with their columns aligned, two spaces between; colours do not count. The last column is not padded. */
 export function columns(rows: readonly (readonly string[])[]): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape sequences of `painter`

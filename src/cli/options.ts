@@ -135,6 +135,25 @@ export const imageOptions = (): readonly Option[] => [
   new Option('--append <text>', "the kernel's command line"),
 ];
 
+/** Whom `verify` judges, and how. */
+export const verifyOptions = (): readonly Option[] => [
+  new Option(
+    '--exec <command>',
+    "start a hypervisor: {probe} is the image's path, its standard streams the serial line",
+  ),
+  new Option('--serial <address>', 'one that runs the probe already: unix:PATH, tcp:HOST:PORT or /dev/pts/N'),
+  new Option('--strict', 'a broken SHOULD fails'),
+];
+
+export const probeOptions = (): readonly Option[] => [
+  new Option('--write <file>', 'where to, or - for standard output').makeOptionMandatory(),
+  choice(
+    '--form <name>',
+    'disk: a raw disk that is a multiboot kernel too (default); sector: its 512 bytes; iso: a CD',
+    ['disk', 'sector', 'iso'],
+  ),
+];
+
 export const formatOption = (formats: readonly string[]): Option =>
   choice('--format <name>', 'how to print', formats).default(formats[0]);
 

@@ -8,8 +8,10 @@ import {
   imageOptions,
   layerOptions,
   parseCount,
+  probeOptions,
   requireOption,
   seedOptions,
+  verifyOptions,
 } from './options.ts';
 
 const ABOUT = `CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, judge
@@ -72,6 +74,7 @@ function build(io: Io, version: string, done: (status: number) => void): Command
       done(await (await import('./trace.ts')).trace({ ...options, image }, io)),
     );
   askOnly(program, io, done);
+  judging(program, io, done);
   return program;
 }
 
@@ -83,8 +86,6 @@ function askOnly(program: Command, io: Io, done: (status: number) => void): void
     new Option('--cpu <n>', 'the logical processor, with the native engine').argParser(parseCount),
     new Option('--from <file>', 'a recorded machine, of cpuid -r or of snapshot; - for standard input'),
   ];
-  const given = (command: Command): readonly string[] =>
-    Object.keys(command.opts()).filter((name) => command.getOptionValueSource(name) === 'cli');
   command(
     program,
     'detect',
@@ -113,6 +114,29 @@ function askOnly(program: Command, io: Io, done: (status: number) => void): void
     seedOptions(),
     [formatOption(['text', 'json'])],
   ).action(async (options) => done(await (await import('./seed.ts')).runSeed(options, io)));
+}
+
+/** The conformance suite, and the guest that it asks. */
+function judging(program: Command, io: Io, done: (status: number) => void): void {
+  command(
+    program,
+    'verify',
+    'the conformance suite, against --engine, or any hypervisor by --serial ADDR or --exec CMD',
+    verifyOptions(),
+    guestOptions(['v86', 'kvm', 'model', 'native'], 'v86'),
+    layerOptions(),
+    [formatOption(['text', 'json', 'ktap', 'junit'])],
+  ).action(async (options, made: Command) =>
+    done(await (await import('./verify.ts')).verify({ ...options, given: given(made) }, io)),
+  );
+  command(program, 'probe', "hand out the probe guest's image", probeOptions()).action(async (options) =>
+    done(await (await import('./probe.ts')).probe(options, io)),
+  );
+}
+
+/** The options that the command line names, without those that have their defaults. */
+function given(command: Command): readonly string[] {
+  return Object.keys(command.opts()).filter((name) => command.getOptionValueSource(name) === 'cli');
 }
 
 /** A command with its options; the caller adds arguments and the action. */

@@ -17,8 +17,10 @@ export interface Subject {
   readonly others?: readonly Cpu[];
   /** Stops the machine's processors for a moment; absent where the engine cannot. */
   pause?(): Promise<void>;
-  /** The processor of one more machine, resumed from this one's state as it is now; absent where the engine cannot. */
+  /** The processor of one more machine, resumed from a state of this one, the same each time; absent where the engine cannot. */
   resume?(): Promise<Cpu>;
+  /** This machine's processor, with that state put back in place. */
+  restore?(): Promise<Cpu>;
   /** Ends every machine that was started for it. */
   close(): Promise<void>;
 }
@@ -34,7 +36,14 @@ export async function openSubject(options: LayerOptions & GuestOptions, io: Io):
   const { engine: name = 'v86' } = options;
   if (name === 'model') {
     const layer = await layerFrom(options, bare);
-    return { engine: name, cpu: model(layer), async close() {} };
+    const cpu = model(layer);
+    // A machine without memory: its state is nothing, and what its layer keeps is not saved.
+    const resume = async (): Promise<Cpu> => model(layer);
+    const restore = async (): Promise<Cpu> => {
+      cpu.restored?.();
+      return cpu;
+    };
+    return { engine: name, cpu, resume, restore, async close() {} };
   }
   const engine = await openEngine({ memory: PROBE_MEMORY, ...options });
   const data = await describe(options, await engine.below());
@@ -65,14 +74,24 @@ export async function openSubject(options: LayerOptions & GuestOptions, io: Io):
       await machine.pause?.();
       await machine.unpause?.();
     };
+    let saved: Promise<Uint8Array> | undefined;
+    const state = (): Promise<Uint8Array> => {
+      saved ??= machine.save!();
+      return saved;
+    };
     const resume = async (): Promise<Cpu> =>
-      (await ask(await engine.resume!(commonhvFrom(data), await machine.save!()), RESUMED))[0];
+      (await ask(await engine.resume!(commonhvFrom(data), await state()), RESUMED))[0];
+    const restore = async (): Promise<Cpu> => {
+      await machine.restore!(await state());
+      return cpu; // the guest waits for a line, as it did when it was saved
+    };
     return {
       engine: name,
       cpu,
       ...(others.length > 0 && { others }),
       ...(machine.pause && machine.unpause && { pause }),
       ...(engine.resume && machine.save && { resume }),
+      ...(machine.restore && machine.save && { restore }),
       close,
     };
   } catch (cause) {

@@ -16,6 +16,7 @@
  */
 import { PROBE_BASE64 } from './image.ts';
 
+export { DISK_BYTES, probeDisk } from './forms.ts';
 export type { SerialCpu, SerialOptions } from './serial.ts';
 export { overSerial } from './serial.ts';
 export { GREETING } from './wire.ts';

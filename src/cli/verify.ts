@@ -1,0 +1,157 @@
+/** `commonhv verify`: the conformance suite, against a hypervisor of ours, or any that runs the probe guest. */
+import {
+  type About,
+  conforms,
+  type Deeds,
+  jsonReport,
+  judge,
+  junitReport,
+  ktapReport,
+  type Report,
+  textReport,
+} from '../conformance/index.ts';
+import { type Cpu, MachineError } from '../cpu.ts';
+import { overSerial } from '../probe/index.ts';
+import { type Io, painter, UsageError } from './io.ts';
+import { commandLine, type Line, serialLine } from './line.ts';
+import type { GuestOptions, LayerOptions } from './options.ts';
+import { openSubject } from './subject.ts';
+
+export interface VerifyOptions extends LayerOptions, GuestOptions {
+  readonly exec?: string;
+  readonly serial?: string;
+  readonly strict?: boolean;
+  readonly format: 'text' | 'json' | 'ktap' | 'junit';
+  /** The options that were given, by their names in this object; the others are defaults. */
+  readonly given: readonly string[];
+}
+
+/** A processor to judge, what can be done to its machine, and how to be done with both. */
+interface Judged extends Deeds {
+  readonly engine: string;
+  readonly cpu: Cpu;
+  /** Why it no longer answers, where that is known. */
+  gone?(): Promise<string | undefined>;
+  close(): Promise<void>;
+}
+
+/** Firmware and boot loaders come before the greeting; with nothing said they get this long, in milliseconds. */
+const GREETING_TIME = 30_000;
+
+export async function verify(options: VerifyOptions, io: Io): Promise<number> {
+  const start = performance.now();
+  const target = targetOf(options);
+  io.progress(`asking ${target} ...`);
+  const judged = await opened(options, io);
+  const end = new AbortController();
+  const timer = setTimeout(() => end.abort(), (options.timeout ?? 86_400) * 1000);
+  const stop = (): void => void judged.close().catch(() => {});
+  end.signal.addEventListener('abort', stop);
+  io.interrupted.addEventListener('abort', stop);
+  try {
+    const { cpu, resume, restore, pause, others } = judged;
+    const report = await judge(cpu, {
+      ...(options.given.includes('draft') && { draft: options.draft }),
+      ...(options.strict && { strict: true }),
+      ...(resume && { resume }),
+      ...(restore && { restore }),
+      ...(pause && { pause }),
+      ...(others && { others }),
+    });
+    if (io.interrupted.aborted) throw new MachineError('interrupted');
+    if (end.signal.aborted)
+      throw new MachineError(`the hypervisor was not judged within ${options.timeout} s (--timeout)`);
+    io.progress('');
+    const about = {
+      engine: judged.engine,
+      deterministic: deterministic(options),
+      milliseconds: Math.round(performance.now() - start),
+    };
+    await io.out(formatted(report, about, options.format, io));
+    return conforms(report) ? 0 : 1;
+  } finally {
+    clearTimeout(timer);
+    io.interrupted.removeEventListener('abort', stop);
+    await judged.close();
+  }
+}
+
+function formatted(report: Report, about: About, format: VerifyOptions['format'], io: Io): string {
+  switch (format) {
+    case 'json':
+      return `${JSON.stringify(jsonReport(report, about), undefined, 2)}\n`;
+    case 'ktap':
+      return ktapReport(report, about);
+    case 'junit':
+      return junitReport(report, about);
+    case 'text':
+      return textReport(report, about, painter(io));
+  }
+}
+
+/** Which of the three ways it is; what belongs to another is refused. */
+function targetOf({ exec, serial, engine, given }: VerifyOptions): string {
+  const ways = ['exec', 'serial', 'engine'].filter((name) => given.includes(name));
+  if (ways.length > 1)
+    throw new UsageError(`${ways.map((way) => `--${way}`).join(' and ')}: expected one of them`);
+  const way = exec !== undefined ? '--exec' : serial !== undefined ? '--serial' : `--engine ${engine}`;
+  const ours = way.startsWith('--engine') && engine !== 'native';
+  const general = ['exec', 'serial', 'engine', 'draft', 'strict', 'format', 'timeout'];
+  const foreign = given.find((name) => !general.includes(name));
+  if (!ours && foreign !== undefined)
+    throw new UsageError(`--${kebab(foreign)} makes a hypervisor of ours, and ${way} is another one`);
+  return way;
+}
+
+const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+async function opened(options: VerifyOptions, io: Io): Promise<Judged> {
+  if (options.exec !== undefined) return overLine('exec', await commandLine(options.exec), options, io);
+  if (options.serial !== undefined) return overLine('serial', await serialLine(options.serial), options, io);
+  if (options.engine !== 'native') return openSubject(options, io);
+  const { native } = await import('../engines/native/index.ts');
+  const cpu = native();
+  return { engine: 'native', cpu, close: async () => cpu.close() };
+}
+
+async function overLine(
+  engine: 'exec' | 'serial',
+  line: Line,
+  { timeout = GREETING_TIME / 1000 }: VerifyOptions,
+  io: Io,
+): Promise<Judged> {
+  const interrupt = (): void => void line.close();
+  io.interrupted.addEventListener('abort', interrupt);
+  try {
+    const greetingTimeout = Math.min(timeout * 1000, GREETING_TIME);
+    // A guest that runs already has greeted somebody else, and is asked for it soon.
+    const cpu = await overSerial(line.console, {
+      greetingTimeout,
+      patience: engine === 'serial' ? 250 : 1000,
+    });
+    return {
+      engine,
+      cpu,
+      gone: line.gone,
+      async close() {
+        // A command of ours ends with its guest; a guest that ran before goes on.
+        await line.close();
+      },
+    };
+  } catch (cause) {
+    const gone = await line.gone();
+    await line.close();
+    if (io.interrupted.aborted) throw new MachineError('interrupted', { cause });
+    const who = engine === 'exec' ? '--exec: the command' : '--serial: the other end';
+    if (gone === undefined) throw cause;
+    throw new MachineError(`${who} ${gone}, before the probe guest greeted`, { cause });
+  } finally {
+    io.interrupted.removeEventListener('abort', interrupt);
+  }
+}
+
+/** Words that can be foretold are shown in every report. */
+function deterministic({ exec, serial, engine, rng, rngSource }: VerifyOptions): string | undefined {
+  const ours = exec === undefined && serial === undefined && engine !== 'native';
+  return ours && rng && rngSource !== 'os' ? rngSource : undefined;
+}
