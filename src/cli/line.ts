@@ -56,21 +56,21 @@ export async function commandLine(command: string): Promise<Line> {
     console: consoleOf(child.stdout, child.stdin),
     gone: () => Promise.race([ended, later(200)]),
     async close() {
-      end(child, 'SIGTERM');
-      if ((await Promise.race([ended, later(GRACE)])) === undefined) {
-        end(child, 'SIGKILL');
-        await Promise.race([ended, later(GRACE)]);
-      }
+      signalAll(child, 'SIGTERM');
+      await Promise.race([ended, later(GRACE)]);
+      signalAll(child, 'SIGKILL'); // whoever of them did not listen
+      await Promise.race([ended, later(GRACE)]);
       await rm(folder, { recursive: true, force: true });
     },
   };
 }
 
-function end({ pid }: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
+/** To the command and all that it has started. */
+function signalAll({ pid }: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
   try {
     if (pid !== undefined) kill(-pid, signal);
   } catch {
-    // It has ended already, with all of its own.
+    // Nobody of that group is there any more.
   }
 }
 

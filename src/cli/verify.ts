@@ -30,8 +30,6 @@ export interface VerifyOptions extends LayerOptions, GuestOptions {
 interface Judged extends Deeds {
   readonly engine: string;
   readonly cpu: Cpu;
-  /** Why it no longer answers, where that is known. */
-  gone?(): Promise<string | undefined>;
   close(): Promise<void>;
 }
 
@@ -99,11 +97,15 @@ function targetOf({ exec, serial, engine, given }: VerifyOptions): string {
   const general = ['exec', 'serial', 'engine', 'draft', 'strict', 'format', 'timeout'];
   const foreign = given.find((name) => !general.includes(name));
   if (!ours && foreign !== undefined)
-    throw new UsageError(`--${kebab(foreign)} makes a hypervisor of ours, and ${way} is another one`);
+    throw new UsageError(`${flag(foreign)} makes a hypervisor of ours, and ${way} is another one`);
   return way;
 }
 
-const kebab = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+/** As it was typed: those that are on by default can only have been switched off. */
+function flag(name: string): string {
+  const text = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return ['rng', 'generation', 'hypervisorBit'].includes(name) ? `--no-${text}` : `--${text}`;
+}
 
 async function opened(options: VerifyOptions, io: Io): Promise<Judged> {
   if (options.exec !== undefined) return overLine('exec', await commandLine(options.exec), options, io);
@@ -132,11 +134,8 @@ async function overLine(
     return {
       engine,
       cpu,
-      gone: line.gone,
-      async close() {
-        // A command of ours ends with its guest; a guest that ran before goes on.
-        await line.close();
-      },
+      // A command of ours ends with its guest; a guest that ran before goes on.
+      close: line.close,
     };
   } catch (cause) {
     const gone = await line.gone();

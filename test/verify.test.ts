@@ -1,0 +1,254 @@
+/** `commonhv verify` and `probe` as people and programs meet them, without any hypervisor but ours and stand-ins. */
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+
+const work = mkdtempSync(join(tmpdir(), 'commonhv-verify-'));
+after(() => rmSync(work, { recursive: true, force: true }));
+const limit = { timeout: 120_000 };
+const FAKE = `${process.execPath} build/test/fake-hypervisor.js`;
+
+interface Ended {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly seconds: number;
+}
+
+function commonhv(...args: readonly string[]): Promise<Ended> {
+  const start = performance.now();
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      ['dist/cli/bin.js', ...args],
+      { timeout: 100_000, maxBuffer: 2 ** 24, encoding: 'latin1' },
+      (_, stdout, stderr) =>
+        resolve({ status: child.exitCode, stdout, stderr, seconds: (performance.now() - start) / 1000 }),
+    );
+  });
+}
+
+/** A stand-in's way of being wrong, and after how many questions. `: {probe}` names the image for the shell, and drops it. */
+const exec = (...words: readonly string[]): readonly string[] => [
+  'verify',
+  '--exec',
+  `: {probe}; ${FAKE} ${words.join(' ')}`,
+];
+
+test('each engine of ours, each draft: conforms, 0', limit, async () => {
+  for (const draft of ['1', '2', '3']) {
+    for (const engine of ['model', 'v86']) {
+      const { status, stdout, stderr } = await commonhv(
+        'verify',
+        '--engine',
+        engine,
+        '--draft',
+        draft,
+        '--strict',
+      );
+      assert.equal(status, 0, stdout + stderr);
+      assert.match(stdout, new RegExp(`^${engine} conforms to CommonHV draft ${draft}`));
+      assert.match(stdout, /\n\d+ passed, 0 failed, \d+ skipped\n$/);
+      assert.equal(stderr, '');
+    }
+  }
+});
+
+test('v86 can be paused, restored in place and resumed: none of these rules is skipped', limit, async () => {
+  const { stdout } = await commonhv('verify', '--format', 'json');
+  const { engine, draft, rules } = JSON.parse(stdout);
+  assert.deepEqual([engine, draft], ['v86', 3]);
+  for (const id of ['discovery.restored', 'rng.saved', 'generation.restored', 'generation.pause'])
+    assert.equal(rules.find((rule: { id: string }) => rule.id === id).outcome, 'passed', id);
+});
+
+test(
+  'a stuck source: not conforming, 1, and every report shows that the words are deterministic',
+  limit,
+  async () => {
+    for (const [format, shows] of [
+      ['text', /the words are deterministic: the source "stuck"/],
+      ['json', /"deterministic": "stuck"/],
+      ['ktap', /# the words are deterministic: the source "stuck"/],
+      ['junit', /<property name="deterministic" value="stuck"\/>/],
+    ] as const) {
+      const args = ['--engine', 'model', '--rng-source', 'stuck', '--format', format];
+      const { status, stdout } = await commonhv('verify', ...args);
+      assert.equal(status, 1);
+      assert.match(stdout, shows);
+      assert.match(stdout, /rng\.constant/);
+    }
+  },
+);
+
+test('--strict makes a failure of a SHOULD', limit, async () => {
+  const args = ['verify', '--engine', 'model', '--no-hypervisor-bit'];
+  assert.equal((await commonhv(...args)).status, 0);
+  assert.equal((await commonhv(...args, '--strict')).status, 1);
+});
+
+test('--exec: a hypervisor on the standard streams of a command, noise and all', limit, async () => {
+  for (const mode of ['good', 'noisy']) {
+    const { status, stdout, stderr } = await commonhv(...exec(mode), '--format', 'json');
+    assert.equal(status, 0, stdout + stderr);
+    assert.deepEqual([JSON.parse(stdout).engine, JSON.parse(stdout).draft], ['exec', 3]);
+  }
+});
+
+test('a hypervisor that breaks under a question costs a bounded time and gets a verdict', limit, async () => {
+  const modes = [
+    ['hangs', 9],
+    ['stops-in-a-line', 40],
+    ['talks-garbage', 0],
+    ['dies', 25],
+  ] as const;
+  await Promise.all(
+    modes.map(async ([mode, count]) => {
+      const { status, stdout, stderr, seconds } = await commonhv(
+        ...exec(mode, `${count}`),
+        '--format',
+        'json',
+      );
+      assert.equal(status, 1, mode + stderr);
+      const { rules, failed, passed, warned, skipped } = JSON.parse(stdout);
+      assert.equal(failed, 1, mode);
+      assert.equal(passed + failed + warned + skipped, rules.length);
+      const broken = rules.find(({ outcome }: { outcome: string }) => outcome === 'failed');
+      assert.match(broken.detail, /the machine broke or went silent: (CPUID|RDMSR|WRMSR) 0x/);
+      assert.ok(seconds < 30, `${mode}: ${seconds} s`);
+    }),
+  );
+});
+
+/** A process is gone when it is no more, or when only its parent has not asked for its status yet. */
+async function ends(pid: number): Promise<void> {
+  for (let i = 0; i < 40; i++) {
+    try {
+      if (/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))) return;
+    } catch {
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(`process ${pid} still runs`);
+}
+
+test('nothing that a command has started is left running', limit, async () => {
+  const pids = join(work, 'pids');
+  await commonhv(...exec('good', '0', pids));
+  const started = readFileSync(pids, 'utf8').split(' ').map(Number);
+  assert.equal(started.length, 2);
+  for (const pid of started) await ends(pid);
+});
+
+test('Ctrl-C ends the command with all it has started, 2', limit, async () => {
+  const pids = join(work, 'interrupted');
+  const child = spawn(process.execPath, ['dist/cli/bin.js', ...exec('silent', '0', pids)], {
+    stdio: 'ignore',
+  });
+  for (let i = 0; i < 200; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    if (statSync(pids, { throwIfNoEntry: false })?.size) break;
+  }
+  const started = readFileSync(pids, 'utf8').split(' ').map(Number);
+  child.kill('SIGINT');
+  assert.equal(await new Promise((resolve) => child.on('exit', resolve)), 2);
+  for (const pid of started) await ends(pid);
+});
+
+test('--serial: sockets, with a guest that has greeted long ago', limit, async () => {
+  const path = join(work, 'socket');
+  for (const at of ['unix', 'tcp'] as const) {
+    // The stand-in greets a line that nobody listens to yet; each connection is a later one.
+    const [program, ...words] = FAKE.split(' ');
+    const fake = spawn(program!, [...words, 'good'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    await new Promise((resolve) => fake.stdout.once('data', resolve));
+    const server = createServer((socket) => {
+      socket.on('data', (bytes) => fake.stdin.write(bytes)).on('error', () => {});
+      fake.stdout.removeAllListeners('data').on('data', (bytes) => socket.write(bytes));
+    });
+    const address = await listen(server, at === 'unix' ? path : undefined);
+    for (let i = 0; i < 2; i++) {
+      const { status, stdout, stderr } = await commonhv('verify', '--serial', address, '--format', 'ktap');
+      assert.equal(status, 0, stdout + stderr);
+      assert.match(stdout, /^KTAP version 1\n/);
+    }
+    fake.kill();
+    server.close();
+  }
+});
+
+function listen(server: Server, path: string | undefined): Promise<string> {
+  return new Promise((resolve) => {
+    if (path !== undefined) server.listen(path, () => resolve(`unix:${path}`));
+    else
+      server.listen(0, '127.0.0.1', () =>
+        resolve(`tcp:127.0.0.1:${(server.address() as { port: number }).port}`),
+      );
+  });
+}
+
+test('a peer that speaks something else: one line, 2', limit, async () => {
+  const server = createServer((socket) => socket.end('220 mail.example ESMTP\r\n').on('error', () => {}));
+  const address = await listen(server, undefined);
+  const { status, stderr, seconds } = await commonhv('verify', '--serial', address);
+  server.close();
+  assert.equal(status, 2);
+  assert.equal(
+    stderr,
+    'commonhv: --serial: the other end closed the connection, before the probe guest greeted\n',
+  );
+  assert.ok(seconds < 20);
+});
+
+const WRONG: readonly (readonly [readonly string[], RegExp])[] = [
+  [['verify', '--exec', 'no-such-command {probe}'], /--exec: the command ended with status 127: .*not found/],
+  [['verify', '--exec', 'qemu-system-x86_64'], /--exec: expected \{probe\} in the command/],
+  [['verify', '--exec', 'true {probe}'], /the command ended with status 0, before the probe guest greeted/],
+  [['verify', '--serial', `unix:${work}/none`], /there is no such thing/],
+  [['verify', '--serial', `unix:${process.cwd()}/package.json`], /--serial unix:/],
+  [['verify', '--serial', 'tcp:127.0.0.1:1'], /nobody listens there/],
+  [['verify', '--serial', 'tcp:127.0.0.1:99999'], /expected unix:PATH, tcp:HOST:PORT/],
+  [['verify', '--serial', '/dev/null'], /it is no terminal/],
+  [['verify', '--serial', '/dev/no-such-terminal'], /there is no such thing/],
+  [['verify', '--serial', 'COM1'], /expected unix:PATH, tcp:HOST:PORT/],
+  [
+    ['verify', '--serial', 'tcp:127.0.0.1:1', '--engine', 'v86'],
+    /--serial and --engine: expected one of them/,
+  ],
+  [['verify', '--engine', 'native', '--no-rng'], /--no-rng makes a hypervisor of ours/],
+  [
+    ['verify', '--exec', 'x {probe}', '--rng-msr', '5'],
+    /--rng-msr makes a hypervisor of ours, and --exec is another/,
+  ],
+  [[...exec('silent'), '--timeout', '1'], /no greeting from the probe guest: .*within 1000 ms/],
+  [['verify', '--format', 'xml'], /Allowed choices are text, json, ktap, junit/],
+  [['probe'], /required option '--write <file>' not specified/],
+  [['probe', '--write', `${work}/no/such/folder`], /there is no such folder/],
+  [['probe', '--write', '.'], /it is a folder/],
+  [['probe', '--write', '-', '--form', 'iso'], /expected a file, got standard output/],
+];
+test('what is wrong is one line, exit 2, nothing on standard output', limit, async () => {
+  for (const [args, message] of WRONG) {
+    const { status, stdout, stderr } = await commonhv(...args);
+    assert.equal(status, 2, `${args.join(' ')}: ${stderr}`);
+    assert.equal(stdout, '', args.join(' '));
+    assert.match(stderr, message);
+    assert.match(stderr, /^commonhv: [^\n]*\n$/);
+  }
+});
+
+test('probe --write hands out a disk, its sector, and either on standard output', limit, async () => {
+  const disk = join(work, 'probe.img');
+  assert.equal((await commonhv('probe', '--write', disk)).status, 0);
+  const bytes = readFileSync(disk);
+  assert.equal(bytes.length, 516_096);
+  const sector = (await commonhv('probe', '--write', '-', '--form', 'sector')).stdout;
+  assert.equal(sector.length, 512);
+  assert.equal(bytes.subarray(0, 512).toString('latin1'), sector);
+  assert.ok(bytes.subarray(512).every((byte) => byte === 0));
+});
