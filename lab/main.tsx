@@ -2,6 +2,7 @@
 import './style/base.css';
 import './style/controls.css';
 import './style/parts.css';
+import './style/text.css';
 import { render } from 'preact';
 import { App } from './app.tsx';
 import { start } from './lab.ts';

@@ -1,8 +1,12 @@
 /** The lab's build: static files that work from any path, and nothing in them that a strict policy refuses. */
-import { defineConfig } from 'vite';
+import { readFileSync } from 'node:fs';
+import { Marked } from 'marked';
+import { defineConfig, type Plugin } from 'vite';
+import { sentenceId } from './conformance/sentence.ts';
 
 export default defineConfig({
   base: './',
+  plugins: [draft3()],
   build: {
     target: 'es2022',
     outDir: '../dist/lab',
@@ -12,3 +16,73 @@ export default defineConfig({
   },
   worker: { format: 'es' },
 });
+
+/** Draft 3 as a page beside the lab, in which every binding sentence has a name to link to. */
+function draft3(): Plugin {
+  return {
+    name: 'draft3',
+    generateBundle(_, bundle) {
+      const markdown = readFileSync(new URL('../docs/draft3.md', import.meta.url), 'utf8');
+      const style = Object.keys(bundle).find((name) => /index-.*\.css$/.test(name));
+      if (style === undefined) throw new Error('the build has no style sheet to give to draft 3');
+      const policy = /http-equiv="Content-Security-Policy"\s+content="([^"]+)"/.exec(
+        readFileSync(new URL('index.html', import.meta.url), 'utf8'),
+      );
+      if (policy === null) throw new Error('index.html has no Content-Security-Policy');
+      this.emitFile({
+        type: 'asset',
+        fileName: 'draft3.html',
+        source: pageOf(html(markdown), style, policy[1]!),
+      });
+    },
+  };
+}
+
+function html(markdown: string): string {
+  const marked = new Marked({
+    renderer: {
+      heading({ tokens, depth, text }) {
+        return `<h${depth} id="${sentenceId(text)}">${this.parser.parseInline(tokens)}</h${depth}>\n`;
+      },
+      listitem({ tokens, text, task }) {
+        const inner = this.parser.parse(tokens);
+        return !task && /MUST|SHOULD/.test(text)
+          ? `<li id="${sentenceId(text)}">${inner}</li>\n`
+          : `<li>${inner}</li>\n`;
+      },
+      table(token) {
+        const row = (
+          cells: readonly { tokens: (typeof token.header)[number]['tokens'] }[],
+          tag: 'th' | 'td',
+        ) =>
+          `<tr>${cells.map(({ tokens }) => `<${tag}>${this.parser.parseInline(tokens)}</${tag}>`).join('')}</tr>`;
+        const titled = token.header.some(({ text }) => text.trim() !== '');
+        const head = titled ? `<thead>${row(token.header, 'th')}</thead>` : '';
+        const body = token.rows.map((cells) => row(cells, 'td')).join('');
+        return `<div class="wide" tabindex="0"><table>${head}<tbody>${body}</tbody></table></div>\n`;
+      },
+    },
+  });
+  return marked.parse(markdown, { async: false });
+}
+
+function pageOf(body: string, style: string, policy: string): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>CommonHV, draft 3</title>
+<link rel="stylesheet" href="./${style}">
+</head>
+<body>
+<main class="text">
+<p><a href="./">The lab</a></p>
+${body}
+</main>
+</body>
+</html>
+`;
+}

@@ -1,10 +1,10 @@
 /** The same hypervisor under another draft, asked the same: what differs is what the drafts changed. */
 import type { Regs } from 'commonhv';
 import { model } from 'commonhv/engines/model';
-import { commonhv } from 'commonhv/hypervisor';
+import { commonhvFrom } from 'commonhv/hypervisor';
 import { replay } from 'commonhv/snapshot';
 import type { Draft } from 'commonhv/spec';
-import { optionsOf } from '../settings/layer.ts';
+import { dataOf } from '../settings/layer.ts';
 import { type Settings, withDraft } from '../settings/settings.ts';
 import type { Row } from './row.ts';
 
@@ -12,7 +12,7 @@ import type { Row } from './row.ts';
 export function under(draft: Draft, settings: Settings, rows: readonly Row[]): ((row: Row) => Regs) | string {
   try {
     const below = replay(rows.map((row) => ({ ...row, indexed: true })));
-    const other = model(commonhv(optionsOf(withDraft(settings, draft))), below);
+    const other = model(commonhvFrom(dataOf(withDraft(settings, draft))), below);
     return ({ leaf, subleaf }) => other.cpuid(leaf, subleaf);
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

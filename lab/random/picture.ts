@@ -1,5 +1,6 @@
-/** The words that a guest read or drew: the latest of them for a picture, all of them counted and watched. */
+/** The words that a guest read or drew: the latest of them for a picture, all of them counted and tested. */
 import { type ReadonlySignal, signal } from '@preact/signals';
+import { type HealthTest, health } from 'commonhv/hypervisor';
 
 /** Words that a picture holds: each is 64 bits, two make a row, 128 rows a square. */
 export const SHOWN = 256;
@@ -9,15 +10,11 @@ const COMPARED = 4096;
 /** What the words look like, at a glance. */
 export interface Look {
   readonly total: number;
-  /** How many of the first 4096 are different. */
+  /** How many of the first 4096 are different, and how many those are. */
   readonly distinct: number;
   readonly compared: number;
-  /** How often the same word came in a row, at worst. */
-  readonly longestRun: number;
-  /** Ones among all bits, 0 to 1. */
-  readonly ones: number;
-  /** Whether each word is the same step from the one before it; needs three words. */
-  readonly stepped: boolean;
+  /** The continuous health test that failed first (SP 800-90B), and after how many words that was noticed. */
+  readonly failed: { readonly test: HealthTest; readonly after: number } | undefined;
 }
 
 export interface Picture {
@@ -33,54 +30,25 @@ export function picture(): Picture {
   const words: bigint[] = [];
   const first: bigint[] = [];
   const different = new Set<bigint>();
+  const tests = health();
   let total = 0;
-  let ones = 0;
-  let run = 0;
-  let longestRun = 0;
-  let step: bigint | undefined;
-  let stepped = true;
-  let before: bigint | undefined;
-  const look = signal<Look>({ total: 0, distinct: 0, compared: 0, longestRun: 0, ones: 0, stepped: false });
+  let failed: Look['failed'];
+  const look = signal<Look>({ total, distinct: 0, compared: 0, failed });
   return {
     look,
     words,
     first,
     add(came) {
-      for (const word of came) {
-        total++;
-        ones += population(word);
-        run = word === before ? run + 1 : 1;
-        if (run > longestRun) longestRun = run;
-        if (before !== undefined) {
-          const now = BigInt.asUintN(64, word - before);
-          if (step !== undefined && now !== step) stepped = false;
-          step = now;
-        }
-        before = word;
-        if (total <= COMPARED) different.add(word);
-        if (total <= SHOWN) first.push(word);
-      }
+      for (const word of came.subarray(0, Math.max(0, COMPARED - total))) different.add(word);
+      first.push(...came.subarray(0, Math.max(0, SHOWN - total)));
       words.push(...came.subarray(Math.max(0, came.length - SHOWN)));
       if (words.length > SHOWN) words.splice(0, words.length - SHOWN);
-      look.value = {
-        total,
-        distinct: different.size,
-        compared: Math.min(total, COMPARED),
-        longestRun,
-        ones: total === 0 ? 0 : ones / (64 * total),
-        stepped: stepped && total >= 3,
-      };
+      total += came.length;
+      if (failed === undefined) {
+        const test = tests.check(new Uint8Array(came.buffer, came.byteOffset, came.byteLength));
+        if (test !== undefined) failed = { test, after: total };
+      }
+      look.value = { total, distinct: different.size, compared: Math.min(total, COMPARED), failed };
     },
   };
-}
-
-function population(word: bigint): number {
-  return bits(Number(word & 0xffff_ffffn)) + bits(Number(word >> 32n));
-}
-
-/** The ones of 32 bits, added up in pairs, fours, eights and so on. */
-function bits(value: number): number {
-  let x = value - ((value >>> 1) & 0x5555_5555);
-  x = (x & 0x3333_3333) + ((x >>> 2) & 0x3333_3333);
-  return Math.imul((x + (x >>> 4)) & 0x0f0f_0f0f, 0x0101_0101) >>> 24;
 }

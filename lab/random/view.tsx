@@ -1,10 +1,10 @@
 /** The RNG as a picture: what each machine's guest read, and what its own generator made of it. */
+import type { ComponentChildren } from 'preact';
 import { machines } from '../lab.ts';
 import type { Session } from '../machine/session.ts';
 import { Section } from '../section.tsx';
 import { alike } from './alike.ts';
 import { Bitmap } from './bitmap.tsx';
-import { healthOf } from './health.ts';
 import type { Look, Picture } from './picture.ts';
 
 export function RandomView() {
@@ -74,20 +74,36 @@ function PictureView(props: { picture: Picture; title: string; colour: string; m
       <figcaption>
         <strong>{title}</strong>
         <span>{describe(look)}</span>
-        {look.total > 0 && (
-          <ul class="health">
-            {healthOf(look).map(({ name, well, detail }) => (
-              <li key={name} class={well ? 'well' : 'ill'}>
-                <span aria-hidden="true">{well ? '✓' : '✗'}</span> {name}: {detail}
-              </li>
-            ))}
-          </ul>
-        )}
+        {look.total > 0 && <Health look={look} />}
         {look.total === 0 && machine.state.value === 'running' && machine.detail.value !== '' && (
           <span class="wrong">{machine.detail.value}</span>
         )}
       </figcaption>
     </figure>
+  );
+}
+
+/** No test finds words good; these find some bad. */
+function Health({ look: { distinct, compared, failed } }: { look: Look }) {
+  return (
+    <ul class="health">
+      <Finding well={failed === undefined}>
+        {failed === undefined
+          ? 'health tests: nothing found'
+          : `health tests: ${failed.test}, within ${failed.after.toLocaleString('en')} words`}
+      </Finding>
+      <Finding well={distinct === compared}>
+        {distinct.toLocaleString('en')} of {compared.toLocaleString('en')} differ
+      </Finding>
+    </ul>
+  );
+}
+
+function Finding({ well, children }: { well: boolean; children: ComponentChildren }) {
+  return (
+    <li class={well ? 'well' : 'ill'}>
+      <span aria-hidden="true">{well ? '✓' : '✗'}</span> {children}
+    </li>
   );
 }
 

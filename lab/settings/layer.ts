@@ -1,34 +1,18 @@
 /** The hypervisor that the settings describe, as the library's own options, and why it cannot be had. */
 import { bare, type Layer } from 'commonhv';
-import {
-  commonhv,
-  countingSource,
-  type Options,
-  type Source,
-  stuckSource,
-  systemGeneration,
-  systemSource,
-} from 'commonhv/hypervisor';
+import { commonhvFrom, type Data } from 'commonhv/hypervisor';
 import { liarNamed } from './liars.ts';
 import type { Settings } from './settings.ts';
 
-const SOURCES: Record<Settings['source'], () => Source> = {
-  os: systemSource,
-  stuck: stuckSource,
-  counting: countingSource,
-};
-
-export function optionsOf(settings: Settings, next: () => bigint = systemGeneration()): Options {
-  const { draft, hypervisorBit, interfaces, preferred } = settings;
+export function dataOf(settings: Settings): Data {
+  const { draft, hypervisorBit, interfaces, preferred, source, input } = settings;
   return {
     draft,
     hypervisorBit,
     interfaces,
     ...(draft === 3 && preferred > 0 ? { preferred } : {}),
-    ...(settings.rng
-      ? { rng: { msr: settings.rngMsr, source: SOURCES[settings.source](), input: settings.input } }
-      : {}),
-    ...(draft === 3 && settings.generation ? { generation: { msr: settings.generationMsr, next } } : {}),
+    ...(settings.rng ? { rng: { msr: settings.rngMsr, source, input } } : {}),
+    ...(draft === 3 && settings.generation ? { generation: { msr: settings.generationMsr } } : {}),
   };
 }
 
@@ -38,7 +22,7 @@ export function optionsOf(settings: Settings, next: () => bigint = systemGenerat
  */
 export function layerOf(settings: Settings, before?: bigint): Layer {
   const liar = settings.liar === '' ? undefined : liarNamed(settings.liar);
-  if (liar === undefined) return commonhv(optionsOf(settings));
+  if (liar === undefined) return commonhvFrom(dataOf(settings));
   const { draft } = settings;
   if (!liar.drafts.includes(draft)) {
     throw new TypeError(`liar: this one is about draft ${liar.drafts.join(' and ')}`);
@@ -47,13 +31,17 @@ export function layerOf(settings: Settings, before?: bigint): Layer {
     const needed = draft === 3 ? 'an interface, the RNG and the generation' : 'an interface and the RNG';
     throw new TypeError(`liar: it needs ${needed} to lie about`);
   }
-  const fresh = systemGeneration();
-  let starts = 0;
-  const next = () => (starts++ === 0 && before !== undefined ? before : fresh());
   const input = liar.input === undefined ? settings.input : liar.input ? accepted(settings) : 'none';
-  const layer = liar.lie(commonhv(optionsOf({ ...settings, input }, next)), draft);
-  // The machine that was saved ran under this layer, as far as the liar can tell.
-  if (before !== undefined) layer(bare).rdmsr(settings.generationMsr);
+  const good = commonhvFrom(dataOf({ ...settings, input }));
+  if (before === undefined) return liar.lie(good, draft);
+  let starts = 0;
+  const layer = liar.lie((below) => {
+    const cpu = good(below);
+    if (starts++ > 0) return cpu;
+    return { ...cpu, rdmsr: (index) => (index === settings.generationMsr ? before : cpu.rdmsr(index)) };
+  }, draft);
+  // The machine that was saved: as far as the liar can tell, it ran under this layer too.
+  layer(bare).rdmsr(settings.generationMsr);
   return layer;
 }
 
