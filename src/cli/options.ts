@@ -181,6 +181,16 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
+/** Where the lab listens. 4F00H in decimal, unless it is taken. */
+export const portOption = (): Option =>
+  new Option('--port <number>', 'where to listen; 0 for any free port').default(0x4f00).argParser(parsePort);
+
+function parsePort(text: string): number {
+  if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
+    throw new InvalidArgumentError('Expected a port from 0 to 65535.');
+  return Number(text);
+}
+
 function parseDraft(text: string): Draft {
   if (text !== '1' && text !== '2' && text !== '3')
     throw new InvalidArgumentError('Allowed choices are 1, 2, 3.');

@@ -8,6 +8,7 @@ import {
   imageOptions,
   layerOptions,
   parseCount,
+  portOption,
   probeOptions,
   requireOption,
   seedOptions,
@@ -75,6 +76,9 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     );
   askOnly(program, io, done);
   judging(program, io, done);
+  command(program, 'lab', 'serve the web page on this machine: see a hypervisor from inside, in a browser', [
+    portOption(),
+  ]).action(async (options) => done(await (await import('./lab.ts')).lab(options, io)));
   return program;
 }
 

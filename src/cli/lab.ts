@@ -1,0 +1,106 @@
+/** `commonhv lab`: serves the built web page to this machine's browsers, and to nobody else. */
+import { readFile, stat } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { MachineError } from '../cpu.ts';
+import type { Io } from './io.ts';
+
+export interface LabOptions {
+  /** 0: any free one. */
+  readonly port: number;
+}
+
+const LOOPBACK = '127.0.0.1';
+const ROOT = new URL('../lab/', import.meta.url);
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.wasm': 'application/wasm',
+};
+
+/** The page's own policy (lab/index.html), and what only a header can say. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "style-src 'self'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "worker-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+const HEADERS = {
+  'Content-Security-Policy': POLICY,
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Cache-Control': 'no-cache',
+};
+
+/** Serves until it is interrupted. Exit status 0 then. */
+export async function lab({ port }: LabOptions, io: Io): Promise<number> {
+  const built = await stat(new URL('index.html', ROOT)).catch(() => undefined);
+  if (built === undefined) throw new MachineError('the lab is not built yet: npm run build:lab builds it');
+  const server = createServer((request, response) => {
+    void answer(request, response).catch(() => response.destroy());
+  });
+  const bound = await listen(server, port);
+  await io.out(`The lab is at http://${LOOPBACK}:${bound}/ for this machine only. Ctrl-C ends it.\n`);
+  await new Promise<void>((resolve) => {
+    if (io.interrupted.aborted) resolve();
+    io.interrupted.addEventListener('abort', () => resolve(), { once: true });
+  });
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+  return 0;
+}
+
+async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const end = (status: number, text: string) => {
+    response.writeHead(status, { ...HEADERS, 'Content-Type': 'text/plain; charset=utf-8' });
+    response.end(request.method === 'HEAD' ? '' : `${text}\n`);
+  };
+  // Another name for this machine's address could let a page from elsewhere read along (DNS rebinding).
+  if (!/^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/i.test(request.headers.host ?? '')) {
+    return end(421, 'the lab is at 127.0.0.1 and localhost only');
+  }
+  if (request.method !== 'GET' && request.method !== 'HEAD') return end(405, 'GET or HEAD');
+  const file = fileOf(request.url ?? '/');
+  const bytes = file === undefined ? undefined : await readFile(file).catch(() => undefined);
+  if (file === undefined || bytes === undefined) return end(404, 'not here');
+  response.writeHead(200, {
+    ...HEADERS,
+    'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream',
+    'Content-Length': bytes.length,
+  });
+  response.end(request.method === 'HEAD' ? '' : bytes);
+}
+
+/** A file of the page by its address; the build makes names of letters, digits, `-`, `_` and `.` in at most one folder. */
+function fileOf(url: string): string | undefined {
+  const path = url.replace(/[?#].*$/s, '');
+  if (path === '/') return fileURLToPath(new URL('index.html', ROOT));
+  const match = /^\/((?:assets\/)?[\w-][\w.-]*)$/.exec(path);
+  return match === null ? undefined : fileURLToPath(new URL(match[1]!, ROOT));
+}
+
+function listen(server: Server, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const why =
+        error.code === 'EADDRINUSE' ? 'is taken: choose another with --port, or 0 for any' : error.message;
+      reject(new MachineError(`port ${port} ${why}`, { cause: error }));
+    });
+    server.listen(port, LOOPBACK, () => {
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
