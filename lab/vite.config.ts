@@ -24,7 +24,9 @@ function draft3(): Plugin {
     generateBundle(_, bundle) {
       const markdown = readFileSync(new URL('../docs/draft3.md', import.meta.url), 'utf8');
       const style = Object.keys(bundle).find((name) => /index-.*\.css$/.test(name));
-      if (style === undefined) throw new Error('the build has no style sheet to give to draft 3');
+      const icon = Object.keys(bundle).find((name) => /icon-.*\.svg$/.test(name));
+      if (style === undefined || icon === undefined)
+        throw new Error('the build has nothing to dress draft 3 in');
       const policy = /http-equiv="Content-Security-Policy"\s+content="([^"]+)"/.exec(
         readFileSync(new URL('index.html', import.meta.url), 'utf8'),
       );
@@ -32,7 +34,7 @@ function draft3(): Plugin {
       this.emitFile({
         type: 'asset',
         fileName: 'draft3.html',
-        source: pageOf(html(markdown), style, policy[1]!),
+        source: pageOf(html(markdown), { style, icon, policy: policy[1]! }),
       });
     },
   };
@@ -66,7 +68,7 @@ function html(markdown: string): string {
   return marked.parse(markdown, { async: false });
 }
 
-function pageOf(body: string, style: string, policy: string): string {
+function pageOf(body: string, { style, icon, policy }: Record<'style' | 'icon' | 'policy', string>): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -75,6 +77,7 @@ function pageOf(body: string, style: string, policy: string): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>CommonHV, draft 3</title>
+<link rel="icon" href="./${icon}" type="image/svg+xml">
 <link rel="stylesheet" href="./${style}">
 </head>
 <body>

@@ -125,16 +125,20 @@ function LeafRow(props: {
               type="button"
               class={`register${differs ? ' differs' : ''}${value === 0 ? ' zero' : ''}`}
               aria-pressed={props.chosen === register}
-              aria-label={`${registerName(row.leaf, row.subleaf, register)}: ${hex8(value)}${text ? `, “${text}”` : ''}${
-                differs ? `, draft ${props.compare}: ${hex8(other[register])}` : ''
-              }`}
+              data-name={registerName(row.leaf, row.subleaf, register)}
               onClick={pick}
               onFocus={pick}
               onMouseEnter={pick}
             >
+              <span class="unseen">{registerName(row.leaf, row.subleaf, register)}: </span>
               <code>{hex8(value)}</code>
               {text !== undefined && <small class="text">{text}</small>}
-              {differs && <small class="other">{hex8(other[register])}</small>}
+              {differs && (
+                <small class="other">
+                  <span class="unseen">, draft {props.compare}: </span>
+                  {hex8(other[register])}
+                </small>
+              )}
             </button>
           </td>
         );

@@ -1,0 +1,138 @@
+/** A real browser for the lab's tests: Chromium, the lab built and served by `commonhv lab`, and a page that is watched. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { build } from 'vite';
+
+const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+export const CHROMIUM = process.env.COMMONHV_CHROMIUM ?? PLACES.find((path) => existsSync(path));
+
+/** Nothing but the page itself: no first-run pages, no look-ups of its own. */
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+export const buildLab = () => build({ root: 'lab', logLevel: 'error' });
+
+export const launch = (): Promise<Browser> =>
+  chromium.launch({ executablePath: CHROMIUM!, args: FLAGS, timeout: 60_000 });
+
+export interface Served {
+  readonly url: string;
+  stop(): Promise<number | null>;
+}
+
+/** `commonhv lab`, as a person starts it. */
+export async function serveLab(): Promise<Served> {
+  const child: ChildProcess = spawn(process.execPath, ['dist/cli/bin.js', 'lab', '--port', '0'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  const url = await new Promise<string>((resolve, reject) => {
+    let text = '';
+    child.stdout!.on('data', (bytes: Buffer) => {
+      text += bytes.toString();
+      const found = /http:\/\/127\.0\.0\.1:\d+\//.exec(text);
+      if (found) resolve(found[0]);
+    });
+    void ended.then((code) => reject(new Error(`commonhv lab ended with ${code}: ${text}`)));
+  });
+  return {
+    url,
+    stop() {
+      child.kill('SIGTERM');
+      return ended;
+    },
+  };
+}
+
+export interface Visit {
+  readonly page: Page;
+  /** What went wrong in the page so far: errors thrown, logged, or refused by the policy. */
+  readonly wrong: string[];
+  close(): Promise<void>;
+}
+
+export interface VisitOptions {
+  readonly width?: number;
+  readonly height?: number;
+  readonly scheme?: 'light' | 'dark';
+  /** Runs before the page's own scripts. */
+  readonly before?: () => void;
+}
+
+/** A fresh visitor's page. */
+export async function visit(browser: Browser, url: string, options: VisitOptions = {}): Promise<Visit> {
+  const { width = 1280, height = 900, scheme = 'light', before } = options;
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
+  const page = await context.newPage();
+  const wrong: string[] = [];
+  page.on('pageerror', (error) => wrong.push(`thrown: ${error.message}`));
+  page.on('console', (message) => {
+    if (message.type() === 'error') wrong.push(`logged: ${message.text()}`);
+  });
+  page.on('requestfailed', (request) => wrong.push(`not loaded: ${request.url()}`));
+  page.on('request', (request) => {
+    const asked = request.url();
+    if (!asked.startsWith(new URL(url).origin) && !asked.startsWith('blob:')) wrong.push(`asked: ${asked}`);
+  });
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => {
+      // biome-ignore lint/suspicious/noConsole: in the page, where the listener above hears it
+      console.error(`refused by the policy: ${violatedDirective} ${blockedURI}`);
+    });
+  });
+  if (before) await page.addInitScript(before);
+  page.setDefaultTimeout(30_000);
+  await page.goto(url);
+  return { page, wrong, close: () => context.close() };
+}
+
+export type InPage = (
+  fragment: string,
+  deed: (page: Page) => Promise<void>,
+  options?: VisitOptions,
+) => Promise<void>;
+
+export const press = (page: Page, name: string) => page.getByRole('button', { name, exact: true }).click();
+
+/** Waits until a part of the page says something. */
+export const says = async (page: Page, selector: string, what: RegExp): Promise<void> => {
+  const { source, flags } = what;
+  await page.waitForFunction(
+    ([place, pattern, how]) =>
+      new RegExp(pattern!, how).test(
+        [...document.querySelectorAll(place!)]
+          .map(({ textContent }) => textContent)
+          .join(' ')
+          .replace(/\s+/g, ' '),
+      ),
+    [selector, source, flags],
+  );
+};
+
+/** Waits until every machine runs and nothing is being done. */
+export async function idle(page: Page): Promise<void> {
+  await page.waitForFunction(() => {
+    const states = [...document.querySelectorAll('.state')].map(({ textContent }) => textContent);
+    return states.length > 0 && states.every((state) => state === 'running');
+  });
+}
+
+/** What a part of the page says, its spaces as they are seen. */
+export async function textOf(page: Page, selector: string): Promise<string> {
+  const text = await page.locator(selector).first().textContent();
+  assert.ok(text !== null);
+  return text.replace(/\s+/g, ' ').trim();
+}
+
+/** A register's hexadecimal digits in the table of leaves. */
+export const register = (page: Page, name: string): Promise<string | null> =>
+  page.locator(`.register[data-name="${name}"] code`).textContent();

@@ -1,0 +1,134 @@
+/** Systems of the reader's own in the lab: dropped or picked, told apart, and refused in the page where they are none. */
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { test } from 'node:test';
+import type { Page } from 'playwright-core';
+import { type InPage, idle, press, says, textOf } from './browser.ts';
+import { HALT, kernel, SPIN, send } from './guests.ts';
+import { skipUnless } from './require.ts';
+
+const DEBIAN = '.cache/debian';
+
+/** Drops files of these bytes onto the machine. */
+async function drop(page: Page, files: Readonly<Record<string, Uint8Array>>): Promise<void> {
+  const transfer = await page.evaluateHandle(
+    (given) => {
+      const data = new DataTransfer();
+      for (const [name, text] of given) {
+        data.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+      }
+      return data;
+    },
+    Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')] as const),
+  );
+  await page.dispatchEvent('.drop', 'dragover', { dataTransfer: transfer });
+  await page.dispatchEvent('.drop', 'drop', { dataTransfer: transfer });
+}
+
+export function images(inPage: InPage): void {
+  test('a kernel by drop is booted, and says so on its console', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await drop(page, { 'hello.bin': kernel([...send('h'), ...send('i'), ...HALT]) });
+      await says(page, '.chosen', /hello\.bin: restart to boot it/);
+      await press(page, 'Restart');
+      await page.waitForSelector('.state.ended');
+      assert.match(await textOf(page, '.state'), /^ended: halted with interrupts off/);
+      await says(page, '.xterm-rows', /hi/);
+      await press(page, 'Back to the probe');
+      await press(page, 'Restart');
+      await idle(page);
+    }));
+
+  test('what is no image, or too large, is refused in one line, and the machine goes on', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await drop(page, { 'notes.txt': new TextEncoder().encode('not a kernel') });
+      await says(page, '#machine .flaw', /^notes\.txt: /);
+      assert.equal(await page.locator('.chosen').count(), 0);
+      await drop(page, { a: HALT_KERNEL, b: HALT_KERNEL, c: HALT_KERNEL });
+      await says(page, '#machine .flaw', /expected a kernel, or a kernel and an initrd, got 3 files/);
+      // A file's size is known before a byte of it is read; nobody has to make one of four gigabytes.
+      await page.evaluate(() => {
+        const data = new DataTransfer();
+        const file = new File(['x'], 'disk.img');
+        Object.defineProperty(file, 'size', { value: 4 * 2 ** 30 });
+        const event = new DragEvent('drop', { bubbles: true, cancelable: true });
+        Object.defineProperty(event, 'dataTransfer', { value: { types: ['Files'], files: [file] } });
+        document.querySelector('.drop')!.dispatchEvent(event);
+        return data.files.length;
+      });
+      await says(page, '#machine .flaw', /^disk\.img: 4096 MiB is more than/);
+      await press(page, 'Look again');
+      await idle(page);
+    }));
+
+  test('a guest that never ends is stopped, and the page stays awake', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await drop(page, { spins: kernel(SPIN) });
+      await says(page, '.chosen', /spins/);
+      await press(page, 'Restart');
+      await page.waitForSelector('.state.running');
+      await press(page, 'Stop');
+      await page.waitForSelector('.state.ended', { timeout: 5000 });
+      assert.equal(await textOf(page, '.state'), 'ended: stopped');
+    }));
+
+  test('a guest that floods its console freezes nothing', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      const loop = [...send('x')];
+      await drop(page, { floods: kernel([...loop, 0xeb, 256 - loop.length - 2]) });
+      await says(page, '.chosen', /floods/);
+      await page.evaluate(() => {
+        const longest = { task: 0 };
+        Object.assign(window, { longest });
+        new PerformanceObserver((list) => {
+          for (const { duration } of list.getEntries()) longest.task = Math.max(longest.task, duration);
+        }).observe({ type: 'longtask' });
+      });
+      await press(page, 'Restart');
+      await says(page, '.xterm-rows', /x{20}/);
+      const begun = Date.now();
+      await page.getByLabel('draft 2', { exact: true }).check();
+      assert.ok(Date.now() - begun < 5000, 'a click is taken while the flood lasts');
+      await press(page, 'Stop');
+      await page.waitForSelector('.state.ended', { timeout: 10_000 });
+    }));
+
+  const stock = skipUnless(
+    'debian',
+    existsSync(`${DEBIAN}/vmlinuz`) && existsSync(`${DEBIAN}/initrd`),
+    'scripts/debian-guest.sh has not been run',
+  );
+  test(
+    'a stock kernel and its initrd by drop boot, and the old search is on the timeline',
+    { skip: stock },
+    () =>
+      inPage('', async (page) => {
+        await idle(page);
+        const input = await page.evaluateHandle(() => {
+          const picker = document.createElement('input');
+          Object.assign(picker, { type: 'file', multiple: true });
+          document.body.append(picker);
+          return picker;
+        });
+        await input.setInputFiles([`${DEBIAN}/initrd`, `${DEBIAN}/vmlinuz`]);
+        await input.evaluate((picker) => {
+          const data = new DataTransfer();
+          for (const file of picker.files!) data.items.add(file);
+          picker.remove();
+          const event = new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: data });
+          document.querySelector('.drop')!.dispatchEvent(event);
+        });
+        await says(page, '.chosen', /^vmlinuz with initrd: restart to boot it/);
+        await press(page, 'Restart');
+        await says(page, '.xterm-rows', /Linux version/);
+        // Linux looks for each hypervisor that it knows, and walks all 256 places for the one that is not there.
+        await says(page, '#timeline .lead', /(25[6-9]|[3-9]\d\d|\d,\d+) of them steps of the old search/);
+      }),
+  );
+}
+
+const HALT_KERNEL = kernel(HALT);

@@ -1,0 +1,159 @@
+/** What a reader of the lab sees: the guest's discovery, drafts, sources, conformance, copies, the timeline. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type InPage, idle, press, register, says, textOf } from './browser.ts';
+
+export function seeing(inPage: InPage): void {
+  test('a visitor sees a guest find CommonHV, draft 3, without touching anything', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      assert.match(
+        await textOf(page, '#leaves .lead'),
+        /^The guest finds draft 3 with 7 CPUIDs\. The hypervisor bit is set\. VMware at 40000000H\. RNG at MSR 400000A0H, said to be secure\. Generation at MSR 400000A1H\.$/,
+      );
+      assert.equal(await register(page, 'CPUID.4F000000H.0.EBX'), '6d6d6f43');
+      assert.equal(await register(page, 'CPUID.4F000002H.0.EAX'), '00000005');
+      assert.match(await textOf(page, '#timeline .lead'), /^\d+ CPUIDs, \d+ of them steps/);
+      assert.match(
+        await textOf(page, '#random figcaption'),
+        /words✓ health tests: nothing found✓ (\d+) of \1 differ$/,
+      );
+      // What the guest said is on its console, and so is what it was asked.
+      await says(page, '.xterm-rows', /r 400000a0/);
+    }));
+
+  test('another draft is a new machine, and the address holds it', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await page.getByLabel('draft 1', { exact: true }).check();
+      assert.match(await textOf(page, '.apply'), /the machine that runs keeps its own settings/);
+      assert.match(
+        await textOf(page, '#leaves .lead'),
+        /finds draft 3/,
+        'the machine that runs is as it was',
+      );
+      await press(page, 'Start a new machine');
+      await says(page, '#leaves .lead', /finds draft 1/);
+      assert.equal(await register(page, 'CPUID.4F000002H.0.EAX'), '400000a0');
+      assert.match(page.url(), /#draft=1$/);
+      await page.reload();
+      await says(page, '#leaves .lead', /finds draft 1/);
+    }));
+
+  test('what two drafts say differently is marked', () =>
+    inPage('#draft=2&compare=1', async (page) => {
+      await idle(page);
+      const changed = '.register[data-name="CPUID.4F000002H.0.EAX"]';
+      assert.equal(await textOf(page, changed), 'CPUID.4F000002H.0.EAX: 00000001, draft 1: 400000a0');
+      const same = page.locator('.register[data-name="CPUID.4F000000H.0.EBX"]');
+      assert.equal(await same.getAttribute('class'), 'register');
+    }));
+
+  test('a stuck source is seen: on the picture’s tests, and by the guest, which does not call itself seeded', () =>
+    inPage('#rng-source=stuck', async (page) => {
+      await says(page, '.state', /does not call itself seeded/);
+      assert.match(
+        await textOf(page, '#random figcaption'),
+        /✗ health tests: repetition of bytes, within \d+ words✗ 1 of \d+ differ$/,
+      );
+      const colours = await page
+        .locator('canvas.bitmap')
+        .first()
+        .evaluate((canvas: HTMLCanvasElement) => {
+          const { data } = canvas.getContext('2d')!.getImageData(0, 0, 128, 8);
+          const row = (y: number) => data.slice(y * 512, (y + 1) * 512).join();
+          return [row(1), row(2), row(3)].every((other) => other === row(0)) && new Set(data).size > 2;
+        });
+      assert.ok(colours, 'each row of the picture is like the one above');
+    }));
+
+  test('the suite runs against the machine, and it conforms', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await press(page, 'Judge this machine');
+      await page.waitForSelector('#conformance .lead strong');
+      assert.match(
+        await textOf(page, '#conformance .lead'),
+        /^Conforms to draft 3: \d+ passed, 0 failed, 0 warned, \d+ skipped\.$/,
+      );
+      assert.equal(await page.locator('.rules.failed, .rules.warned').count(), 0);
+    }));
+
+  test('under a liar the rule that it breaks fails, and links to its sentence', () =>
+    inPage('#liar=features.draft', async (page) => {
+      await idle(page);
+      await press(page, 'Judge this machine');
+      await page.waitForSelector('.rules.failed');
+      assert.match(await textOf(page, '#conformance .lead'), /^Does not conform/);
+      const rule = page.locator('.rules.failed li').first();
+      assert.equal(await rule.locator('code').first().textContent(), 'features.draft');
+      const link = await rule.getByRole('link').getAttribute('href');
+      await page.goto(new URL(link!, page.url()).href);
+      const sentence = await page.locator(':target').textContent();
+      assert.equal(sentence?.trim(), 'CPUID.4F000002H.0.EBX MUST be 3, the number of this draft.');
+    }));
+
+  test('two copies of a saved machine differ; under the liar that keeps the generation they draw alike', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await press(page, 'Save');
+      await says(page, '#machine', /A machine is saved/);
+      await idle(page);
+      await press(page, 'Resume two copies');
+      await page.waitForSelector('.verdict.well');
+      assert.equal(await page.locator('.console').count(), 2);
+      assert.match(await textOf(page, '.verdict'), /^The copies differ from their first word on/);
+      await press(page, '… under the liar that keeps the generation');
+      await page.waitForSelector('.verdict.ill');
+      assert.match(await textOf(page, '.verdict'), /the first 64 words are the same in both/);
+    }));
+
+  test('the old search is seen as what it is', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await press(page, 'Search the old way');
+      await says(page, '#timeline .lead', /25[6-9] of them steps of the old search/);
+      await page.locator('#timeline summary').click();
+      assert.match(await textOf(page, '#timeline .counts'), /4000xx00H\.0 ?256 steps of the old search/);
+      const [download] = await Promise.all([page.waitForEvent('download'), press(page, 'Export JSON')]);
+      const chunks: Buffer[] = [];
+      for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
+      const trace = JSON.parse(Buffer.concat(chunks).toString());
+      assert.equal(trace.engine, 'v86');
+      assert.ok(trace.cpuid.scan >= 256 && trace.cpuid.scan < trace.cpuid.total);
+      assert.equal(
+        trace.events.length,
+        trace.cpuid.total +
+          trace.msr.reduce(
+            (sum: number, row: { reads: number; writes: number }) => sum + row.reads + row.writes,
+            0,
+          ),
+      );
+      assert.ok(!JSON.stringify(trace).includes('value'), 'a trace holds no word');
+    }));
+
+  test('pause, go on and stop do so', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await press(page, 'Pause');
+      await page.waitForSelector('.state.paused');
+      await press(page, 'Go on');
+      await idle(page);
+      await press(page, 'Read 64 words');
+      await idle(page);
+      await press(page, 'Stop');
+      await page.waitForSelector('.state.ended');
+      assert.equal(await textOf(page, '.state'), 'ended: stopped');
+    }));
+
+  test('a line typed into the console is executed by the probe', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await page.locator('.xterm-helper-textarea').focus();
+      await page.keyboard.type('r 12345678\n');
+      // v86 answers 0 for an MSR that it does not know.
+      await says(page, '.xterm-rows', /r 00000000 00000000/);
+      await press(page, 'Look again');
+      await idle(page);
+    }));
+}
