@@ -1,7 +1,9 @@
 /** Copies of a machine: no two ever read the same word, and a saved state holds nothing that words are made from. */
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import type { Machine } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, type Source, systemGeneration, systemSource } from 'commonhv/hypervisor';
@@ -82,6 +84,21 @@ test(
   },
 );
 
+test(
+  'layers from the same options in several worker threads share no word and no generation',
+  limit,
+  async () => {
+    const code = `Promise.all([import('commonhv'), import('commonhv/hypervisor')]).then(([{ bare }, { commonhvFrom }]) => {
+    const cpu = commonhvFrom({ rng: { source: 'os', input: 'mix' }, generation: {} })(bare);
+    const words = Array.from({ length: 1000 }, () => cpu.rdmsr(0x400000a0));
+    require('node:worker_threads').parentPort.postMessage([cpu.rdmsr(0x400000a1), ...words]);
+  })`;
+    const answer = async () => ((await once(new Worker(code, { eval: true }), 'message')) as [bigint[]])[0];
+    const answers = await Promise.all([answer(), answer(), answer()]);
+    assert.equal(new Set(answers.flat()).size, 3 * 1001);
+  },
+);
+
 test('a saved state holds no byte that was read ahead, no seed and no state of mixing', limit, async () => {
   for (const input of ['ignore', 'mix'] as const) {
     const draws: Uint8Array[] = [];
@@ -104,7 +121,7 @@ test('a saved state holds no byte that was read ahead, no seed and no state of m
     const seeds = draws.slice(1);
     assert.deepEqual(
       draws.map(({ length }) => length),
-      input === 'mix' ? [1024, 48, 48] : [1024, 48],
+      input === 'mix' ? [4096, 48, 48] : [4096, 48],
     );
     const secrets = [ahead, ...seeds, after.bytes.subarray(8)];
     if (input === 'mix') secrets.push(...mixing(seeds[1]!, before.words, draws[0]!));

@@ -7,8 +7,9 @@ export const url = import.meta.url;
 /** CommonHV with the operating system's words. */
 export const real = (): Layer => commonhv({ rng: { source: systemSource() } });
 
-/** The same leaves, and a register that answers at no cost. */
-export const constant = (): Layer => (below) => {
+/** An MSR that answers at no cost, beside the RNG. */
+export const CONSTANT = 0x4000_00c0;
+export const both = (): Layer => (below) => {
   const cpu = real()(below);
-  return { ...cpu, rdmsr: () => 0x0123_4567_89ab_cdefn };
+  return { ...cpu, rdmsr: (index) => (index === CONSTANT ? 0x0123_4567_89ab_cdefn : cpu.rdmsr(index)) };
 };
