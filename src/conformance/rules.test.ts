@@ -1,5 +1,6 @@
 /** Every normative sentence of the three drafts is accounted for, word for word. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -109,4 +110,15 @@ test('what is neither checked nor about guests says why', () => {
   for (const rule of rules) {
     if (!isChecked(rule) && !isOfGuests(rule)) assert.match(rule.reason, /\w+ \w+/);
   }
+});
+
+test('docs/conformance.md is what the rules and liars make of it', () => {
+  const made = execFileSync(process.execPath, ['scripts/conformance-table.js', '--print'], {
+    encoding: 'utf8',
+  });
+  assert.equal(
+    readFileSync('docs/conformance.md', 'utf8'),
+    made,
+    'node scripts/conformance-table.js makes it anew',
+  );
 });

@@ -1,0 +1,63 @@
+// node scripts/conformance-table.js [--print]: docs/conformance.md from the rules and the liars of the built package.
+import { writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { isChecked, isOfGuests, liars, rulesOf, SECTIONS, sectionOf } from 'commonhv/conformance';
+
+const cell = (text) =>
+  text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('*', '\\*');
+
+function heldBy(rule, draft) {
+  if (isOfGuests(rule))
+    return rule.heldBy === undefined ? `guests; ${rule.reason}` : `guests; test "${rule.heldBy}"`;
+  if (!isChecked(rule)) return `cannot be checked: ${rule.reason}`;
+  const own = liars.filter((liar) => liar.rule === rule.id && liar.drafts.includes(draft));
+  if (own.length === 0) return 'a hypervisor that does and one that does not both pass';
+  return own.map(({ title }) => title).join('; ');
+}
+
+function table(draft) {
+  const rows = rulesOf(draft).map((rule) => [
+    SECTIONS[sectionOf(rule)][draft],
+    rule.level === 'note' ? `(no sentence) ${rule.text}` : rule.text,
+    rule.level,
+    `\`${rule.id}\``,
+    heldBy(rule, draft),
+  ]);
+  return [
+    '| Section | Sentence | Level | Rule | A hypervisor that breaks it, which the rule catches |',
+    '| ------- | -------- | ----- | ---- | --------------------------------------------------- |',
+    ...rows.map((row) => `| ${row.map(cell).join(' | ')} |`),
+  ].join('\n');
+}
+
+function count(draft) {
+  const rules = rulesOf(draft).filter(({ level }) => level !== 'note');
+  const checked = rules.filter(isChecked).length;
+  const guests = rules.filter(isOfGuests).length;
+  return (
+    `${rules.length} rules from its sentences: ${checked} are checked, ${guests} are about guests, ` +
+    `${rules.length - checked - guests} nobody can check from a guest.`
+  );
+}
+
+const text = `<!-- Made by scripts/conformance-table.js; a test holds it. -->
+
+# Conformance, sentence by sentence
+
+\`commonhv verify\` judges a hypervisor by the rules below; \`src/conformance/\` has them as data. Every normative sentence of the
+three drafts is here, in capitals or not, in its own words. A MUST that is broken fails; a SHOULD is a warning, and fails under
+\`--strict\`; a MAY passes either way. A note looks at what no sentence asks for, and never fails. A plain statement of a text
+("EBX, ECX, and EDX form the string") binds as a MUST.
+
+The last column names the hypervisors of the tests that are wrong in just that way: each is caught by its rule, and passes every
+other. What is reserved has to be zero (READING: reserved means zero from hypervisors, ignored by guests). Draft 2's "for each
+1 &lt; i &lt;= N" is read as 1 &lt;= i &lt;= N.
+
+${[1, 2, 3].map((draft) => `## Draft ${draft}\n\n${count(draft)}\n\n${table(draft)}`).join('\n\n')}
+
+Drafts 1 and 2 are Copyright (c) 2014 Andrew Lutomirski; their sentences are quoted from the xen-devel list of October 2014 and from
+the second commit of amluto/CommonHV. Draft 3 is [this project's proposal](draft3.md).
+`;
+
+if (process.argv.includes('--print')) process.stdout.write(text);
+else writeFileSync(fileURLToPath(new URL('../docs/conformance.md', import.meta.url)), text);
