@@ -15,8 +15,8 @@ import {
   verifyOptions,
 } from './options.ts';
 
-const ABOUT = `CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, judge
-hypervisors by it, see what the machine below offers.`;
+const ABOUT =
+  'CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, judge hypervisors by it, see what the machine below offers.';
 
 const STATUS = `
 Exit status: 0 well; 1 the answer is no; 2 it could not be asked, which is said in one line.`;
