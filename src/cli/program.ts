@@ -74,8 +74,8 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     .action(async (image, options) =>
       done(await (await import('./trace.ts')).trace({ ...options, image }, io)),
     );
-  askOnly(program, io, done);
   judging(program, io, done);
+  askOnly(program, io, done);
   command(program, 'lab', 'serve the web page on this machine: see a hypervisor from inside, in a browser', [
     portOption(),
   ]).action(async (options) => done(await (await import('./lab.ts')).lab(options, io)));
