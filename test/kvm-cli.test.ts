@@ -1,6 +1,7 @@
 /** The command line on KVM: run and trace, one processor or several, and one line for what goes together with nothing. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -75,4 +76,65 @@ test('an option of KVM alone is refused elsewhere, in one line', () => {
   const { status, stderr } = commonhv('run', '--engine', 'kvm', '--vcpus', '17');
   assert.equal(status, 2);
   assert.match(stderr, /Expected 1 to 16\.\n$/);
+});
+
+test('verify judges it, other processors and all, and detect names what is below', { skip }, () => {
+  const { status, stdout, stderr } = commonhv(
+    'verify',
+    '--engine',
+    'kvm',
+    '--vcpus',
+    '2',
+    '--format',
+    'json',
+  );
+  assert.equal(status, 0, stderr);
+  const { failed, rules } = JSON.parse(stdout);
+  assert.equal(failed, 0);
+  const outcome = (id: string) => rules.find((rule: { id: string }) => rule.id === id)?.outcome;
+  assert.deepEqual([outcome('rng.neighbours'), outcome('generation.pause')], ['passed', 'passed']);
+  const detected = commonhv('detect', '--engine', 'kvm', '--format', 'json');
+  assert.equal(detected.status, 0, detected.stderr);
+  assert.equal(JSON.parse(detected.stdout).interfaces[0].product, 'Linux KVM');
+});
+
+test('an index that the kernel has an MSR at is the layer’s where it is asked for', { skip }, () => {
+  const { status, stdout } = commonhv('run', '--engine', 'kvm', '--rng-msr', '0', '--format', 'json');
+  assert.equal(status, 0);
+  const { discovery, rng } = JSON.parse(stdout);
+  assert.equal(discovery.commonhv.rng.msr, '0x00000000');
+  assert.deepEqual(rng, { words: 8, distinct: 8 });
+});
+
+test('Ctrl-C ends a guest that spins', { skip, timeout: 20_000 }, async () => {
+  const path = image('spins-and-says', ...send('x'), ...SPIN);
+  const child = spawn(process.execPath, ['dist/cli/bin.js', 'run', '--engine', 'kvm', path]);
+  await once(child.stdout, 'data');
+  const before = performance.now();
+  child.kill('SIGINT');
+  const [status] = await once(child, 'exit');
+  assert.equal(status, 2);
+  assert.ok(performance.now() - before < 2000);
+});
+
+test('without koffi: one line that says so, and which engine would do', {
+  skip: process.platform !== 'linux' && 'needs Linux',
+}, () => {
+  const without = join(work, 'without.cjs');
+  writeFileSync(
+    without,
+    `const Module = require('node:module');
+    const resolve = Module._resolveFilename;
+    Module._resolveFilename = function (name, ...rest) {
+      if (name.includes('koffi')) throw new Error('not installed');
+      return resolve.call(this, name, ...rest);
+    };`,
+  );
+  const args = ['-r', without, 'dist/cli/bin.js', 'run', '--engine', 'kvm'];
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 });
+  assert.equal(status, 2);
+  assert.match(
+    stderr,
+    /^commonhv: no KVM: koffi, [^\n]* cannot be loaded: is it installed\?; the engine v86 needs [^\n]*\n$/,
+  );
 });

@@ -4,17 +4,20 @@ import type { Engine, Image, Machine } from '../cpu.ts';
 import type { KvmEngine } from '../engines/kvm/index.ts';
 import { commonhvFrom, type Data, type Failure } from '../hypervisor/index.ts';
 import { type Io, UsageError } from './io.ts';
-import type { GuestOptions } from './options.ts';
+import type { GuestOptions, LayerOptions } from './options.ts';
 
 /** An engine that boots guests: `v86` or `kvm`. */
 export async function openEngine(options: GuestOptions): Promise<Engine> {
   const { engine = 'v86', memory, vcpus, hyperv } = options;
+  const { rngMsr, generationMsr } = options as Partial<LayerOptions>;
   if (engine === 'kvm') {
     const { kvm } = await import('../engines/kvm/index.ts');
     return kvm({
       ...(memory !== undefined && { memory }),
       ...(vcpus !== undefined && { vcpus }),
       ...(hyperv !== undefined && { hyperv }),
+      // The kernel may have an MSR of this index itself; the layer's goes first.
+      msrs: [rngMsr, generationMsr].filter((msr) => msr !== undefined),
     });
   }
   for (const name of ['vcpus', 'hyperv'] as const) {

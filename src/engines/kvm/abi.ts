@@ -82,6 +82,8 @@ export const layout = {
     userspace_addr: 24,
   },
   kvm_enable_cap: { size: 104, cap: 0, flags: 4, args: 8 },
+  kvm_msr_filter: { size: 392, flags: 0, ranges: 8 },
+  kvm_msr_filter_range: { size: 24, flags: 0, nmsrs: 4, base: 8, bitmap: 16 },
   kvm_signal_mask: { size: 4, len: 0, sigset: 4 },
   kvm_pit_config: { size: 64, flags: 0 },
   kvm_irq_level: { size: 8, irq: 0, level: 4 },
@@ -105,6 +107,7 @@ export const ioctl = {
   IRQ_LINE: request(WRITE, 0x61, layout.kvm_irq_level.size),
   CREATE_PIT2: request(WRITE, 0x77, layout.kvm_pit_config.size),
   ENABLE_CAP: request(WRITE, 0xa3, layout.kvm_enable_cap.size),
+  X86_SET_MSR_FILTER: request(WRITE, 0xc6, layout.kvm_msr_filter.size),
 
   RUN: request(NONE, 0x80),
   GET_REGS: request(READ, 0x81, layout.kvm_regs.size),
@@ -129,6 +132,7 @@ export const cap = {
   MAX_VCPUS: 66,
   IMMEDIATE_EXIT: 136,
   X86_USER_SPACE_MSR: 188,
+  X86_MSR_FILTER: 189,
   SYS_HYPERV_CPUID: 191,
 } as const;
 
@@ -159,6 +163,9 @@ export const value = {
   KVM_CPUID_FLAG_SIGNIFCANT_INDEX: 1,
   KVM_MSR_EXIT_REASON_INVAL: 1,
   KVM_MSR_EXIT_REASON_UNKNOWN: 2,
+  KVM_MSR_EXIT_REASON_FILTER: 4,
+  KVM_MSR_FILTER_READ: 1,
+  KVM_MSR_FILTER_WRITE: 2,
   KVM_MP_STATE_RUNNABLE: 0,
   KVM_MP_STATE_UNINITIALIZED: 1,
   KVM_MP_STATE_HALTED: 3,

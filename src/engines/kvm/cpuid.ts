@@ -66,7 +66,8 @@ function ask(sys: Ffi, fd: number, request: number, what: string): Snapshot {
   const bytes = new Uint8Array(table.size + MOST_ENTRIES * entry.size);
   new DataView(bytes.buffer).setUint32(table.nent, MOST_ENTRIES, true);
   must(sys.ioctlAt(fd, request, bytes), what);
-  return decodeTable(bytes);
+  // The kernel hands out the numbers of whichever processor it was asked on.
+  return decodeTable(bytes).map((row) => numbered(row, 0));
 }
 
 /** struct kvm_cpuid2 and its entries. */

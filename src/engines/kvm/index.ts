@@ -9,7 +9,7 @@
  * A layer meets KVM at two places. CPUID never exits: the kernel answers it from a table that it is given once. So the
  * layer is asked before the guest starts, leaf by leaf, and its answers are the table (`cpuid.ts`). MSRs that the kernel
  * does not know exit, and the layer answers them as they come (`vcpu.ts`); those that it does know, the guest's own state
- * and KVM's, it keeps for itself. Both come from one object, so the leaf that names the RNG's index and the MSR
+ * and KVM's, it keeps for itself, save where it is told to let one go (`msrs`). Both come from one object, so the leaf that names the RNG's index and the MSR
  * behind it cannot disagree.
  *
  * KVM_RUN blocks its thread for as long as the guest pleases. So each vCPU has a worker thread, from a pool (`pool.ts`), in
@@ -30,7 +30,9 @@
  */
 import { load, MOST_MEMORY } from '../../boot/index.ts';
 import type { Cpu, Engine, Image, Layer } from '../../cpu.ts';
+import { hex, MachineError, u32 } from '../../cpu.ts';
 import { replay } from '../../snapshot.ts';
+import type { Ffi } from '../ffi.ts';
 import { ffi } from '../ffi.ts';
 import { cap } from './abi.ts';
 import { supported } from './cpuid.ts';
@@ -50,6 +52,11 @@ export interface KvmOptions {
   readonly vcpus?: number;
   /** Puts Hyper-V's leaves at 40000000H and KVM's at 40000100H, where the kernel has the former. */
   readonly hyperv?: boolean;
+  /**
+   * Up to 16 MSRs that the layer is to answer though the kernel has them; those that it does not have come to the layer
+   * anyhow. The local APIC's (800H to 8FFH) cannot be had.
+   */
+  readonly msrs?: readonly number[];
   /** KVM's device, `/dev/kvm` by default. */
   readonly device?: string;
 }
@@ -60,6 +67,7 @@ export interface KvmEngine extends Engine {
 }
 
 const DEFAULT_MEMORY = 512 * 2 ** 20;
+const MOST_MSRS = 16; // KVM_MSR_FILTER_MAX_RANGES
 const MOST_VCPUS = 16; // as many stacks as the probe has
 
 /** An engine on KVM. Options out of range throw at once; a machine without KVM is told of when something is asked of it. */
@@ -67,6 +75,7 @@ export function kvm({
   memory = DEFAULT_MEMORY,
   vcpus = 1,
   hyperv = false,
+  msrs = [],
   device = '/dev/kvm',
 }: KvmOptions = {}): KvmEngine {
   if (!Number.isInteger(memory) || memory < 2 ** 20 || memory > MOST_MEMORY || memory % 4096 !== 0) {
@@ -75,31 +84,49 @@ export function kvm({
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MOST_VCPUS) {
     throw new RangeError(`vcpus: expected 1 to ${MOST_VCPUS}, got ${vcpus}`);
   }
+  if (msrs.length > MOST_MSRS)
+    throw new RangeError(`msrs: expected at most ${MOST_MSRS}, got ${msrs.length}`);
+  for (const index of msrs) {
+    u32(index, 'msrs');
+    if (index >= 0x800 && index <= 0x8ff) throw new RangeError(`msrs: ${hex(index)} is the local APIC's`);
+  }
   return {
     name: 'kvm',
     async below(): Promise<Cpu> {
-      return withSystem(device, async (system) => replay(supported(ffi(), system, hyperv)));
+      return withSystem(device, async (sys, system) => replay(supported(sys, system, hyperv)));
     },
     async start(layer, image) {
       checkLayer(layer);
       const loaded = load(image, memory);
-      return withSystem(device, (system) => {
+      return withSystem(device, async (sys, system) => {
         const most = system.has(cap.MAX_VCPUS);
         if (vcpus > most) throw new RangeError(`vcpus: this KVM has at most ${most}, got ${vcpus}`);
-        const below = supported(ffi(), system, hyperv);
-        const plan = { memory, vcpus, interrupts: loaded.kind !== 'multiboot', loaded, below };
-        return startMachine(ffi(), system, plan, layer);
+        const below = supported(sys, system, hyperv);
+        const plan = { memory, vcpus, interrupts: loaded.kind !== 'multiboot', msrs, loaded, below };
+        return startMachine(sys, system, plan, layer);
       });
     },
   };
 }
 
-async function withSystem<T>(device: string, use: (system: System) => Promise<T>): Promise<T> {
-  const system = openSystem(ffi(), device);
+async function withSystem<T>(device: string, use: (sys: Ffi, system: System) => Promise<T>): Promise<T> {
+  const sys = systemCalls();
+  const system = openSystem(sys, device);
   try {
-    return await use(system);
+    return await use(sys, system);
   } finally {
     system.close(); // a VM outlives the descriptor that it was asked of
+  }
+}
+
+function systemCalls(): Ffi {
+  try {
+    return ffi();
+  } catch (cause) {
+    throw new MachineError(
+      `no KVM: ${(cause as Error).message}; the engine v86 needs nothing of the machine`,
+      { cause },
+    );
   }
 }
 

@@ -44,6 +44,8 @@ export interface VmOptions {
   readonly vcpus: number;
   /** With interrupt controllers and a timer, all in the kernel. */
   readonly interrupts: boolean;
+  /** MSRs that are to come out to us though the kernel has them. */
+  readonly msrs: readonly number[];
 }
 
 export interface Vm {
@@ -51,6 +53,25 @@ export interface Vm {
   readonly vcpus: readonly VcpuHandle[];
   /** Frees everything; no thread may be in a vCPU or use a view of its page any more. */
   free(): void;
+}
+
+/** Takes single MSRs away from the kernel: what its filter denies comes out to us. */
+function filterMsrs(sys: Ffi, system: System, fd: number, msrs: readonly number[]): void {
+  if (system.has(cap.X86_MSR_FILTER) <= 0) throw new MachineError('this KVM lacks KVM_CAP_X86_MSR_FILTER');
+  const range = layout.kvm_msr_filter_range;
+  const view = new DataView(new ArrayBuffer(layout.kvm_msr_filter.size));
+  // Every range is one MSR, and every bitmap the same zeros: denied.
+  const zeros = sys.mmap(4096, PROT.read, MAP.private | MAP.anonymous, -1);
+  msrs.forEach((index, i) => {
+    const at = layout.kvm_msr_filter.ranges + i * range.size;
+    view.setUint32(at + range.flags, value.KVM_MSR_FILTER_READ | value.KVM_MSR_FILTER_WRITE, true);
+    view.setUint32(at + range.nmsrs, 1, true);
+    view.setUint32(at + range.base, index, true);
+    view.setBigUint64(at + range.bitmap, zeros, true);
+  });
+  const result = sys.ioctlAt(fd, ioctl.X86_SET_MSR_FILTER, new Uint8Array(view.buffer));
+  sys.munmap(zeros, 4096);
+  must(result, 'KVM_X86_SET_MSR_FILTER');
 }
 
 // Three pages and one that KVM keeps for itself on Intel processors, where nobody else has anything: below 4 GiB, above
@@ -68,6 +89,7 @@ export function createVm(sys: Ffi, system: System, loaded: Loaded, options: VmOp
     const fd = must(sys.ioctl(system.fd, ioctl.CREATE_VM, 0), 'KVM_CREATE_VM');
     undo.push(() => sys.close(fd));
     enableMsrExits(sys, fd);
+    if (options.msrs.length > 0) filterMsrs(sys, system, fd, options.msrs);
     reserveAddresses(sys, system, fd);
     if (options.interrupts) addInterrupts(sys, system, fd);
     const memory = mapped(sys, undo, options.memory, MAP.private | MAP.anonymous | MAP.noReserve, -1);
@@ -103,7 +125,8 @@ function mapped(sys: Ffi, undo: (() => void)[], length: number, flags: number, f
 function enableMsrExits(sys: Ffi, fd: number): void {
   const enable = new DataView(new ArrayBuffer(layout.kvm_enable_cap.size));
   enable.setUint32(layout.kvm_enable_cap.cap, cap.X86_USER_SPACE_MSR, true);
-  const reasons = value.KVM_MSR_EXIT_REASON_INVAL | value.KVM_MSR_EXIT_REASON_UNKNOWN;
+  const reasons =
+    value.KVM_MSR_EXIT_REASON_INVAL | value.KVM_MSR_EXIT_REASON_UNKNOWN | value.KVM_MSR_EXIT_REASON_FILTER;
   enable.setBigUint64(layout.kvm_enable_cap.args, BigInt(reasons), true);
   must(sys.ioctlAt(fd, ioctl.ENABLE_CAP, new Uint8Array(enable.buffer)), 'KVM_CAP_X86_USER_SPACE_MSR');
 }
