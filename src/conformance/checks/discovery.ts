@@ -124,10 +124,8 @@ export async function beyondMax(subject: Subject): Promise<Finding> {
   return passed();
 }
 
-/** Twelve bytes for people: printable, quoted. */
+/** Twelve bytes for people: quoted, and `\xHH` for what does not print, as the command line takes it. */
 export function quote(text: string): string {
-  return JSON.stringify(text).replace(
-    /[^ -~]/g,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  const shown = text.replace(/[^ -~]|["\\]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return `"${shown}"`;
 }

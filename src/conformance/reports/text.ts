@@ -22,11 +22,17 @@ export function textReport(report: Report, about: About, paint: Paint = (_, text
   const lines = [head];
   if (about.deterministic !== undefined) lines.push(paint('yellow', deterministicLine(about.deterministic)));
   const width = Math.max(...report.rules.map(({ id }) => id.length));
+  const absent = report.draft === undefined;
   for (const { title, results } of grouped(report)) {
-    lines.push('', paint('bold', title));
-    for (const result of results) lines.push(...entry(result, width, paint));
+    const shown = results.filter(({ outcome }) => !absent || outcome !== 'skipped');
+    if (shown.length > 0) lines.push('', paint('bold', title));
+    for (const result of shown) lines.push(...entry(result, width, paint));
   }
   lines.push('');
+  if (absent)
+    lines.push(
+      paint('dim', 'The rules need CommonHV to be there: those that were skipped are left out here.'),
+    );
   if (report.warned > 0)
     lines.push(paint('yellow', `${report.warned} warned (a SHOULD fails under --strict, a note never)`));
   lines.push(`${report.passed} passed, ${report.failed} failed, ${report.skipped} skipped`);
