@@ -4,7 +4,7 @@
  * Addresses are those of v86's own `src/rust/cpu/global_pointers.rs`: the processor's state lies at fixed places at the
  * bottom of the module's memory. In the hook all of the guest's registers are there, also when compiled code called.
  */
-import type { Fault, Layer, Regs, SyncCpu } from '../../cpu.ts';
+import type { Fault, Layer, SyncCpu } from '../../cpu.ts';
 import { CPUID, RDMSR, WRMSR } from './wasm.ts';
 
 /** Byte addresses in the module's memory. */
@@ -44,9 +44,9 @@ export function makeHook(env: WebAssembly.ModuleImports, layer: Layer): Hook {
   const readPort = env.io_port_read32 as (port: number) => number;
   let exports: Exports;
   let cpu: SyncCpu;
+  let [cpuid, rdmsr, wrmsr] = [idle, idle, idle];
   /** While one of the three original functions runs, the hook lets it pass. */
   let open = true;
-  let memory = new ArrayBuffer(0);
   let words = new Int32Array(0);
   let bytes = new Uint8Array(0);
   /** One 64-bit value and its two halves. */
@@ -55,59 +55,79 @@ export function makeHook(env: WebAssembly.ModuleImports, layer: Layer): Hook {
 
   /** Views of the module's memory; they are lost whenever it grows. */
   const look = () => {
-    if (memory.byteLength !== 0) return;
-    memory = exports.memory.buffer;
-    words = new Int32Array(memory, REGISTERS, 4);
-    bytes = new Uint8Array(memory, 0, 1024);
+    if (words.length !== 0) return;
+    words = new Int32Array(exports.memory.buffer, REGISTERS, 4);
+    bytes = new Uint8Array(exports.memory.buffer, 0, 1024);
   };
 
-  /** Executes the original instruction on registers of our own, as ring 0, and puts the guest's back. */
-  const execute = <T>(original: () => void, eax: number, ecx: number, edx: number, result: () => T): T => {
+  // The guest's own registers while an original instruction runs; the hook is open then, so that there is never a second one.
+  let [eax, ebx, ecx, edx, ring] = [0, 0, 0, 0, 0];
+  /** Registers of its own for an original instruction, and ring 0. */
+  const enter = (a: number, c: number, d: number) => {
     look();
-    const a = words[EAX]!;
-    const b = words[EBX]!;
-    const c = words[ECX]!;
-    const d = words[EDX]!;
-    const ring = bytes[CPL]!;
-    const before = open;
-    open = true;
+    eax = words[EAX]!;
+    ebx = words[EBX]!;
+    ecx = words[ECX]!;
+    edx = words[EDX]!;
+    ring = bytes[CPL]!;
+    words[EAX] = a;
+    words[ECX] = c;
+    words[EDX] = d;
     bytes[CPL] = 0;
+    open = true;
+  };
+  const leave = () => {
     words[EAX] = eax;
+    words[EBX] = ebx;
     words[ECX] = ecx;
     words[EDX] = edx;
-    try {
-      original();
-      return result();
-    } finally {
-      words[EAX] = a;
-      words[ECX] = c;
-      words[EDX] = d;
-      words[EBX] = b;
-      bytes[CPL] = ring;
-      open = before;
-    }
+    bytes[CPL] = ring;
+    open = false;
   };
-  const registers = (): Regs => ({
-    eax: words[EAX]! >>> 0,
-    ebx: words[EBX]! >>> 0,
-    ecx: words[ECX]! >>> 0,
-    edx: words[EDX]! >>> 0,
-  });
+
+  /**
+   * v86's own processor. It never faults: what RDMSR does not know is 0, what WRMSR does not know is dropped. Three functions
+   * in full, because a guest waits for them: a call that always goes to the same function of the module is a fast one.
+   */
+  const below: SyncCpu = {
+    cpuid(leaf, subleaf) {
+      enter(leaf, subleaf, 0);
+      try {
+        cpuid();
+        return {
+          eax: words[EAX]! >>> 0,
+          ebx: words[EBX]! >>> 0,
+          ecx: words[ECX]! >>> 0,
+          edx: words[EDX]! >>> 0,
+        };
+      } finally {
+        leave();
+      }
+    },
+    rdmsr(index) {
+      enter(0, index, 0);
+      try {
+        rdmsr();
+        return pair();
+      } finally {
+        leave();
+      }
+    },
+    wrmsr(index, wanted) {
+      value[0] = wanted;
+      enter(halves[0]!, index, halves[1]!);
+      try {
+        wrmsr();
+      } finally {
+        leave();
+      }
+      return undefined;
+    },
+  };
   const pair = (): bigint => {
     halves[0] = words[EAX]!;
     halves[1] = words[EDX]!;
     return value[0]!;
-  };
-  const nothing = () => undefined;
-
-  /** v86's own processor. It never faults: what RDMSR does not know is 0, what WRMSR does not know is dropped. */
-  const below: SyncCpu = {
-    cpuid: (leaf, subleaf) => execute(exports.instr_0FA2, leaf, subleaf, 0, registers),
-    rdmsr: (index) => execute(exports.instr_0F32, 0, index, 0, pair),
-    wrmsr(index, wanted) {
-      value[0] = wanted;
-      return execute(exports.instr_0F30, halves[0]!, index, halves[1]!, nothing);
-    },
   };
 
   /**
@@ -115,7 +135,7 @@ export function makeHook(env: WebAssembly.ModuleImports, layer: Layer): Hook {
    * instruction pointer, which is already behind the instruction and may be in the next page: so put it back first.
    */
   const raise = (fault: Fault) => {
-    const pointers = new Int32Array(memory, INSTRUCTION_POINTER, 2);
+    const pointers = new Int32Array(exports.memory.buffer, INSTRUCTION_POINTER, 2);
     const previous = pointers[1]!;
     pointers[0] = previous;
     if (fault === '#UD') exports.trigger_ud_jit(previous & 0xfff);
@@ -155,6 +175,9 @@ export function makeHook(env: WebAssembly.ModuleImports, layer: Layer): Hook {
     },
     attach(given) {
       exports = given;
+      cpuid = given.instr_0FA2;
+      rdmsr = given.instr_0F32;
+      wrmsr = given.instr_0F30;
       cpu = layer(below);
       open = false;
       return cpu;
@@ -162,4 +185,5 @@ export function makeHook(env: WebAssembly.ModuleImports, layer: Layer): Hook {
   };
 }
 
+const idle = () => {};
 const isMarker = (port: number) => port === CPUID || port === RDMSR || port === WRMSR;

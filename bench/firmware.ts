@@ -1,0 +1,78 @@
+/** v86 as anybody uses it, to compare with: a 64 KiB firmware of our own that does nothing but enter a kernel. */
+import { readFile } from 'node:fs/promises';
+import { type Image, type Layer, MachineError } from 'commonhv';
+import { load } from 'commonhv/boot';
+import { underLayer } from 'commonhv/engines/v86';
+
+const u32 = (value: number) => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
+const SIZE = 0x1_0000;
+
+/** The reset vector's code and what it needs, at F0000H: into flat 32-bit mode, then to the kernel's entry. */
+function firmware({ entry, registers, gdt }: ReturnType<typeof load>): Uint8Array<ArrayBuffer> {
+  const rom = new Uint8Array(SIZE);
+  const flat = 0x20;
+  rom.set([...[gdt.limit & 0xff, gdt.limit >> 8], ...u32(gdt.address)], 0x00);
+  rom.set(
+    [
+      ...[0x2e, 0x66, 0x0f, 0x01, 0x16, 0x00, 0x00], // lgdt cs:[0]
+      ...[0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0], // cr0 |= 1
+      ...[0x66, 0xea, ...u32(0xf_0000 + 0x40), gdt.code, 0], // far jump to the 32-bit part
+    ],
+    flat,
+  );
+  rom.set(
+    [
+      ...[0x66, 0xb8, gdt.data, 0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0x8e, 0xe0, 0x8e, 0xe8], // the data segments
+      ...[0xb8, ...u32(registers.eax), 0xbb, ...u32(registers.ebx), 0xbe, ...u32(registers.esi)],
+      ...[0x31, 0xed, 0x31, 0xff, 0xb9, ...u32(entry), 0xff, 0xe1], // ebp, edi = 0; jmp ecx
+    ],
+    0x40,
+  );
+  rom.set([0xe9, (flat - 0xfff3) & 0xff, ((flat - 0xfff3) >> 8) & 0xff], 0xfff0);
+  return rom;
+}
+
+export interface Run {
+  /** What the guest sends, byte by byte, as it sends it. */
+  onByte(byte: number): void;
+  /** `undefined`: v86 as it comes, without the hook. */
+  readonly layer: Layer | undefined;
+  readonly memory: number;
+}
+
+let module: Promise<WebAssembly.Module> | undefined;
+/** v86's module as it comes; compiled once, as the engine does with the hooked one. */
+async function plain({ env }: WebAssembly.Imports): Promise<WebAssembly.Exports> {
+  module ??= readFile('node_modules/v86/build/v86.wasm').then((bytes) =>
+    WebAssembly.compile(new Uint8Array(bytes)),
+  );
+  return (await WebAssembly.instantiate(await module, { env: env! })).exports;
+}
+
+/** Starts a kernel; gives back what ends it. */
+export async function start(image: Image, { onByte, layer, memory }: Run): Promise<() => Promise<void>> {
+  const { V86 } = await import('v86');
+  const loaded = load(image, memory);
+  const emulator = new V86({
+    wasm_fn: layer === undefined ? plain : underLayer(layer),
+    bios: { buffer: firmware(loaded).buffer },
+    memory_size: memory,
+    vga_memory_size: 2 ** 20,
+    autostart: false,
+    disable_keyboard: true,
+    disable_mouse: true,
+    disable_speaker: true,
+  });
+  const late = new Promise<never>((_, reject) => {
+    setTimeout(() => reject(new MachineError('v86 did not load')), 30_000).unref();
+  });
+  await Promise.race([
+    new Promise((done) => emulator.add_listener('emulator-loaded', done as () => void)),
+    late,
+  ]);
+  for (const { address, bytes } of loaded.segments) emulator.write_memory(bytes, address);
+  emulator.add_listener('serial0-output-byte', onByte as never);
+  emulator.serial_set_clear_to_send(0, true);
+  await emulator.run();
+  return () => emulator.destroy();
+}
