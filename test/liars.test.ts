@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isChecked, judge, liars, type Report, rules } from 'commonhv/conformance';
+import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
 import type { Draft } from 'commonhv/spec';
+import fc from 'fast-check';
 import { right, stage } from './stage.ts';
 
 const DRAFTS: readonly Draft[] = [1, 2, 3];
@@ -21,6 +23,43 @@ for (const draft of DRAFTS) {
     });
   }
 }
+
+test('whatever the right hypervisor is told to serve, it breaks no rule', async () => {
+  const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
+  const signature = fc
+    .array(fc.integer({ min: 1, max: 255 }), { minLength: 12, maxLength: 12 })
+    .map((bytes) => String.fromCharCode(...bytes));
+  const interfaces = fc.array(fc.record({ signature, location: u32 }), { maxLength: 5 });
+  const described = fc.record({
+    draft: fc.constantFrom(...DRAFTS),
+    interfaces,
+    msrs: fc.uniqueArray(fc.integer({ min: 1, max: 0xffff_ffff }), { minLength: 2, maxLength: 2 }),
+    rng: fc.boolean(),
+    generation: fc.boolean(),
+    input: fc.constantFrom('none' as const, 'ignore' as const, 'mix' as const),
+    preferred: fc.nat(5),
+  });
+  await fc.assert(
+    fc.asyncProperty(described, async ({ draft, interfaces, msrs, rng, generation, input, preferred }) => {
+      const layer = commonhv({
+        draft,
+        interfaces,
+        ...(rng && {
+          rng: { source: systemSource(), msr: msrs[0]!, ...((draft > 1 || input !== 'none') && { input }) },
+        }),
+        ...(draft === 3 && generation && { generation: { next: systemGeneration(), msr: msrs[1]! } }),
+        ...(draft === 3 && preferred > 0 && preferred <= interfaces.length && { preferred }),
+      });
+      const { cpu, deeds } = stage(layer);
+      assert.deepEqual(bad(await judge(cpu, { ...deeds, draft, strict: true })), []);
+      // Left to find the draft: the same, where anything tells it.
+      const found = await judge(cpu, { ...deeds, strict: true });
+      assert.deepEqual(bad(found), []);
+      if (rng || interfaces.length > 0) assert.equal(found.draft, draft);
+    }),
+    { numRuns: 100 },
+  );
+});
 
 for (const draft of DRAFTS) {
   for (const liar of liars.filter(({ drafts }) => drafts.includes(draft))) {

@@ -11,7 +11,7 @@ import {
 } from '../spec/index.ts';
 import { type Checked, type Finding, isChecked, isOfGuests, type Level, type Rule, skipped } from './rule.ts';
 import { rulesOf } from './rules/index.ts';
-import { BadAnswer, checked, type Deeds, Gone, read, type Subject } from './subject.ts';
+import { BadAnswer, checked, type Deeds, read, type Subject } from './subject.ts';
 
 export interface JudgeOptions extends Deeds {
   /** By which draft; by default the one that the leaves say, and draft 3 where there is nothing. */
@@ -122,7 +122,7 @@ async function run(all: readonly Rule[], found: Found): Promise<ReadonlyMap<Rule
   let broken = found.error;
   for (const when of ORDER) {
     for (const rule of all.filter(isChecked).filter((r) => r.when === when)) {
-      if (found.subject === undefined || broken instanceof Gone) {
+      if (found.subject === undefined || (broken !== undefined && !(broken instanceof BadAnswer))) {
         const first = findings.size === 0;
         findings.set(rule, first ? failure(broken) : skipped('the machine no longer answers'));
         continue;

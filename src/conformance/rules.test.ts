@@ -96,9 +96,10 @@ test('an id is one rule of a draft, and names a section that the draft has', () 
 });
 
 test('a sentence about guests is held by a test of the guest, or says why by none', () => {
-  const tests = readdirSync('src/guest')
+  const tests = ['src/guest', 'src/cli']
+    .flatMap((room) => readdirSync(room).map((file) => `${room}/${file}`))
     .filter((file) => file.endsWith('.test.ts'))
-    .map((file) => readFileSync(`src/guest/${file}`, 'utf8'))
+    .map((file) => readFileSync(file, 'utf8'))
     .join('\n');
   const orphans = rules
     .filter(isOfGuests)

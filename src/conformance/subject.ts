@@ -1,5 +1,5 @@
 /** What is judged: a processor whose answers are checked for their width, and what CommonHV says on it, read once. */
-import { type Awaitable, type Cpu, type Fault, hex, type Regs } from '../cpu.ts';
+import { type Awaitable, type Cpu, type Fault, hex, MachineError, type Regs } from '../cpu.ts';
 import {
   type Draft,
   decodeCount,
@@ -59,11 +59,6 @@ export class BadAnswer extends Error {
   override name = 'BadAnswer';
 }
 
-/** The far end broke, or gave no answer in time. */
-export class Gone extends Error {
-  override name = 'Gone';
-}
-
 /** The same processor, with every answer's width checked and every question given at most `patience` milliseconds. */
 export function checked(cpu: Cpu, patience: number): Cpu {
   /** What is answered at once stays at once: a suite asks hundreds of questions. */
@@ -74,7 +69,7 @@ export function checked(cpu: Cpu, patience: number): Cpu {
       throw new BadAnswer(`${what}: expected ${wrong}`);
     };
     const broken = (cause: unknown): never => {
-      throw new Gone(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      throw new MachineError(`${what}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     };
     let answer: Awaitable<T>;
     try {

@@ -85,7 +85,7 @@ export interface Revival {
   readonly changed: string | undefined;
 }
 
-/** Each deed that there is, done twice: one saved state gives several copies. */
+/** Several copies of one saved state: one in place and two as new machines, or as many of the one kind that there is. */
 export function revivals(
   changedLeaf: (subject: Subject, again: Subject) => Promise<string | undefined>,
 ): (subject: Subject) => Promise<readonly Revival[]> {
@@ -93,7 +93,8 @@ export function revivals(
     const done: Revival[] = [];
     for (const how of ['restore', 'resume'] as const) {
       const deed = subject.deeds[how];
-      for (let i = 0; deed !== undefined && i < 2; i++) {
+      const copies = how === 'restore' && subject.deeds.resume !== undefined ? 1 : 2;
+      for (let i = 0; deed !== undefined && i < copies; i++) {
         const again = { ...subject, ...subject.check(await deed()) };
         const generation: (bigint | Fault)[] = [];
         const words: (bigint | Fault)[] = [];
