@@ -135,3 +135,24 @@ test('a layer in the machine’s home tells its owner', { skip }, async () => {
     assert.deepEqual(heard, [{ index: 0xdead_0001 }]);
   });
 });
+
+test('pausing twice is pausing once, and a paused machine can be closed', {
+  skip,
+  timeout: 20_000,
+}, async () => {
+  for (const vcpus of [1, 3]) {
+    await probed(
+      module('counting'),
+      async ([cpu], machine) => {
+        await Promise.all([machine.pause(), machine.pause()]);
+        await machine.pause();
+        await machine.unpause();
+        await machine.pause();
+        await machine.unpause();
+        assert.equal(await cpu!.rdmsr(0x4000_00a0), 1n);
+        await machine.pause();
+      },
+      vcpus,
+    );
+  }
+});

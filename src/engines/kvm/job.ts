@@ -74,8 +74,11 @@ export interface Control {
   /** `thread`: a vCPU's number, or the number of vCPUs for the home. */
   command(thread: number): Command;
   set(thread: number, command: Command): void;
-  /** Sleeps while the command stays as it is. */
-  awaitOther(thread: number, command: Command): void;
+  /**
+   * Calls `report` and sleeps until a command is given again, be it the same one; does neither where the command is
+   * another by now.
+   */
+  awaitNext(thread: number, command: Command, report: () => void): void;
   /** Whether a vCPU can go on by itself, as its thread last saw it; and whether none can. */
   setIdle(vcpu: number, idle: boolean): void;
   allIdle(): boolean;
@@ -94,18 +97,27 @@ export function control(buffer: SharedArrayBuffer): Control {
   const words = new Int32Array(buffer);
   const vcpus = (words.length - FIRST - 1) / 2;
   const idle = words.subarray(FIRST + vcpus + 1);
+  // No two commands are one word: who sleeps on one wakes at the next, though it be the same again.
+  let given = 0;
+  const commandOf = (word: number): Command => COMMANDS[word % COMMANDS.length]!;
   const ring = (): void => {
     Atomics.add(words, BELL, 1);
     Atomics.notify(words, BELL);
   };
   return {
-    command: (thread) => COMMANDS[Atomics.load(words, FIRST + thread)]!,
+    command: (thread) => commandOf(Atomics.load(words, FIRST + thread)),
     set(thread, command) {
-      Atomics.store(words, FIRST + thread, COMMANDS.indexOf(command));
+      given++;
+      Atomics.store(words, FIRST + thread, given * COMMANDS.length + COMMANDS.indexOf(command));
       Atomics.notify(words, FIRST + thread);
       ring();
     },
-    awaitOther: (thread, command) => void Atomics.wait(words, FIRST + thread, COMMANDS.indexOf(command)),
+    awaitNext(thread, command, report) {
+      const word = Atomics.load(words, FIRST + thread);
+      if (commandOf(word) !== command) return;
+      report();
+      Atomics.wait(words, FIRST + thread, word);
+    },
     setIdle: (vcpu, is) => void Atomics.store(idle, vcpu, is ? 1 : 0),
     allIdle: () => idle.every((_, vcpu) => Atomics.load(idle, vcpu) === 1),
     ring,

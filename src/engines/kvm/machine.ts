@@ -77,12 +77,11 @@ interface Parts {
 }
 
 async function operate(parts: Parts): Promise<KvmMachine> {
-  const { sys, plan, hands } = parts;
-  const vcpus = hands.slice(0, plan.vcpus);
+  const { plan, hands } = parts;
   const words = controlBuffer(plan.vcpus);
   const told = control(words);
   const kick = (): void => {
-    for (const { tid } of vcpus) sys.tgkill(tid, KICK);
+    for (const { tid } of hands.slice(0, plan.vcpus)) parts.sys.tgkill(tid, KICK);
   };
   const lines = Array.from({ length: plan.interrupts ? 1 : plan.vcpus }, () =>
     line(() => {
@@ -93,7 +92,6 @@ async function operate(parts: Parts): Promise<KvmMachine> {
   const { jobs, answer, lineOf, first } = assign(parts, lines, words);
 
   const works: Work[] = [];
-  const running = new Set(vcpus.keys());
   let finish!: (end: End) => void;
   const ended = new Promise<End>((resolve) => {
     finish = resolve;
@@ -102,21 +100,32 @@ async function operate(parts: Parts): Promise<KvmMachine> {
     for (const each of lines) each.end();
     return end;
   });
-  let parked = (): void => {};
+  const running = new Set(Array.from({ length: plan.vcpus }, (_, vcpu) => vcpu));
+  const { parked, pause, unpause } = pausing(running, told, kick, ended);
   const hear = (thread: number, news: News): void => {
-    if (news.kind === 'event') parts.onEvent?.(news.event);
-    else if (news.kind === 'paused') parked();
-    else if (news.kind === 'output' || news.kind === 'room') lineOf(thread)?.heard(news.kind);
-    else if (news.kind === 'ended') {
-      running.delete(thread);
-      // A processor that has halted for good leaves the others running.
-      if (news.end.reason !== 'halt' || running.size === 0) finish(news.end);
-    } else {
-      try {
-        answer(thread);
-      } catch (cause) {
-        finish({ reason: 'failed', detail: String(cause), cause });
-      }
+    switch (news.kind) {
+      case 'event':
+        parts.onEvent?.(news.event);
+        break;
+      case 'output':
+      case 'room':
+        lineOf(thread)?.heard(news.kind);
+        break;
+      case 'paused':
+        parked(thread);
+        break;
+      case 'ended':
+        running.delete(thread);
+        parked(thread);
+        // A processor that has halted for good leaves the others running.
+        if (news.end.reason !== 'halt' || running.size === 0) finish(news.end);
+        break;
+      case 'ask':
+        try {
+          answer(thread);
+        } catch (cause) {
+          finish({ reason: 'failed', detail: String(cause), cause });
+        }
     }
   };
   const start = (thread: number): void => {
@@ -133,30 +142,39 @@ async function operate(parts: Parts): Promise<KvmMachine> {
   }
   for (const thread of hands.keys()) if (thread !== first) start(thread);
 
+  const consoles = lines.map((each) => each.console);
+  const close = async (): Promise<void> => {
+    finish({ reason: 'closed' });
+    await ended;
+  };
+  return { console: consoles[0]!, consoles, ended, close, pause, unpause };
+}
+
+/** Pausing is over when every vCPU that runs has said so. */
+function pausing(running: ReadonlySet<number>, told: Control, kick: () => void, ended: Promise<unknown>) {
+  const still = new Set<number>();
+  const waiting = new Set<() => void>();
+  const look = (): void => {
+    if ([...running].every((thread) => still.has(thread))) for (const resolve of waiting) resolve();
+  };
   return {
-    console: lines[0]!.console,
-    consoles: lines.map((each) => each.console),
-    ended,
-    async close() {
-      finish({ reason: 'closed' });
-      await ended;
+    parked(thread: number): void {
+      still.add(thread);
+      look();
     },
-    async pause() {
-      let left = running.size;
-      const all = new Promise<void>((resolve) => {
-        parked = () => {
-          left--;
-          if (left === 0) resolve();
-        };
-      });
-      for (const thread of running) told.set(thread, 'pause');
+    async pause(): Promise<void> {
+      for (const thread of running) if (told.command(thread) === 'run') told.set(thread, 'pause');
       kick();
+      const all = new Promise<void>((resolve) => {
+        waiting.add(resolve);
+        look();
+      });
       await Promise.race([all, ended]);
+      waiting.clear();
     },
-    async unpause() {
-      for (const thread of running) {
-        if (told.command(thread) === 'pause') told.set(thread, 'run');
-      }
+    async unpause(): Promise<void> {
+      still.clear();
+      for (const thread of running) if (told.command(thread) === 'pause') told.set(thread, 'run');
     },
   };
 }

@@ -1,5 +1,5 @@
 /** One vCPU's loop: enter the guest, see why it came out, answer, and enter again, until it ends or is told to stop. */
-import type { End, Fault } from '../../cpu.ts';
+import type { End } from '../../cpu.ts';
 import { hex } from '../../cpu.ts';
 import type { Ffi } from '../ffi.ts';
 import { errorName } from '../ffi.ts';
@@ -35,73 +35,65 @@ const run = layout.kvm_run;
 
 /** Runs until the guest ends, or `undefined` where it was stopped. Throws what a layer throws. */
 export function runVcpu(sys: Ffi, handle: VcpuHandle, around: Surroundings): End | undefined {
-  const page = sys.view(handle.run, handle.runSize);
-  const view = new DataView(page);
-  const { answers } = around;
-
-  function port(): void {
-    const size = view.getUint8(run['io.size']);
-    const address = view.getUint16(run['io.port'], true);
-    const count = view.getUint32(run['io.count'], true);
-    const input = view.getUint8(run['io.direction']) === kvm.KVM_EXIT_IO_IN;
-    let at = Number(view.getBigUint64(run['io.data_offset'], true));
-    for (let i = 0; i < count; i++, at += size) {
-      if (input) write(view, at, size, answers.in(address, size));
-      else answers.out(address, size, read(view, at, size));
-    }
-  }
-  function msr(): void {
-    const index = view.getUint32(run['msr.index'], true);
-    let fault: Fault | undefined;
-    if (view.getUint32(run.exit_reason, true) === exit.X86_RDMSR) {
-      const answer = answers.rdmsr(index);
-      if (typeof answer === 'bigint') view.setBigUint64(run['msr.data'], answer, true);
-      else fault = answer;
-    } else fault = answers.wrmsr(index, view.getBigUint64(run['msr.data'], true));
-    view.setUint8(run['msr.error'], fault === undefined ? 0 : 1); // 1: the kernel raises #GP in the guest
-  }
-  /** Lets the kernel finish the instruction that it is in the midst of, without entering the guest. */
-  function settle(): void {
-    view.setUint8(run.immediate_exit, 1);
-    sys.ioctl(handle.fd, ioctl.RUN, 0);
-    view.setUint8(run.immediate_exit, 0);
-  }
-
+  const view = new DataView(sys.view(handle.run, handle.runSize));
+  const { answers, command, paused, interrupted, ended } = around;
   for (;;) {
-    const command = around.command();
-    if (command === 'stop') return undefined;
-    if (command === 'pause') {
-      settle();
-      around.paused();
+    const told = command();
+    if (told === 'stop') return undefined;
+    if (told === 'pause') {
+      // The kernel finishes the instruction that it is in the midst of, and does not enter the guest.
+      view.setUint8(run.immediate_exit, 1);
+      sys.ioctl(handle.fd, ioctl.RUN, 0);
+      view.setUint8(run.immediate_exit, 0);
+      paused();
       continue;
     }
     const result = sys.ioctl(handle.fd, ioctl.RUN, 0);
-    if (result < 0) {
-      // EAGAIN: the vCPU has been woken up by an INIT or SIPI, and has to be entered anew.
-      if (result === EAGAIN) continue;
-      if (result !== EINTR) return failed(`KVM_RUN: ${errorName(-result)}`);
-      around.interrupted();
-      const end = around.ended();
-      if (end !== undefined) return end;
-      continue;
+    if (result === EINTR) interrupted();
+    // EAGAIN: the vCPU has been woken up by an INIT or SIPI, and has to be entered anew.
+    else if (result < 0 && result !== EAGAIN) return failed(`KVM_RUN: ${errorName(-result)}`);
+    else if (result === 0 && !answer(view, answers)) return explain(view, registers(sys, handle.fd));
+    const end = ended();
+    if (end !== undefined) return end;
+  }
+}
+
+/** Answers an exit; false for one after which there is no way on. */
+function answer(view: DataView, answers: Answers): boolean {
+  switch (view.getUint32(run.exit_reason, true)) {
+    case exit.X86_RDMSR: {
+      const word = answers.rdmsr(view.getUint32(run['msr.index'], true));
+      if (typeof word === 'bigint') view.setBigUint64(run['msr.data'], word, true);
+      view.setUint8(run['msr.error'], typeof word === 'bigint' ? 0 : 1); // 1: the kernel raises #GP in the guest
+      return true;
     }
-    switch (view.getUint32(run.exit_reason, true)) {
-      case exit.IO: {
-        port();
-        const end = around.ended();
-        if (end !== undefined) return end;
-        break;
-      }
-      case exit.X86_RDMSR:
-      case exit.X86_WRMSR:
-        msr();
-        break;
-      case exit.INTR:
-      case exit.IRQ_WINDOW_OPEN:
-        break;
-      default:
-        return explain(view, registers(sys, handle.fd));
+    case exit.X86_WRMSR: {
+      const word = view.getBigUint64(run['msr.data'], true);
+      const fault = answers.wrmsr(view.getUint32(run['msr.index'], true), word);
+      view.setUint8(run['msr.error'], fault === undefined ? 0 : 1);
+      return true;
     }
+    case exit.IO:
+      answerPort(view, answers);
+      return true;
+    case exit.INTR:
+    case exit.IRQ_WINDOW_OPEN:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** A string instruction comes as many accesses at once. */
+function answerPort(view: DataView, answers: Answers): void {
+  const size = view.getUint8(run['io.size']);
+  const port = view.getUint16(run['io.port'], true);
+  const count = view.getUint32(run['io.count'], true);
+  const input = view.getUint8(run['io.direction']) === kvm.KVM_EXIT_IO_IN;
+  let at = Number(view.getBigUint64(run['io.data_offset'], true));
+  for (let i = 0; i < count; i++, at += size) {
+    if (input) write(view, at, size, answers.in(port, size));
+    else answers.out(port, size, read(view, at, size));
   }
 }
 

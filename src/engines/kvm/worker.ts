@@ -116,10 +116,7 @@ function drive(job: Job, id: number, cpu: SyncCpu | undefined): void {
     const how = runVcpu(sys, handle, {
       answers,
       command: () => told.command(id),
-      paused() {
-        report({ kind: 'paused' });
-        told.awaitOther(id, 'pause');
-      },
+      paused: () => told.awaitNext(id, 'pause', () => report({ kind: 'paused' })),
       interrupted() {
         sys.drain(KICK);
         poll();
