@@ -5,7 +5,7 @@ import { debianGuest } from '../test/debian-guest.ts';
 import { type Bench, median } from './figure.ts';
 import { start } from './firmware.ts';
 
-const ROUNDS = 3;
+const ROUNDS = 4;
 const READY = 'guest ready: Linux';
 const PATIENCE = 300_000;
 
@@ -51,7 +51,9 @@ export const bench: Bench = async () => {
     plain.push(await once(debian.image, undefined));
     hooked.push(await once(debian.image, layer()));
   }
-  const ratio = median(hooked.map(({ cpu }, i) => cpu / plain[i]!.cpu));
+  // The fastest of each: whatever else the machine does can only add to a boot.
+  const fastest = (boots: readonly Boot[]) => Math.min(...boots.map(({ cpu }) => cpu));
+  const ratio = fastest(hooked) / fastest(plain);
   return [
     { name: 'processor time, with the hook to without', value: ratio, unit: 'ratio', most: 1.02 },
     { name: 'with the hook', value: median(hooked.map(({ seconds }) => seconds)), unit: 's' },
