@@ -13,7 +13,7 @@ export async function bench(): Promise<readonly Figure[]> {
   const answer: number[] = [];
   for (let i = 0; i < ROUNDS; i++) {
     bare.push(milliseconds(['-e', '0']));
-    whole.push(milliseconds(['dist/cli/bin.js', 'run']));
+    whole.push(milliseconds(['dist/cli/bin.cjs', 'run']));
     answer.push(await firstAnswer());
   }
   return [

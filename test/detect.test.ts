@@ -11,7 +11,7 @@ const folder = mkdtempSync(join(tmpdir(), 'commonhv-'));
 after(() => rmSync(folder, { recursive: true }));
 
 function run(args: readonly string[], input: string | Uint8Array = '') {
-  const done = spawnSync(process.execPath, ['dist/cli/bin.js', ...args], {
+  const done = spawnSync(process.execPath, ['dist/cli/bin.cjs', ...args], {
     input,
     encoding: 'latin1',
     timeout: 60_000,
@@ -138,7 +138,7 @@ test('input that is no recorded machine gets one line and exit status 2', () => 
     [['detect', '--from', 'package.json'], /the JSON is not a snapshot/],
     [['detect', '--from', file('big', Buffer.alloc(33 << 20, 'CPU 0:\n'))], /got more than 32 MiB/],
     [['detect', '--from', 'x', '--draft', '1'], /--draft says nothing of --from a file/],
-    [['detect', '--engine', 'native', '--no-rng'], /--rng says nothing of --engine native/],
+    [['detect', '--engine', 'native', '--no-rng'], /--no-rng says nothing of --engine native/],
     [['detect', '--engine', 'model', '--cpu', '0'], /--cpu says nothing of --engine model/],
     [['snapshot', '--cpu', '1023'], /CPU 1023/],
     [['seed', '--interval', '0'], /Expected 1 to 60000 milliseconds/],

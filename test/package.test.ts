@@ -29,7 +29,7 @@ test('the tarball holds what users need and nothing else', () => {
     'README.md',
     'LICENSE',
     'CHANGELOG.md',
-    'dist/cli/bin.js',
+    'dist/cli/bin.cjs',
     'dist/cpu.d.ts',
     'docs/draft3.md',
   ]) {

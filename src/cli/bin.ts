@@ -1,27 +1,29 @@
 #!/usr/bin/env node
 /** The executable: the one file of the command line that touches process. */
 import { readFileSync } from 'node:fs';
+import type { DetectOptions } from './detect.ts';
 import type { Io } from './io.ts';
-import { main } from './program.ts';
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
-const interrupt = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    // Once more, and a command that does not listen ends all the same.
-    if (interrupt.signal.aborted) process.exit(2);
-    interrupt.abort(signal);
-  });
+/** Made when somebody listens: a command that does not is ended by the signal itself. */
+let interrupt: AbortController | undefined;
+function interrupted(): AbortSignal {
+  if (interrupt !== undefined) return interrupt.signal;
+  const made = new AbortController();
+  interrupt = made;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      // Once more, and a command that does not listen ends all the same.
+      if (made.signal.aborted) process.exit(2);
+      made.abort(signal);
+    });
+  }
+  return made.signal;
 }
 // A reader that went away (`commonhv ... | head`) is no error of ours.
 process.stdout.on('error', () => process.exit(2));
 
-const wantsColor =
-  process.env.NO_COLOR === undefined &&
-  (process.stdout.isTTY === true || process.env.FORCE_COLOR !== undefined);
 let shown = false;
+// The streams are asked when they are used: making one costs milliseconds, and many a command needs only its output.
 const io: Io = {
   out: (text) => new Promise((resolve) => process.stdout.write(text, () => resolve())),
   err(line) {
@@ -33,7 +35,7 @@ const io: Io = {
     process.stderr.write(bytes);
   },
   progress(line) {
-    if (process.stderr.isTTY !== true || (line === '' && !shown)) return;
+    if ((line === '' && !shown) || process.stderr.isTTY !== true) return;
     shown = line !== '';
     process.stderr.write(`\r\x1b[K${line}`);
   },
@@ -42,11 +44,42 @@ const io: Io = {
     if (process.stdin.isTTY === true) process.stdin.setRawMode(on);
     if (!on) process.stdin.pause();
   },
-  interactive: process.stdin.isTTY === true && process.stdout.isTTY === true,
-  color: wantsColor,
-  interrupted: interrupt.signal,
+  get interactive() {
+    return process.stdin.isTTY === true && process.stdout.isTTY === true;
+  },
+  get color() {
+    if (process.env.NO_COLOR !== undefined) return false;
+    return process.stdout.isTTY === true || process.env.FORCE_COLOR !== undefined;
+  },
+  get interrupted() {
+    return interrupted();
+  },
   env: process.env,
 };
-const status = await main(process.argv.slice(2), io, version);
-// What a command left open (a worker, a socket) must not keep the process: its work is done. Output was awaited.
-process.exit(status);
+
+/** The format, where the words are `detect` and no more than that. */
+function plainDetect([command, flag, value, ...more]: readonly string[]):
+  | DetectOptions['format']
+  | undefined {
+  if (command !== 'detect' || more.length > 0) return undefined;
+  if (flag === undefined) return 'text';
+  const formats = ['text', 'json', 'nfd', 'prometheus'] as const;
+  return flag === '--format' ? formats.find((format) => format === value) : undefined;
+}
+
+async function run(words: readonly string[]): Promise<number> {
+  const format = plainDetect(words);
+  // The commonest question is answered without the parser, which costs more than the answer. Where that fails, the
+  // whole program asks again, and says what is wrong.
+  if (format !== undefined) {
+    const status = await (await import('./detect.ts')).detectHere(format, io).catch(() => undefined);
+    if (status !== undefined) return status;
+  }
+  interrupted();
+  const about = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  return (await import('./program.ts')).main(words, io, (about as { version: string }).version);
+}
+
+// What a command left open (a worker, a socket) must not keep the process: its work is done. Output was awaited. No await
+// at the top: this file is bundled as CommonJS, which starts faster.
+run(process.argv.slice(2)).then((status) => process.exit(status));

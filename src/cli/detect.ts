@@ -10,8 +10,8 @@ import { readDump } from './dump.ts';
 import { detectionNfd, detectionPrometheus, verdict } from './exporters.ts';
 import type { Io } from './io.ts';
 import { painter, printable } from './io.ts';
-import type { ProcessorOptions } from './processor.ts';
-import { checkOptions, openProcessor } from './processor.ts';
+import type { Processor, ProcessorOptions } from './processor.ts';
+import { openNative, openProcessor } from './processor.ts';
 
 export interface DetectOptions extends ProcessorOptions {
   readonly format: 'text' | 'json' | 'nfd' | 'prometheus';
@@ -21,15 +21,23 @@ export interface DetectOptions extends ProcessorOptions {
 
 /** 0; 1 where an interface that is required is not there. */
 export async function runDetect(options: DetectOptions, io: Io): Promise<number> {
-  checkOptions(options);
   const { found, aside } =
-    options.from === undefined ? await ofEngine(options, io) : await ofDump(options.from, io);
+    options.from === undefined
+      ? await ofProcessor(await openProcessor(options, io))
+      : await ofDump(options.from, io);
   await io.out(written(found, aside, options.format, io));
   const there = new Set(found.interfaces.map(({ signature }) => signature));
   if (found.commonhv !== undefined) there.add('CommonHVIntf');
   const missing = (options.require ?? []).filter((signature) => !there.has(signature));
   if (missing.length > 0) io.err(`commonhv: not there: ${missing.map(printable).join(', ')}`);
   return missing.length > 0 ? 1 : 0;
+}
+
+/** The machine that we run on, with nothing else asked for: what bin.ts calls without the parser. */
+export async function detectHere(format: DetectOptions['format'], io: Io): Promise<number> {
+  const { found, aside } = await ofProcessor(openNative());
+  await io.out(written(found, aside, format, io));
+  return 0;
 }
 
 /** Lines for people, beside what was detected. */
@@ -40,8 +48,7 @@ interface Outcome {
   readonly aside: Aside;
 }
 
-async function ofEngine(options: DetectOptions, io: Io): Promise<Outcome> {
-  const { cpu, close } = await openProcessor(options, io);
+async function ofProcessor({ cpu, close }: Processor): Promise<Outcome> {
   try {
     const found = await detect(cpu);
     return { found, aside: await asideOf(cpu, found) };

@@ -1,6 +1,7 @@
 /** The options that commands share: how each is written, read and refused. */
 import { InvalidArgumentError, Option } from 'commander';
 import type { Draft, Tuple } from '../spec/index.ts';
+import { UsageError } from './io.ts';
 
 export type EngineName = 'v86' | 'kvm' | 'model' | 'native';
 
@@ -174,6 +175,26 @@ export const seedOptions = (): readonly Option[] => [
       return value;
     }),
 ];
+
+/** Throws a UsageError where an option that stood on the command line says something of another processor than the asked. */
+export function checkProcessor(
+  { engine, from }: { readonly engine: EngineName; readonly from?: string },
+  given: readonly string[],
+): void {
+  const ofLayer = new Map(layerOptions().map((option) => [option.attributeName(), option.long]));
+  const foreign = given.find((name) => {
+    if (name === 'engine') return from !== undefined;
+    if (name === 'cpu') return from !== undefined || engine !== 'native';
+    if (name === 'memory' || name === 'timeout')
+      return from !== undefined || !['v86', 'kvm'].includes(engine);
+    return ofLayer.has(name) && (from !== undefined || engine === 'native');
+  });
+  if (foreign === undefined) return;
+  const flag = ofLayer.get(foreign) ?? `--${foreign}`;
+  throw new UsageError(
+    `${flag} says nothing of ${from === undefined ? `--engine ${engine}` : '--from a file'}`,
+  );
+}
 
 /** A whole number from 0, up to six digits. */
 export function parseCount(text: string): number {

@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { MachineError } from '../cpu.ts';
 import { type Io, UsageError } from './io.ts';
 import {
+  checkProcessor,
   formatOption,
   guestOptions,
   imageOptions,
@@ -98,9 +99,10 @@ function askOnly(program: Command, io: Io, done: (status: number) => void): void
     [requireOption()],
     processor,
     layerOptions(),
-  ).action(async (options, self) =>
-    done(await (await import('./detect.ts')).runDetect({ ...options, given: given(self) }, io)),
-  );
+  ).action(async (options, self) => {
+    checkProcessor(options, given(self));
+    done(await (await import('./detect.ts')).runDetect(options, io));
+  });
   command(
     program,
     'snapshot',
@@ -108,9 +110,10 @@ function askOnly(program: Command, io: Io, done: (status: number) => void): void
     [formatOption(['cpuid', 'json'])],
     processor,
     layerOptions(),
-  ).action(async (options, self) =>
-    done(await (await import('./snapshot.ts')).runSnapshot({ ...options, given: given(self) }, io)),
-  );
+  ).action(async (options, self) => {
+    checkProcessor(options, given(self));
+    done(await (await import('./snapshot.ts')).runSnapshot(options, io));
+  });
   command(
     program,
     'seed',

@@ -3,14 +3,13 @@ import { format, snapshot } from '../snapshot.ts';
 import { readDump } from './dump.ts';
 import type { Io } from './io.ts';
 import type { ProcessorOptions } from './processor.ts';
-import { checkOptions, openProcessor } from './processor.ts';
+import { openProcessor } from './processor.ts';
 
 export interface SnapshotOptions extends ProcessorOptions {
   readonly format: 'cpuid' | 'json';
 }
 
 export async function runSnapshot(options: SnapshotOptions, io: Io): Promise<number> {
-  checkOptions(options);
   if (options.from !== undefined) {
     await io.out(format(await readDump(options.from, io), options.format));
     return 0;
