@@ -53,14 +53,16 @@ async function boot(name: string, rc: string): Promise<{ seeded: number; ready: 
     text += new TextDecoder('latin1').decode(bytes);
     if (!asked && text.includes('guest ready')) {
       asked = true;
-      await writer.write(new TextEncoder().encode('echo "up $(cat /proc/uptime)"; sleep 60; poweroff -f\n'));
+      await writer.write(
+        new TextEncoder().encode('echo "guest"-up $(cat /proc/uptime); sleep 60; poweroff -f\n'),
+      );
     }
-    if (/up \d/.test(text) && (text.includes('crng init done') || text.includes('reboot: '))) break;
+    if (/guest-up \d/.test(text) && (text.includes('crng init done') || text.includes('reboot: '))) break;
   }
   clearTimeout(timer);
   await machine.close();
   return {
     seeded: Number(/\[ *([\d.]+)\] random: crng init done/.exec(text)?.[1] ?? Number.NaN),
-    ready: Number(/up ([\d.]+)/.exec(text)?.[1] ?? Number.NaN),
+    ready: Number(/guest-up ([\d.]+)/.exec(text)?.[1] ?? Number.NaN),
   };
 }

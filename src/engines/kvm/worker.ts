@@ -89,8 +89,15 @@ function answersOf(
   const answers: Answers = {
     in: (address, size) => io.in(address, size),
     out: (address, size, data) => io.out(address, size, data),
-    rdmsr: (index) => msr.rdmsr(index),
-    wrmsr: (index, data) => msr.wrmsr(index, data),
+    // What the guest has printed is told before a layer's own code runs, which may never come back.
+    rdmsr(index) {
+      far?.flush();
+      return msr.rdmsr(index);
+    },
+    wrmsr(index, data) {
+      far?.flush();
+      return msr.wrmsr(index, data);
+    },
   };
   const poll = (): void => {
     device?.poll();
