@@ -115,6 +115,7 @@ export const says = async (page: Page, selector: string, what: RegExp): Promise<
           .replace(/\s+/g, ' '),
       ),
     [selector, source, flags],
+    { timeout: 120_000 }, // a kernel boots in the page, and the machine may be busy
   );
 };
 
