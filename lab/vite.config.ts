@@ -13,6 +13,18 @@ export default defineConfig({
     emptyOutDir: true,
     assetsInlineLimit: 0, // a data: address would be one more thing to allow
     modulePreload: { polyfill: false },
+    // What is ours and what is not in files of their own: only one of the two changes with us.
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: 'libv86', test: /node_modules\/v86\// },
+            { name: 'xterm', test: /node_modules\/@xterm\// },
+            { name: 'libraries', test: /node_modules\// },
+          ],
+        },
+      },
+    },
   },
   worker: { format: 'es' },
 });
