@@ -48,8 +48,13 @@ const modelled: Bootable = {
   resume: (layer) => modelled.start(layer, { kernel: new Uint8Array(0) }),
 };
 
+/** On its way before anybody asks: the first machine is all that a visitor waits for. */
+const library = typeof WebAssembly === 'undefined' ? undefined : import('commonhv/engines/v86');
+library?.catch(() => {}); // told to whoever starts a machine
+
 async function embedded(memory: number): Promise<Bootable> {
-  const { v86 } = await import('commonhv/engines/v86');
+  if (library === undefined) throw new Error('this browser has no WebAssembly: choose the model');
+  const { v86 } = await library;
   const engine = v86({ memory: memory * 2 ** 20, wasm });
   return {
     start: async (layer, image) => booted(await engine.start(layer, image)),

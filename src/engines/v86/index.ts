@@ -11,6 +11,7 @@ import type { Cpu, Engine, Layer } from '../../cpu.ts';
 import { processorBelow } from './below.ts';
 import type { Board } from './board.ts';
 import { type Exports, makeHook } from './hook.ts';
+import { emulatorOf } from './library.ts';
 import { makeMachine } from './machine.ts';
 import { hookedModule, type WasmSource } from './module.ts';
 import { readState, restoreState } from './state.ts';
@@ -39,15 +40,19 @@ export function v86({ memory = 256 * MiB, wasm }: Options = {}): Engine & Requir
     async start(layer, image) {
       const loaded = load(image, memory);
       const sizes = { memory, videoMemory: VIDEO_MEMORY };
-      return makeMachine(await hookedModule(wasm), layer, sizes, (board) => enter(board, loaded));
+      return makeMachine(await ready(wasm), layer, sizes, (board) => enter(board, loaded));
     },
     async resume(layer, state) {
       const saved = readState(state);
-      return makeMachine(await hookedModule(wasm), layer, saved, ({ emulator }) =>
-        restoreState(emulator, saved),
-      );
+      return makeMachine(await ready(wasm), layer, saved, ({ emulator }) => restoreState(emulator, saved));
     },
   };
+}
+
+/** The module, and v86's own code on its way at the same time: each takes long to come and to compile. */
+async function ready(wasm: WasmSource | undefined): Promise<WebAssembly.Module> {
+  const [module] = await Promise.all([hookedModule(wasm), emulatorOf()]);
+  return module;
 }
 
 /**
