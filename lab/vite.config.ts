@@ -93,7 +93,7 @@ function pageOf(body: string, { style, icon, policy }: Record<'style' | 'icon' |
 <link rel="stylesheet" href="./${style}">
 </head>
 <body>
-<main class="text">
+<main class="document">
 <p><a href="./">The lab</a></p>
 ${body}
 </main>

@@ -57,6 +57,8 @@ export interface Visit {
   readonly page: Page;
   /** What went wrong in the page so far: errors thrown, logged, or refused by the policy. */
   readonly wrong: string[];
+  /** The addresses that it asked for. */
+  readonly asked: string[];
   close(): Promise<void>;
 }
 
@@ -74,14 +76,17 @@ export async function visit(browser: Browser, url: string, options: VisitOptions
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme });
   const page = await context.newPage();
   const wrong: string[] = [];
+  const asked: string[] = [];
   page.on('pageerror', (error) => wrong.push(`thrown: ${error.message}`));
   page.on('console', (message) => {
     if (message.type() === 'error') wrong.push(`logged: ${message.text()}`);
   });
   page.on('requestfailed', (request) => wrong.push(`not loaded: ${request.url()}`));
   page.on('request', (request) => {
-    const asked = request.url();
-    if (!asked.startsWith(new URL(url).origin) && !asked.startsWith('blob:')) wrong.push(`asked: ${asked}`);
+    const address = request.url();
+    if (address.startsWith('blob:')) return;
+    asked.push(address);
+    if (!address.startsWith(new URL(url).origin)) wrong.push(`asked elsewhere: ${address}`);
   });
   await page.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => {
@@ -92,7 +97,7 @@ export async function visit(browser: Browser, url: string, options: VisitOptions
   if (before) await page.addInitScript(before);
   page.setDefaultTimeout(30_000);
   await page.goto(url);
-  return { page, wrong, close: () => context.close() };
+  return { page, wrong, asked, close: () => context.close() };
 }
 
 export type InPage = (
@@ -137,3 +142,19 @@ export async function textOf(page: Page, selector: string): Promise<string> {
 /** A register's hexadecimal digits in the table of leaves. */
 export const register = (page: Page, name: string): Promise<string | null> =>
   page.locator(`.register[data-name="${name}"] code`).textContent();
+
+/** Drops files of these bytes onto the machine. */
+export async function dropFiles(page: Page, files: Readonly<Record<string, Uint8Array>>): Promise<void> {
+  const transfer = await page.evaluateHandle(
+    (given) => {
+      const data = new DataTransfer();
+      for (const [name, text] of given) {
+        data.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+      }
+      return data;
+    },
+    Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')] as const),
+  );
+  await page.dispatchEvent('.drop', 'dragover', { dataTransfer: transfer });
+  await page.dispatchEvent('.drop', 'drop', { dataTransfer: transfer });
+}

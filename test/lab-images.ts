@@ -2,34 +2,17 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
-import type { Page } from 'playwright-core';
-import { type InPage, idle, press, says, textOf } from './browser.ts';
+import { dropFiles, type InPage, idle, press, says, textOf } from './browser.ts';
 import { HALT, kernel, SPIN, send } from './guests.ts';
 import { skipUnless } from './require.ts';
 
 const DEBIAN = '.cache/debian';
 
-/** Drops files of these bytes onto the machine. */
-async function drop(page: Page, files: Readonly<Record<string, Uint8Array>>): Promise<void> {
-  const transfer = await page.evaluateHandle(
-    (given) => {
-      const data = new DataTransfer();
-      for (const [name, text] of given) {
-        data.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
-      }
-      return data;
-    },
-    Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')] as const),
-  );
-  await page.dispatchEvent('.drop', 'dragover', { dataTransfer: transfer });
-  await page.dispatchEvent('.drop', 'drop', { dataTransfer: transfer });
-}
-
 export function images(inPage: InPage): void {
   test('a kernel by drop is booted, and says so on its console', () =>
     inPage('', async (page) => {
       await idle(page);
-      await drop(page, { 'hello.bin': kernel([...send('h'), ...send('i'), ...HALT]) });
+      await dropFiles(page, { 'hello.bin': kernel([...send('h'), ...send('i'), ...HALT]) });
       await says(page, '.chosen', /hello\.bin: restart to boot it/);
       await press(page, 'Restart');
       await page.waitForSelector('.state.ended');
@@ -43,10 +26,10 @@ export function images(inPage: InPage): void {
   test('what is no image, or too large, is refused in one line, and the machine goes on', () =>
     inPage('', async (page) => {
       await idle(page);
-      await drop(page, { 'notes.txt': new TextEncoder().encode('not a kernel') });
+      await dropFiles(page, { 'notes.txt': new TextEncoder().encode('not a kernel') });
       await says(page, '#machine .flaw', /^notes\.txt: /);
       assert.equal(await page.locator('.chosen').count(), 0);
-      await drop(page, { a: HALT_KERNEL, b: HALT_KERNEL, c: HALT_KERNEL });
+      await dropFiles(page, { a: HALT_KERNEL, b: HALT_KERNEL, c: HALT_KERNEL });
       await says(page, '#machine .flaw', /expected a kernel, or a kernel and an initrd, got 3 files/);
       // A file's size is known before a byte of it is read; nobody has to make one of four gigabytes.
       await page.evaluate(() => {
@@ -66,7 +49,7 @@ export function images(inPage: InPage): void {
   test('a guest that never ends is stopped, and the page stays awake', () =>
     inPage('', async (page) => {
       await idle(page);
-      await drop(page, { spins: kernel(SPIN) });
+      await dropFiles(page, { spins: kernel(SPIN) });
       await says(page, '.chosen', /spins/);
       await press(page, 'Restart');
       await page.waitForSelector('.state.running');
@@ -79,7 +62,7 @@ export function images(inPage: InPage): void {
     inPage('', async (page) => {
       await idle(page);
       const loop = [...send('x')];
-      await drop(page, { floods: kernel([...loop, 0xeb, 256 - loop.length - 2]) });
+      await dropFiles(page, { floods: kernel([...loop, 0xeb, 256 - loop.length - 2]) });
       await says(page, '.chosen', /floods/);
       await page.evaluate(() => {
         const longest = { task: 0 };

@@ -60,6 +60,11 @@ export function LeavesView({ machine }: { machine: Session | undefined }) {
           Draft {compare} cannot say what these settings ask for: {other}.
         </p>
       )}
+      {answer && (
+        <p class="hint">
+          Marked is what draft {compare} says otherwise, its value struck out below the machine’s.
+        </p>
+      )}
       {compare === draft && <p class="hint">The machine is of draft {draft} itself: nothing differs.</p>}
       {rows.length > 0 && (
         <table class="leaves" role="table">

@@ -1,14 +1,16 @@
 /** A machine's console in xterm.js, which is fetched once the first machine has something to say. */
+import type { Terminal as XTerm } from '@xterm/xterm';
 import { useEffect, useRef } from 'preact/hooks';
 import { colours, onScheme } from '../scheme.ts';
 import type { Session } from './session.ts';
 
 export function Terminal({ machine }: { machine: Session }) {
   const place = useRef<HTMLDivElement>(null);
+  const spoken = useRef<HTMLDivElement>(null);
   useEffect(() => {
     let close = () => {};
     let gone = false;
-    void open(place.current!, machine).then((closeIt) => {
+    void open(place.current!, spoken.current!, machine).then((closeIt) => {
       if (gone) closeIt();
       else close = closeIt;
     });
@@ -17,24 +19,34 @@ export function Terminal({ machine }: { machine: Session }) {
       close();
     };
   }, [machine]);
-  return <div class="terminal" ref={place} />;
+  return (
+    <>
+      <div class="tty" ref={place} />
+      <div
+        class="unseen"
+        role="log"
+        aria-live="off"
+        aria-label={`What ${machine.name} last said`}
+        ref={spoken}
+      />
+    </>
+  );
 }
 
-async function open(place: HTMLElement, machine: Session): Promise<() => void> {
-  const [{ Terminal: XTerm }, { FitAddon }, { strictDocument }] = await Promise.all([
+async function open(place: HTMLElement, spoken: HTMLElement, machine: Session): Promise<() => void> {
+  const [xterm, { FitAddon }, { strictDocument }] = await Promise.all([
     import('@xterm/xterm'),
     import('@xterm/addon-fit'),
     import('./csp-document.ts'),
     import('@xterm/xterm/css/xterm.css'),
   ]);
   const strict = strictDocument();
-  const terminal = new XTerm({
+  const terminal = new xterm.Terminal({
     documentOverride: strict.document,
     convertEol: true,
     fontSize: 13,
     fontFamily: 'ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace',
     scrollback: 2000,
-    screenReaderMode: true,
     theme: theme(),
   });
   const fit = new FitAddon();
@@ -48,6 +60,7 @@ async function open(place: HTMLElement, machine: Session): Promise<() => void> {
     terminal.options.theme = theme();
   });
   const detach = machine.attach((bytes) => terminal.write(bytes));
+  const mirrored = mirror(terminal, spoken);
   const typed = terminal.onData(
     machine.probe ? lineOf(terminal, machine) : (text) => machine.type(encode(text)),
   );
@@ -57,11 +70,41 @@ async function open(place: HTMLElement, machine: Session): Promise<() => void> {
     sized.disconnect();
     schemed();
     detach();
+    mirrored();
     typed.dispose();
     terminal.dispose();
     strict.dispose();
   };
 }
+
+/**
+ * The last lines as text, for screen readers. xterm.js has a mode for them, which lays the page out anew for each line that
+ * comes: a booting kernel then holds the page up.
+ */
+function mirror(terminal: XTerm, spoken: HTMLElement): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const write = () => {
+    timer = undefined;
+    const buffer = terminal.buffer.active;
+    const last = buffer.baseY + buffer.cursorY;
+    const lines: string[] = [];
+    for (let i = Math.max(0, last - MIRRORED + 1); i <= last; i++) {
+      lines.push(buffer.getLine(i)?.translateToString(true) ?? '');
+    }
+    spoken.textContent = lines.join('\n');
+  };
+  const parsed = terminal.onWriteParsed(() => {
+    timer ??= setTimeout(write, MIRROR_EVERY);
+  });
+  return () => {
+    clearTimeout(timer);
+    parsed.dispose();
+  };
+}
+
+/** Lines for a screen reader, and how often they are brought up to date, in milliseconds. */
+const MIRRORED = 50;
+const MIRROR_EVERY = 500;
 
 /** The probe has no echo and takes whole lines, so a line is edited here. */
 function lineOf(terminal: { write(text: string): void }, machine: Session): (text: string) => void {

@@ -5,7 +5,7 @@ import { Section } from '../section.tsx';
 import { Check, Choice, HexField, NumberField, Select } from './fields.tsx';
 import { InterfacesView } from './interfaces.tsx';
 import { LIARS, liarNamed } from './liars.ts';
-import { DRAFTS, MEMORY, withDraft } from './settings.ts';
+import { DRAFTS, MEMORY, type Settings, withDraft } from './settings.ts';
 import { Share } from './share.tsx';
 
 const SOURCE_TITLES = {
@@ -15,124 +15,139 @@ const SOURCE_TITLES = {
 } as const;
 const INPUT_TITLES = { none: 'refused, #GP', ignore: 'accepted, dropped', mix: 'mixed in' } as const;
 
+/** Beside the machine there is room for the form; above it, it would push the machine off the screen. */
+const WIDE = matchMedia('(min-width: 62rem)').matches;
+
+function summaryOf({ draft, interfaces, rng, source, generation, liar }: Settings): string {
+  const count = interfaces.length === 1 ? '1 interface' : `${interfaces.length} interfaces`;
+  const words = rng ? `${{ os: 'good', stuck: 'stuck', counting: 'counting' }[source]} RNG` : 'no RNG';
+  const parts = [`draft ${draft}`, count, words];
+  if (draft === 3) parts.push(generation ? 'generation' : 'no generation');
+  if (liar !== '') parts.push('a liar');
+  return parts.join(', ');
+}
+
 export function SettingsView() {
   const now = settings.value;
   return (
     <Section id="settings" title="Hypervisor" lead="What the next machine’s hypervisor offers to its guest.">
-      <form
-        class="settings"
-        onSubmit={(event) => {
-          event.preventDefault();
-          start();
-        }}
-      >
-        <Choice
-          legend="Draft"
-          value={String(now.draft)}
-          options={DRAFTS.map((draft) => [String(draft), `draft ${draft}`] as const)}
-          onChange={(draft) => {
-            settings.value = withDraft(now, Number(draft) as Draft);
+      <details class="fold" open={WIDE}>
+        <summary>{summaryOf(now)}</summary>
+        <form
+          class="settings"
+          onSubmit={(event) => {
+            event.preventDefault();
+            start();
           }}
-          row
-        />
-        <Check
-          label="Hypervisor bit (CPUID.1.ECX bit 31)"
-          checked={now.hypervisorBit}
-          onChange={(hypervisorBit) => change({ hypervisorBit })}
-        />
-        <InterfacesView />
-        <fieldset>
-          <legend>Random numbers</legend>
-          <Check label="RNG offered" checked={now.rng} onChange={(rng) => change({ rng })} />
-          {now.rng && (
-            <>
-              <HexField label="MSR" value={now.rngMsr} onChange={(rngMsr) => change({ rngMsr })} />
-              <Select
-                label="Source"
-                value={now.source}
-                options={Object.entries(SOURCE_TITLES)}
-                onChange={(source) => change({ source: source as typeof now.source })}
-              />
-              <Select
-                label="Guest input"
-                value={now.input}
-                options={Object.entries(INPUT_TITLES).filter(
-                  ([input]) => now.draft !== 1 || input !== 'none',
-                )}
-                onChange={(input) => change({ input: input as typeof now.input })}
-              />
-            </>
-          )}
-        </fieldset>
-        <fieldset disabled={now.draft !== 3}>
-          <legend>Generation{now.draft === 3 ? '' : ' (draft 3 only)'}</legend>
-          <Check
-            label="Generation offered"
-            checked={now.generation}
-            onChange={(generation) => change({ generation })}
+        >
+          <Choice
+            legend="Draft"
+            value={String(now.draft)}
+            options={DRAFTS.map((draft) => [String(draft), `draft ${draft}`] as const)}
+            onChange={(draft) => {
+              settings.value = withDraft(now, Number(draft) as Draft);
+            }}
+            row
           />
-          {now.generation && (
-            <HexField
-              label="MSR"
-              value={now.generationMsr}
-              onChange={(generationMsr) => change({ generationMsr })}
+          <Check
+            label="Hypervisor bit (CPUID.1.ECX bit 31)"
+            checked={now.hypervisorBit}
+            onChange={(hypervisorBit) => change({ hypervisorBit })}
+          />
+          <InterfacesView />
+          <fieldset>
+            <legend>Random numbers</legend>
+            <Check label="RNG offered" checked={now.rng} onChange={(rng) => change({ rng })} />
+            {now.rng && (
+              <>
+                <HexField label="MSR" value={now.rngMsr} onChange={(rngMsr) => change({ rngMsr })} />
+                <Select
+                  label="Source"
+                  value={now.source}
+                  options={Object.entries(SOURCE_TITLES)}
+                  onChange={(source) => change({ source: source as typeof now.source })}
+                />
+                <Select
+                  label="Guest input"
+                  value={now.input}
+                  options={Object.entries(INPUT_TITLES).filter(
+                    ([input]) => now.draft !== 1 || input !== 'none',
+                  )}
+                  onChange={(input) => change({ input: input as typeof now.input })}
+                />
+              </>
+            )}
+          </fieldset>
+          <fieldset disabled={now.draft !== 3}>
+            <legend>Generation{now.draft === 3 ? '' : ' (draft 3 only)'}</legend>
+            <Check
+              label="Generation offered"
+              checked={now.generation}
+              onChange={(generation) => change({ generation })}
             />
-          )}
-        </fieldset>
-        <fieldset>
-          <legend>Wrong on purpose</legend>
-          <select
-            aria-label="A liar in the hypervisor’s place"
-            value={now.liar}
-            onChange={(event) => change({ liar: event.currentTarget.value })}
-          >
-            <option value="">nothing: the hypervisor is right</option>
-            {LIARS.filter(({ drafts }) => drafts.includes(now.draft)).map(({ name, title }) => (
-              <option key={name} value={name}>
-                {title}
-              </option>
-            ))}
-          </select>
-          {now.liar !== '' && (
-            <p class="hint">
-              It breaks <code>{liarNamed(now.liar)?.rule}</code>: start it, and judge it below.
+            {now.generation && (
+              <HexField
+                label="MSR"
+                value={now.generationMsr}
+                onChange={(generationMsr) => change({ generationMsr })}
+              />
+            )}
+          </fieldset>
+          <fieldset>
+            <legend>Wrong on purpose</legend>
+            <select
+              aria-label="A liar in the hypervisor’s place"
+              value={now.liar}
+              onChange={(event) => change({ liar: event.currentTarget.value })}
+            >
+              <option value="">nothing: the hypervisor is right</option>
+              {LIARS.filter(({ drafts }) => drafts.includes(now.draft)).map(({ name, title }) => (
+                <option key={name} value={name}>
+                  {title}
+                </option>
+              ))}
+            </select>
+            {now.liar !== '' && (
+              <p class="hint">
+                It breaks <code>{liarNamed(now.liar)?.rule}</code>: start it, and judge it below.
+              </p>
+            )}
+          </fieldset>
+          <fieldset>
+            <legend>Machine</legend>
+            <Select
+              label="Engine"
+              value={now.engine}
+              options={[
+                ...(noWebAssembly ? [] : [['v86', 'v86: a machine in this page'] as const]),
+                ['model', 'model: the hypervisor alone'] as const,
+              ]}
+              onChange={(engine) => change({ engine: engine as typeof now.engine })}
+            />
+            <NumberField
+              label="Memory, MiB"
+              value={now.memory}
+              least={MEMORY.least}
+              most={MEMORY.most}
+              onChange={(memory) => change({ memory })}
+            />
+          </fieldset>
+          {flaw.value !== undefined && (
+            <p class="flaw" role="alert">
+              {flaw.value}
             </p>
           )}
-        </fieldset>
-        <fieldset>
-          <legend>Machine</legend>
-          <Select
-            label="Engine"
-            value={now.engine}
-            options={[
-              ...(noWebAssembly ? [] : [['v86', 'v86: a machine in this page'] as const]),
-              ['model', 'model: the hypervisor alone'] as const,
-            ]}
-            onChange={(engine) => change({ engine: engine as typeof now.engine })}
-          />
-          <NumberField
-            label="Memory, MiB"
-            value={now.memory}
-            least={MEMORY.least}
-            most={MEMORY.most}
-            onChange={(memory) => change({ memory })}
-          />
-        </fieldset>
-        {flaw.value !== undefined && (
-          <p class="flaw" role="alert">
-            {flaw.value}
-          </p>
-        )}
-        <div class="apply">
-          <button type="submit" class="main" disabled={flaw.value !== undefined}>
-            {image.value ? 'Start this image' : 'Start a new machine'}
-          </button>
-          <Share />
-          <p role="status" class="hint">
-            {changed.value ? 'Changed: the machine that runs keeps its own settings.' : ''}
-          </p>
-        </div>
-      </form>
+          <div class="apply">
+            <button type="submit" class="main" disabled={flaw.value !== undefined}>
+              {image.value ? 'Start this image' : 'Start a new machine'}
+            </button>
+            <Share />
+            <p role="status" class="hint">
+              {changed.value ? 'Changed: the machine that runs keeps its own settings.' : ''}
+            </p>
+          </div>
+        </form>
+      </details>
     </Section>
   );
 }

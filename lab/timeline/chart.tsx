@@ -201,7 +201,7 @@ function open(place: HTMLElement, machine: Session): { handle: ChartHandle; clos
 
 function readColours(): { lanes: readonly string[]; text: string; grid: string } {
   const [text, grid] = colours('--text-soft', '--line');
-  const lanes = colours(...LANES.map(({ colour }) => colour), '--bad', '--text-soft');
+  const lanes = colours(...LANES.map(({ colour }) => colour), '--bad', '--text-soft', '--stripe');
   return { lanes, text: text!, grid: grid! };
 }
 

@@ -15,7 +15,7 @@ export interface Frame {
   readonly to: number;
   readonly rng: number | undefined;
   readonly generation: number | undefined;
-  /** One a lane, then that of faults and that of the brackets over old searches. */
+  /** One a lane, then that of faults, of the brackets over old searches, and of every second lane's ground. */
   readonly colours: readonly string[];
   readonly dot: number;
 }
@@ -53,6 +53,7 @@ export function drawEvents(store: Store, frame: Frame): void {
     }
   }
   context.save();
+  stripes(frame);
   for (const [lane, { top: share, height: tall }] of SPANS.entries()) {
     const y = top + share * height;
     const h = tall * height;
@@ -77,12 +78,22 @@ export function drawEvents(store: Store, frame: Frame): void {
   context.restore();
 }
 
+/** Every second lane on a faint ground, so that the eye keeps to its row. */
+function stripes({ context, left, top, width, height, colours }: Frame): void {
+  context.fillStyle = colours[LANES.length + 2]!;
+  for (const [lane, { top: share, height: tall }] of SPANS.entries()) {
+    if (lane % 2 === 1) context.fillRect(left, top + share * height, width, tall * height);
+  }
+}
+
 /** A bracket over each old search, with its length where there is room. */
 function drawScans(store: Store, frame: Frame): void {
   const { context, left, top, width, height, from, to, colours, dot } = frame;
   const span = SPANS[1]!;
   context.fillStyle = colours[LANES.length + 1]!;
   context.font = `${11 * dot}px system-ui, sans-serif`;
+  context.textAlign = 'left';
+  context.textBaseline = 'alphabetic';
   for (const { start, end, steps } of store.scans) {
     if (end < from || start > to) continue;
     const x = left + Math.max(0, ((start - from) / (to - from)) * width);
