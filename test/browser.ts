@@ -95,7 +95,7 @@ export async function visit(browser: Browser, url: string, options: VisitOptions
     });
   });
   if (before) await page.addInitScript(before);
-  page.setDefaultTimeout(30_000);
+  page.setDefaultTimeout(60_000);
   await page.goto(url);
   return { page, wrong, asked, close: () => context.close() };
 }

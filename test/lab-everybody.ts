@@ -85,6 +85,15 @@ export function everybody(inPage: InPage): void {
       await says(page, '#conformance .lead', /^Conforms/);
     }));
 
+  test('interfaces are put in order by drag', () =>
+    inPage('#interface=KVMKVMKVM@40000100&interface=VMwareVMware@40000000', async (page) => {
+      await idle(page);
+      await page
+        .getByRole('button', { name: /^Move VMwareVMware/ })
+        .dragTo(page.locator('.interfaces li').first());
+      assert.match(page.url(), /interface=VMwareVMware@40000000&interface=KVMKVMKVM@40000100/);
+    }));
+
   test('interfaces are put in order with the arrow keys, and bits are read with them', () =>
     inPage('#interface=KVMKVMKVM@40000100&interface=VMwareVMware@40000000', async (page) => {
       await idle(page);

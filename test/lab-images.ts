@@ -107,9 +107,9 @@ export function images(inPage: InPage): void {
         });
         await says(page, '.chosen', /^vmlinuz with initrd: restart to boot it/);
         await press(page, 'Restart');
-        await says(page, '.xterm-rows', /Linux version/);
         // Linux looks for each hypervisor that it knows, and walks all 256 places for the one that is not there.
         await says(page, '#timeline .lead', /(25[6-9]|[3-9]\d\d|\d,\d+) of them steps of the old search/);
+        await says(page, '.xterm-rows', /\[ +\d+\.\d{6}\]/);
       }),
   );
 }

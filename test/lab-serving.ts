@@ -1,9 +1,14 @@
 /** How the lab is served: to this machine only, its own files only, under a strict policy; and from any path elsewhere. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { request } from 'node:http';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { extname, join } from 'node:path';
 import { test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { idle, says, visit } from './browser.ts';
 
 interface Answer {
   readonly status: number | undefined;
@@ -28,7 +33,52 @@ function ask(
   });
 }
 
-export function serving(address: () => string): void {
+export function serving(address: () => string, browser: () => Browser): void {
+  test('any web server serves it from any path, without a header of ours', async () => {
+    const server = createServer((asked, response) => {
+      const path = /^\/a\/deep\/path\/([\w.-]+(?:\/[\w.-]+)?)?$/.exec(asked.url ?? '');
+      if (path === null) return void response.writeHead(404).end();
+      const file = path[1] ?? 'index.html';
+      // Types by name are what servers know of; not all know WebAssembly's.
+      const types = {
+        '.html': 'text/html',
+        '.js': 'text/javascript',
+        '.css': 'text/css',
+        '.svg': 'image/svg+xml',
+      };
+      const type = types[extname(file) as keyof typeof types] ?? 'application/octet-stream';
+      response.writeHead(200, { 'Content-Type': type }).end(readFileSync(`dist/lab/${file}`));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const { page, wrong, close } = await visit(browser(), `http://127.0.0.1:${port}/a/deep/path/#draft=2`);
+    try {
+      await idle(page);
+      await says(page, '#leaves .lead', /finds draft 2/);
+      assert.deepEqual(wrong, []);
+    } finally {
+      await close();
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  test('a lab that is not built is one line that says what builds it, and exit 2', () => {
+    const work = mkdtempSync(join(tmpdir(), 'commonhv-lab-'));
+    try {
+      cpSync('package.json', join(work, 'package.json'));
+      cpSync('dist/cli', join(work, 'dist/cli'), { recursive: true });
+      const { status, stderr } = spawnSync(process.execPath, [join(work, 'dist/cli/bin.js'), 'lab'], {
+        encoding: 'utf8',
+        timeout: 20_000,
+      });
+      assert.equal(status, 2);
+      assert.equal(stderr, 'commonhv: the lab is not built yet: npm run build:lab builds it\n');
+    } finally {
+      rmSync(work, { recursive: true });
+    }
+  });
+
   test('the policy in the header is that of the page, and stricter by what only a header can say', async () => {
     const { status, headers } = await ask(address(), '/');
     assert.equal(status, 200);

@@ -40,5 +40,5 @@ describe('the lab', { skip, timeout: 240_000 }, () => {
   images(inPage);
   hostile(inPage);
   everybody(inPage);
-  serving(address);
+  serving(address, () => browser);
 });

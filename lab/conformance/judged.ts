@@ -1,9 +1,7 @@
 /** The conformance suite against one machine; its report is plain data that can travel. */
 import type { Cpu } from 'commonhv';
-import { type Deeds, judge, type Outcome, type Report, type Result } from 'commonhv/conformance';
+import { type Deeds, judge, type Report } from 'commonhv/conformance';
 import type { Booted } from '../machine/engine.ts';
-
-export type { Outcome, Report as Judged, Result as JudgedRule };
 
 /** How long one question may take, in milliseconds: a page's machine may be slow, never this slow. */
 const PATIENCE = 5000;

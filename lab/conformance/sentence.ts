@@ -15,10 +15,12 @@ export function sentenceId(sentence: string): string {
     .slice(0, 120);
 }
 
-/** The link to a sentence. The browser looks for the words themselves in a text that has no anchors. */
-export function sentenceLink(draft: number | undefined, text: string): string {
-  const commit = COMMITS[draft ?? 3];
-  if (commit === undefined) return `./draft3.html#${sentenceId(text)}`;
-  const words = text.split(/\s+/).slice(0, 8).join(' ');
-  return `${REPOSITORY}/${commit}/commonhv.md#:~:text=${encodeURIComponent(words).replaceAll('-', '%2D')}`;
+/** The link to a sentence. Where it has no name of its own, the browser looks for its words. */
+export function sentenceLink(draft: number, text: string): string {
+  const words = encodeURIComponent(text.split(/\s+/).slice(0, 8).join(' ')).replaceAll('-', '%2D');
+  const commit = COMMITS[draft];
+  if (commit !== undefined) return `${REPOSITORY}/${commit}/commonhv.md#:~:text=${words}`;
+  // In draft 3 every sentence that binds is an item of a list, and has a name; MAY, and what explains, stands in the text.
+  const binding = text.split(/(?<=\.) (?=[A-Z])/).find((sentence) => /MUST|SHOULD/.test(sentence));
+  return binding === undefined ? `./draft3.html#:~:text=${words}` : `./draft3.html#${sentenceId(binding)}`;
 }

@@ -1,7 +1,7 @@
 /** Conformance: the suite against the machine that runs, each failure with the sentence that it breaks. */
+import type { Outcome, Report, Result } from 'commonhv/conformance';
 import type { Session } from '../machine/session.ts';
 import { Section } from '../section.tsx';
-import type { Judged, JudgedRule, Outcome } from './judged.ts';
 import { sentenceLink } from './sentence.ts';
 
 const ORDER: readonly Outcome[] = ['failed', 'warned', 'passed', 'skipped'];
@@ -42,7 +42,7 @@ export function ConformanceView({ machine }: { machine: Session | undefined }) {
   );
 }
 
-function Verdict({ report }: { report: Judged }) {
+function Verdict({ report }: { report: Report }) {
   const { passed, failed, warned, skipped } = report;
   return (
     <span role="status">
@@ -62,15 +62,7 @@ const TITLES: Record<Outcome, string> = {
   skipped: 'Skipped',
 };
 
-function Group({
-  outcome,
-  rules,
-  report,
-}: {
-  outcome: Outcome;
-  rules: readonly JudgedRule[];
-  report: Judged;
-}) {
+function Group({ outcome, rules, report }: { outcome: Outcome; rules: readonly Result[]; report: Report }) {
   if (rules.length === 0) return null;
   return (
     <details class={`rules ${outcome}`} open={outcome === 'failed' || outcome === 'warned'}>

@@ -59,7 +59,7 @@ export function openLine(
   const writer = console.writable.getWriter();
   let queue: Promise<unknown> = Promise.resolve();
   const send = async (bytes: Uint8Array) => {
-    if (probe) show(dim(bytes));
+    if (probe) show(grey(bytes));
     await writer.write(bytes);
   };
   const writable = new WritableStream<Uint8Array>({ write: send });
@@ -107,8 +107,8 @@ export function openLine(
   };
 }
 
-/** What is sent is shown too, in a dim colour (ECMA-48, select graphic rendition 2 and 22). */
-function dim(bytes: Uint8Array): Uint8Array {
+/** What is sent is shown too, in grey: "bright black" and back to the default (90 and 39 among xterm's colours). */
+function grey(bytes: Uint8Array): Uint8Array {
   const text = new TextDecoder('latin1').decode(bytes).replace(/[\r\n]+$/, '');
-  return new TextEncoder().encode(`\x1b[2m${text}\x1b[22m\r\n`);
+  return new TextEncoder().encode(`\x1b[90m${text}\x1b[39m\r\n`);
 }

@@ -1,8 +1,8 @@
 /** What the page and a machine's worker say to one another: a few calls, each answered, and what the machine tells by itself. */
 import type { End } from 'commonhv';
+import type { Report } from 'commonhv/conformance';
 import type { Detection } from 'commonhv/guest';
 import type { Tally } from 'commonhv/trace';
-import type { Judged } from '../conformance/judged.ts';
 import type { Row } from '../leaves/row.ts';
 import type { Draws } from '../random/generator.ts';
 import type { Settings } from '../settings/settings.ts';
@@ -47,7 +47,7 @@ export interface Calls {
   read(words: number): Promise<void>;
   /** Draws words from the guest's own generator, which was seeded from the RNG. */
   draw(words: number): Promise<BigUint64Array>;
-  judge(): Promise<Judged>;
+  judge(): Promise<Report>;
   /** How often what was asked. */
   tally(): Promise<Tally>;
   /** Bytes for the guest's console. */

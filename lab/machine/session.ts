@@ -1,7 +1,7 @@
 /** One machine as the page knows it: its state as signals, and the deeds that its buttons do. */
 import { type ReadonlySignal, signal } from '@preact/signals';
+import type { Report } from 'commonhv/conformance';
 import type { Tally } from 'commonhv/trace';
-import type { Judged } from '../conformance/judged.ts';
 import type { Row } from '../leaves/row.ts';
 import { type Picture, picture } from '../random/picture.ts';
 import type { Settings } from '../settings/settings.ts';
@@ -26,7 +26,7 @@ export interface Session {
   readonly busy: ReadonlySignal<string>;
   readonly seen: ReadonlySignal<Seen | undefined>;
   readonly rows: ReadonlySignal<readonly Row[]>;
-  readonly report: ReadonlySignal<Judged | undefined>;
+  readonly report: ReadonlySignal<Report | undefined>;
   readonly tally: ReadonlySignal<Tally | undefined>;
   readonly store: Store;
   /** Counts up whenever the store has grown. */
@@ -73,7 +73,7 @@ export function session(
   const busy = signal('');
   const seen = signal<Seen | undefined>(undefined);
   const rows = signal<readonly Row[]>([]);
-  const report = signal<Judged | undefined>(undefined);
+  const report = signal<Report | undefined>(undefined);
   const tally = signal<Tally | undefined>(undefined);
   const grown = signal(0);
   const firstAnswer = signal<number | undefined>(undefined);

@@ -47,6 +47,7 @@ async function open(place: HTMLElement, spoken: HTMLElement, machine: Session): 
     fontSize: 13,
     fontFamily: 'ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace',
     scrollback: 2000,
+    minimumContrastRatio: 4.5, // whatever colours a guest chooses
     theme: theme(),
   });
   const fit = new FitAddon();
@@ -129,16 +130,13 @@ function lineOf(terminal: { write(text: string): void }, machine: Session): (tex
 const encode = (text: string) => new TextEncoder().encode(text);
 
 function theme() {
-  const [background, foreground, cursor, selectionBackground] = colours(
-    '--console',
-    '--console-text',
-    '--accent',
-    '--selection',
-  );
+  const names = ['--console', '--console-text', '--accent', '--selection', '--text-soft'];
+  const [background, foreground, cursor, selectionBackground, brightBlack] = colours(...names);
   return {
     background: background!,
     foreground: foreground!,
     cursor: cursor!,
     selectionBackground: selectionBackground!,
+    brightBlack: brightBlack!,
   };
 }

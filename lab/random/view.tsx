@@ -93,7 +93,7 @@ function Health({ look: { distinct, compared, failed } }: { look: Look }) {
           : `health tests: ${failed.test}, within ${failed.after.toLocaleString('en')} words`}
       </Finding>
       <Finding well={distinct === compared}>
-        {distinct.toLocaleString('en')} of {compared.toLocaleString('en')} differ
+        {distinct.toLocaleString('en')} different of {compared.toLocaleString('en')}
       </Finding>
     </ul>
   );

@@ -13,6 +13,8 @@ export interface ChartHandle {
   /** By a share of what is shown. */
   pan(by: number): void;
   all(): void;
+  /** The first of the old searches. */
+  search(): void;
 }
 
 const HEIGHT = 260;
@@ -61,6 +63,7 @@ function open(place: HTMLElement, machine: Session): { handle: ChartHandle; clos
           grid: { stroke: () => paint.grid, width: 1 },
           ticks: { stroke: () => paint.grid, width: 1 },
           values: (_, splits) => splits.map(timeText),
+          space: 75,
           size: 30,
         },
         {
@@ -189,6 +192,12 @@ function open(place: HTMLElement, machine: Session): { handle: ChartHandle; clos
         show(min + (max - min) * by, max + (max - min) * by);
       },
       all: () => show(0, Number.POSITIVE_INFINITY),
+      search() {
+        const [first] = store.scans;
+        if (first === undefined) return;
+        const margin = Math.max(0.05, (first.end - first.start) / 4);
+        show(first.start - margin, first.end + margin);
+      },
     },
     close() {
       grown();

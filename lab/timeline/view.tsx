@@ -50,6 +50,11 @@ export function TimelineView({ machine }: { machine: Session | undefined }) {
             <button type="button" onClick={() => chart?.all()}>
               All
             </button>
+            {machine.store.scans.length > 0 && (
+              <button type="button" onClick={() => chart?.search()}>
+                The old search
+              </button>
+            )}
             <span class="hint">Drag over it to zoom in, double-click for all.</span>
           </div>
           <div role="img" aria-label="CPUIDs and MSRs over time; the table of counts below says the same">

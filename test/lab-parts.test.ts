@@ -1,0 +1,148 @@
+/** The lab's parts that need no browser: the address, the words of the drafts, the guest's generator, the timeline's store. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { rulesOf } from 'commonhv/conformance';
+import type { Draft } from 'commonhv/spec';
+import fc from 'fast-check';
+import { sentenceId, sentenceLink } from '../lab/conformance/sentence.ts';
+import { fieldsOf, REGISTERS } from '../lab/leaves/words.ts';
+import { chacha20 } from '../lab/random/chacha.ts';
+import { liarNames } from '../lab/settings/liars.ts';
+import { DEFAULTS, fromFragment, type Settings, toFragment } from '../lab/settings/settings.ts';
+import { formatSignature, parseSignature } from '../lab/settings/signature.ts';
+import { store } from '../lab/timeline/store.ts';
+
+const draft3 = readFileSync('docs/draft3.md', 'utf8').replace(/\s+/g, ' ');
+const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
+const signature = fc
+  .uint8Array({ minLength: 12, maxLength: 12 })
+  .map((bytes) => String.fromCharCode(...bytes));
+
+const settings: fc.Arbitrary<Settings> = fc
+  .record(
+    {
+      engine: fc.constantFrom('v86' as const, 'model' as const),
+      draft: fc.constantFrom<Draft>(1, 2, 3),
+      hypervisorBit: fc.boolean(),
+      interfaces: fc.array(fc.record({ signature, location: u32 }, { noNullPrototype: true }), {
+        maxLength: 16,
+      }),
+      preferred: fc.integer({ min: 0, max: 16 }),
+      rng: fc.boolean(),
+      rngMsr: u32,
+      source: fc.constantFrom('os' as const, 'stuck' as const, 'counting' as const),
+      input: fc.constantFrom('none' as const, 'ignore' as const, 'mix' as const),
+      generation: fc.boolean(),
+      generationMsr: u32,
+      liar: fc.constantFrom(...liarNames),
+      memory: fc.integer({ min: 4, max: 1024 }),
+      compare: fc.constantFrom<Draft | 0>(0, 1, 2, 3),
+    },
+    { noNullPrototype: true },
+  )
+  .map((all) => (all.draft === 1 && all.input === 'none' ? { ...all, input: 'ignore' as const } : all))
+  // Twelve NULs have no text: the form cannot hold them.
+  .filter(({ interfaces }) => interfaces.every((tuple) => /[^\0]/.test(tuple.signature)));
+
+test('an address gives back the settings that it was made from', () => {
+  fc.assert(
+    fc.property(settings, (all) => {
+      assert.deepEqual(fromFragment(`#${toFragment(all)}`, liarNames), { settings: all, problems: [] });
+    }),
+  );
+});
+
+test('any address gives settings that make sense, and names what it did not understand', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.string(), fc.webFragments()), (fragment) => {
+      const { settings: read, problems } = fromFragment(fragment, liarNames);
+      assert.deepEqual(fromFragment(toFragment(read), liarNames).settings, read);
+      assert.ok(problems.every((problem) => problem.length < 200));
+    }),
+  );
+  assert.deepEqual(fromFragment('', liarNames), { settings: DEFAULTS, problems: [] });
+});
+
+test('a signature is read as it was written', () => {
+  fc.assert(
+    fc.property(
+      signature.filter((text) => /[^\0]/.test(text)),
+      (text) => assert.equal(parseSignature(formatSignature(text)), text),
+    ),
+  );
+});
+
+test('the words beside the bits are draft 3’s own', () => {
+  const leaves = [0x4f00_0000, 0x4f00_0001, 0x4f00_0002, 0x4f00_0003, 1];
+  let seen = 0;
+  for (const leaf of leaves) {
+    for (const subleaf of leaf === 0x4f00_0001 ? [0, 1] : [0]) {
+      for (const register of REGISTERS) {
+        for (const { words } of fieldsOf(3, leaf, subleaf, register)) {
+          assert.ok(draft3.includes(words), words);
+          seen++;
+        }
+      }
+    }
+  }
+  assert.ok(seen > 20);
+});
+
+test('the fields of a register are in order and do not overlap, in every draft', () => {
+  for (const draft of [1, 2, 3] as const) {
+    for (const leaf of [1, 0x4f00_0000, 0x4f00_0001, 0x4f00_0002, 0x4f00_0003]) {
+      for (const register of REGISTERS) {
+        let next = 0;
+        for (const { first, last } of fieldsOf(draft, leaf, 0, register)) {
+          assert.ok(first >= next && last >= first && last <= 31);
+          next = last + 1;
+        }
+      }
+    }
+  }
+});
+
+test('every sentence of draft 3 that a rule quotes has a name that draft 3 gives it', () => {
+  const named = new Set(
+    [...readFileSync('docs/draft3.md', 'utf8').matchAll(/^- (.*)$/gm)].map(([, line]) => sentenceId(line!)),
+  );
+  for (const { text, level } of rulesOf(3)) {
+    if (level !== 'MUST' && level !== 'SHOULD') continue;
+    const [, name] = sentenceLink(3, text).split('draft3.html#');
+    assert.ok(named.has(name!), text);
+  }
+});
+
+test('ChaCha20 gives the block of RFC 8439, 2.3.2', () => {
+  const key = new Uint32Array(Uint8Array.from({ length: 32 }, (_, i) => i).buffer);
+  const block = chacha20(key, 1, [0x0900_0000, 0x4a00_0000, 0]);
+  assert.equal(
+    Buffer.from(block.buffer).toString('hex'),
+    '10f1e7e4d13b5915500fdd1fa32071c4c7d1f4c733c068030422aa9ac3d46c4ed2826446079faa0914c2d705d98b02a2b5129cd1de164eb9cbd083e8a2503c4e',
+  );
+});
+
+test('the store keeps what it can draw, counts the rest, and finds the old search', () => {
+  const kept = store();
+  const steps = Array.from({ length: 256 }, (_, i) => 0x4000_0000 + 0x100 * i);
+  const numbers = Uint32Array.from([1, ...steps, 0x4f00_0000]);
+  const events = {
+    times: Float64Array.from(numbers, (_, i) => i),
+    ops: new Uint8Array(numbers.length),
+    numbers,
+    subleaves: new Uint32Array(numbers.length),
+  };
+  kept.add(events);
+  assert.deepEqual(kept.scans, [{ start: 1, end: 256, steps: 256 }]);
+  assert.deepEqual([...kept.numbers.subarray(0, kept.length)], [...numbers]);
+  const many = {
+    times: new Float64Array(1 << 20),
+    ops: new Uint8Array(1 << 20),
+    numbers: new Uint32Array(1 << 20),
+    subleaves: new Uint32Array(1 << 20),
+  };
+  for (let i = 0; i < 3; i++) kept.add(many);
+  assert.equal(kept.length, 1 << 21);
+  assert.equal(kept.total, numbers.length + 3 * (1 << 20));
+});
