@@ -43,16 +43,11 @@ describe('stock Debian 12 on v86', { skip: debian.skip, timeout: 600_000 }, () =
   let machine: Machine;
   let shell: Shell;
   let said: SyncCpu;
-  let typed: WritableStreamDefaultWriter<Uint8Array>;
 
   before(async () => {
     if (debian.skip !== false) return;
     said = layer(1n, 7n)((await engine.below()) as SyncCpu);
     machine = await engine.start(layer(1n, 7n), debian.image);
-    // Long before anybody reads it.
-    typed = machine.console.writable.getWriter();
-    void typed.write(new TextEncoder().encode("echo typed''-ahead-of-everything\n"));
-    typed.releaseLock();
     shell = await shellOf(machine);
   });
   after(() => machine?.close());
@@ -61,10 +56,6 @@ describe('stock Debian 12 on v86', { skip: debian.skip, timeout: 600_000 }, () =
     assert.match(await shell.run('uname -r'), /^6\.1\.\d+-\d+-686$/);
     assert.equal(await shell.run('cut -d" " -f1 /proc/modules | sort | tr "\\n" " "'), 'cpuid msr');
     assert.match(await shell.run('ls /dev/cpu/0'), /cpuid +msr/);
-  });
-
-  test('what was typed before it listened is not lost', () => {
-    assert.match(shell.heard, /^typed-ahead-of-everything\r$/m);
   });
 
   test('the leaves that it reads are those of the layer', async () => {
@@ -96,10 +87,10 @@ describe('stock Debian 12 on v86', { skip: debian.skip, timeout: 600_000 }, () =
     assert.equal(await shell.run('echo $((6 * 7))'), '42');
   });
 
-  test('8 KiB pasted at once arrive whole', async () => {
-    const lines = Array.from({ length: 128 }, (_, i) => `echo ${String(i).padStart(58, '.')} >>/tmp/pasted`);
+  test('16 KiB pasted at once arrive whole', async () => {
+    const lines = Array.from({ length: 256 }, (_, i) => `echo ${String(i).padStart(58, '.')} >>/tmp/pasted`);
     await shell.run(lines.join('\n'));
-    assert.match(await shell.run('wc /tmp/pasted'), /^128 +128 +7552 /);
+    assert.match(await shell.run('wc /tmp/pasted'), /^256 +256 +15104 /);
   });
 
   test('a saved machine that is resumed goes on at its shell, under a layer of its own', async () => {

@@ -12,7 +12,6 @@ const SLEEP_ENABLE = 1 << 13;
 const INTERRUPT_FLAG = 1 << 9;
 const REQUEST_TO_SEND = 1 << 1;
 const LOOPBACK = 1 << 4;
-const RECEIVE_INTERRUPT = 1 << 0;
 const DATA_READY = 1;
 /** So many looks at an empty line in a row: the guest has nothing else to do. */
 const IDLE_POLLS = 64;
@@ -54,22 +53,14 @@ export async function makeMachine(
     ended({ ...end });
   };
 
-  /**
-   * Characters for the guest, as many as the serial port holds, once it listens: by interrupts, or by looking. What came
-   * earlier, a driver that sets the port up would throw away.
-   */
-  let ready = false;
-  let looking = false;
+  /** Characters for the guest, as many as the serial port holds, where the guest has not asked for a pause. */
+  let ready = true;
   let asked = false;
   const feed = ({ emulator }: Board): boolean => {
-    const { modem_control, ier, input } = emulator.v86.cpu.devices.uart0;
+    const { modem_control, input } = emulator.v86.cpu.devices.uart0;
     asked ||= (modem_control & REQUEST_TO_SEND) !== 0;
-    const interrupts = (ier & RECEIVE_INTERRUPT) !== 0;
-    // A guest that has once asked for interrupts does not look any more.
-    if (interrupts) looking = false;
     // A guest that never touches the line "request to send" has no use for it; one that drops it wants nothing now.
-    const wanted = !asked || (modem_control & REQUEST_TO_SEND) !== 0;
-    ready = wanted && (interrupts || looking) && (modem_control & LOOPBACK) === 0;
+    ready = (modem_control & LOOPBACK) === 0 && (!asked || (modem_control & REQUEST_TO_SEND) !== 0);
     if (!ready || !line.waiting()) return false;
     emulator.serial_send_bytes(0, line.take(input.length));
     return true;
@@ -84,7 +75,6 @@ export async function makeMachine(
   const polled = (status: number) => {
     if ((status & DATA_READY) !== 0) polls = 0;
     else if (++polls >= IDLE_POLLS && board !== undefined) {
-      looking = true;
       if (line.waiting() && feed(board)) {
         polls = 0;
         return;
