@@ -48,6 +48,10 @@ describe('stock Debian 12 on v86', { skip: debian.skip, timeout: 600_000 }, () =
     if (debian.skip !== false) return;
     said = layer(1n, 7n)((await engine.below()) as SyncCpu);
     machine = await engine.start(layer(1n, 7n), debian.image);
+    // Long before anybody reads it.
+    const typed = machine.console.writable.getWriter();
+    void typed.write(new TextEncoder().encode("echo typed''-ahead-of-everything\n"));
+    typed.releaseLock();
     shell = await shellOf(machine);
   });
   after(() => machine?.close());
@@ -56,6 +60,10 @@ describe('stock Debian 12 on v86', { skip: debian.skip, timeout: 600_000 }, () =
     assert.match(await shell.run('uname -r'), /^6\.1\.\d+-\d+-686$/);
     assert.equal(await shell.run('cut -d" " -f1 /proc/modules | sort | tr "\\n" " "'), 'cpuid msr');
     assert.match(await shell.run('ls /dev/cpu/0'), /cpuid +msr/);
+  });
+
+  test('what was typed before it listened is not lost', () => {
+    assert.match(shell.heard, /^typed-ahead-of-everything\r$/m);
   });
 
   test('the leaves that it reads are those of the layer', async () => {

@@ -30,6 +30,12 @@ export interface Sizes {
   readonly videoMemory: number;
 }
 
+/** What a machine is made with; a saved one is resumed with the same. */
+export interface Setup extends Sizes {
+  /** The guest takes its input by interrupt, as Linux does: its driver throws away what came before it listened. */
+  readonly byInterrupt: boolean;
+}
+
 /** Rejects with what the layer threw, or with a `MachineError`. `events` are told from the moment it resolves. */
 export async function powerOn(
   module: WebAssembly.Module,

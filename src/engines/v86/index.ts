@@ -39,12 +39,14 @@ export function v86({ memory = 256 * MiB, wasm }: Options = {}): Engine & Requir
     below: async (): Promise<Cpu> => processorBelow(await hookedModule(wasm)),
     async start(layer, image) {
       const loaded = load(image, memory);
-      const sizes = { memory, videoMemory: VIDEO_MEMORY };
-      return makeMachine(await ready(wasm), layer, sizes, (board) => enter(board, loaded));
+      const setup = { memory, videoMemory: VIDEO_MEMORY, byInterrupt: loaded.kind === 'linux' };
+      return makeMachine(await ready(wasm), layer, setup, (board) => enter(board, loaded));
     },
     async resume(layer, state) {
       const saved = readState(state);
-      return makeMachine(await ready(wasm), layer, saved, ({ emulator }) => restoreState(emulator, saved));
+      return makeMachine(await ready(wasm), layer, saved.setup, ({ emulator }) =>
+        restoreState(emulator, saved),
+      );
     },
   };
 }

@@ -25,7 +25,7 @@ export interface Emulator {
 
 interface Processor {
   readonly devices: {
-    readonly uart0: { readonly modem_control: number; input: number[] };
+    readonly uart0: { readonly modem_control: number; readonly ier: number; input: number[] };
     readonly pci: { readonly device_spaces: (Int32Array | undefined)[] };
   };
   readonly io: {

@@ -1,6 +1,6 @@
 /** A running v86 machine: its console, how it ends, pausing, saving and restoring. */
 import { type End, hex, type Layer, type Machine, MachineError } from '../../cpu.ts';
-import { type Board, powerOn, type Sizes } from './board.ts';
+import { type Board, powerOn, type Setup } from './board.ts';
 import { makeLine } from './console.ts';
 import { FLAGS, IN_HLT, INSTRUCTION_COUNTER, INSTRUCTION_POINTER } from './hook.ts';
 import { readState, restoreState, saveState } from './state.ts';
@@ -12,6 +12,7 @@ const SLEEP_ENABLE = 1 << 13;
 const INTERRUPT_FLAG = 1 << 9;
 const REQUEST_TO_SEND = 1 << 1;
 const LOOPBACK = 1 << 4;
+const RECEIVE_INTERRUPT = 1 << 0;
 const DATA_READY = 1;
 /** So many looks at an empty line in a row: the guest has nothing else to do. */
 const IDLE_POLLS = 64;
@@ -26,7 +27,7 @@ const PATIENCE = 20;
 export async function makeMachine(
   module: WebAssembly.Module,
   layer: Layer,
-  sizes: Sizes,
+  setup: Setup,
   prepare: (board: Board) => void | Promise<void>,
 ): Promise<Machine> {
   let board: Board | undefined;
@@ -53,14 +54,16 @@ export async function makeMachine(
     ended({ ...end });
   };
 
-  /** Characters for the guest, as many as the serial port holds, where the guest has not asked for a pause. */
+  /** Characters for the guest, as many as the serial port holds, where it listens and has not asked for a pause. */
   let ready = true;
   let asked = false;
   const feed = ({ emulator }: Board): boolean => {
-    const { modem_control, input } = emulator.v86.cpu.devices.uart0;
+    const { modem_control, ier, input } = emulator.v86.cpu.devices.uart0;
     asked ||= (modem_control & REQUEST_TO_SEND) !== 0;
     // A guest that never touches the line "request to send" has no use for it; one that drops it wants nothing now.
-    ready = (modem_control & LOOPBACK) === 0 && (!asked || (modem_control & REQUEST_TO_SEND) !== 0);
+    const wanted = !asked || (modem_control & REQUEST_TO_SEND) !== 0;
+    const listens = !setup.byInterrupt || (ier & RECEIVE_INTERRUPT) !== 0;
+    ready = wanted && listens && (modem_control & LOOPBACK) === 0;
     if (!ready || !line.waiting()) return false;
     emulator.serial_send_bytes(0, line.take(input.length));
     return true;
@@ -113,7 +116,7 @@ export async function makeMachine(
     finish(end);
   };
 
-  board = await powerOn(module, layer, sizes, {
+  board = await powerOn(module, layer, setup, {
     slice,
     polled,
     reset: () => stopShort({ reason: 'quit', detail: 'the guest reset its machine' }),
@@ -157,13 +160,14 @@ export async function makeMachine(
     },
     pause: () => inTurn(() => emulator.stop()),
     unpause: () => inTurn(() => emulator.run()),
-    save: () => inTurn(() => saveState(emulator, sizes)),
+    save: () => inTurn(() => saveState(emulator, setup)),
     restore: (bytes) =>
       inTurn(async () => {
         const saved = readState(bytes);
-        if (saved.memory !== sizes.memory || saved.videoMemory !== sizes.videoMemory) {
+        const { memory, videoMemory } = saved.setup;
+        if (memory !== setup.memory || videoMemory !== setup.videoMemory) {
           throw new TypeError(
-            `state: of a machine with ${saved.memory} bytes of memory; this one has ${sizes.memory}`,
+            `state: of a machine with ${memory} bytes of memory; this one has ${setup.memory}`,
           );
         }
         try {

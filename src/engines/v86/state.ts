@@ -1,20 +1,21 @@
 /** A saved machine: v86's own state, what it forgets, and what is needed to build the machine that it is put into. */
-import type { Sizes } from './board.ts';
+import type { Setup } from './board.ts';
 import type { Emulator } from './library.ts';
 
-const MAGIC = new TextEncoder().encode('commonhv v86 1\n\0'); // 16 bytes
+const MAGIC = new TextEncoder().encode('commonhv v86 2\n\0'); // 16 bytes
 const HEADER = MAGIC.length + 4;
 
-export interface Saved extends Sizes {
+export interface Saved {
+  readonly setup: Setup;
   /** Characters that were in the serial port's FIFO. */
   readonly input: readonly number[];
   /** v86's state. */
   readonly state: ArrayBuffer;
 }
 
-export async function saveState(emulator: Emulator, { memory, videoMemory }: Sizes): Promise<Uint8Array> {
+export async function saveState(emulator: Emulator, setup: Setup): Promise<Uint8Array> {
   const { input } = emulator.v86.cpu.devices.uart0;
-  const description = new TextEncoder().encode(JSON.stringify({ memory, videoMemory, input }));
+  const description = new TextEncoder().encode(JSON.stringify({ setup, input }));
   const state = new Uint8Array(await emulator.save_state());
   const saved = new Uint8Array(HEADER + description.length + state.length);
   saved.set(MAGIC);
@@ -36,14 +37,17 @@ export function readState(saved: Uint8Array): Saved {
     throw new TypeError(`state: truncated or broken: it has ${saved.length} bytes`);
   }
   try {
-    const { memory, videoMemory, input } = JSON.parse(
-      new TextDecoder().decode(saved.subarray(HEADER, start)),
-    ) as Saved;
+    const { setup, input } = JSON.parse(new TextDecoder().decode(saved.subarray(HEADER, start))) as Saved;
+    const { memory, videoMemory, byInterrupt } = setup;
     const sizes = [memory, videoMemory];
     if (!sizes.every((size) => Number.isInteger(size) && size > 0 && size < 2 ** 31))
       throw new Error('sizes');
-    if (!Array.isArray(input)) throw new Error('input');
-    return { memory, videoMemory, input, state: saved.slice(start).buffer };
+    if (!Array.isArray(input) || !input.every((byte) => byte >= 0 && byte <= 0xff)) throw new Error('input');
+    return {
+      setup: { memory, videoMemory, byInterrupt: byInterrupt === true },
+      input,
+      state: saved.slice(start).buffer,
+    };
   } catch (cause) {
     throw new TypeError('state: broken: its description does not make sense', { cause });
   }
