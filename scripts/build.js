@@ -63,7 +63,6 @@ await build({
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
   plugins: [apart('program'), apart('subject')],
-  define: { 'import.meta.url': 'importMetaUrl' },
-  banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
+  define: { 'import.meta.url': '__filename' }, // createRequire takes either
 });
 writeFileSync('dist/cli/bin.js', "#!/usr/bin/env node\nimport './bin.cjs';\n");

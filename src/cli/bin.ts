@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The executable: the one file of the command line that touches process. */
-import { readFileSync } from 'node:fs';
+import { fstatSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import type { DetectOptions } from './detect.ts';
 import type { Io } from './io.ts';
 
@@ -19,13 +20,42 @@ function interrupted(): AbortSignal {
   }
   return made.signal;
 }
-// A reader that went away (`commonhv ... | head`) is no error of ours.
-process.stdout.on('error', () => process.exit(2));
+
+/** Standard output as a stream, which takes milliseconds to make: only where a command needs it. */
+let stream: NodeJS.WriteStream | undefined;
+function stdout(): NodeJS.WriteStream {
+  stream ??= process.stdout.on('error', unwritten);
+  return stream;
+}
+
+/** A reader that went away (`commonhv ... | head`) is no error of ours; a disk that is full is worth a word. */
+function unwritten({ code }: NodeJS.ErrnoException): never {
+  if (code !== 'EPIPE') process.stderr.write(`commonhv: standard output: ${code}\n`);
+  process.exit(2);
+}
+
+/** At once, as Node's own streams do on Linux; what a reader that does not block has no room for goes the long way. */
+function write(text: string | Uint8Array): Promise<void> {
+  let rest = typeof text === 'string' ? Buffer.from(text) : text;
+  try {
+    while (stream === undefined && rest.length > 0) rest = rest.subarray(writeSync(1, rest));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') unwritten(error as NodeJS.ErrnoException);
+  }
+  if (rest.length === 0) return Promise.resolve();
+  return new Promise((resolve) => stdout().write(rest, () => resolve()));
+}
+
+/** A file or a pipe is no terminal, nor is /dev/null (major number 1): asked without making a stream. */
+function isTerminal(): boolean {
+  const output = fstatSync(1);
+  return output.isCharacterDevice() && output.rdev >> 8 !== 1 && stdout().isTTY === true;
+}
 
 let shown = false;
-// The streams are asked when they are used: making one costs milliseconds, and many a command needs only its output.
+// The streams are asked when they are used: many a command needs only its output.
 const io: Io = {
-  out: (text) => new Promise((resolve) => process.stdout.write(text, () => resolve())),
+  out: write,
   err(line) {
     io.progress('');
     process.stderr.write(`${line}\n`);
@@ -45,11 +75,11 @@ const io: Io = {
     if (!on) process.stdin.pause();
   },
   get interactive() {
-    return process.stdin.isTTY === true && process.stdout.isTTY === true;
+    return isTerminal() && process.stdin.isTTY === true;
   },
   get color() {
     if (process.env.NO_COLOR !== undefined) return false;
-    return process.stdout.isTTY === true || process.env.FORCE_COLOR !== undefined;
+    return isTerminal() || process.env.FORCE_COLOR !== undefined;
   },
   get interrupted() {
     return interrupted();
@@ -76,8 +106,8 @@ async function run(words: readonly string[]): Promise<number> {
     if (status !== undefined) return status;
   }
   interrupted();
-  const about = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  return (await import('./program.ts')).main(words, io, (about as { version: string }).version);
+  const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+  return (await import('./program.ts')).main(words, io, version);
 }
 
 // What a command left open (a worker, a socket) must not keep the process: its work is done. Output was awaited. No await

@@ -101,10 +101,9 @@ function load(): Koffi {
   }
   const require = createRequire(import.meta.url);
   try {
-    // koffi's own loader spends 10 ms on finding the binary that its package for Linux ships; this takes 3. Where
-    // the binary lies elsewhere, or is for another C library, the loader finds its way.
-    const beside = createRequire(require.resolve('koffi'));
-    koffi = beside('@koromix/koffi-linux-x64/linux_x64/koffi.node') as Koffi;
+    // koffi's own loader spends 10 ms on finding the binary that its package for Linux ships; this takes 2. Where
+    // the binary lies elsewhere (pnpm), or is for another C library, the loader finds its way.
+    koffi = require('@koromix/koffi-linux-x64/linux_x64/koffi.node') as Koffi;
   } catch {
     try {
       koffi = require('koffi') as Koffi;

@@ -25,9 +25,8 @@ export async function scan(cpu: Cpu): Promise<readonly Found[]> {
   const seen: Regs[] = [echo];
   for (let location = SCAN_FIRST; location <= SCAN_LAST; location += SCAN_STEP) {
     const regs = await cpu.cpuid(location, 0);
-    if (seen.some((other) => same(other, regs))) continue;
+    if ((regs.ebx | regs.ecx | regs.edx) === 0 || seen.some((other) => same(other, regs))) continue;
     const signature = decodeSignature(regs);
-    if (!/[^\0]/.test(signature)) continue;
     // What names a leaf of its own range as its highest is no echo. Anything else has to spell a text, and not that of
     // the absent leaf: a TDX guest echoes its vendor leaf's "IntelTDX    ", with EAX 0.
     const owns = regs.eax >= location && regs.eax < location + SCAN_STEP;
