@@ -33,8 +33,8 @@ function firmware({ entry, registers, gdt }: ReturnType<typeof load>): Uint8Arra
 }
 
 export interface Run {
-  /** What the guest sends, byte by byte, as it sends it. */
-  onByte(byte: number): void;
+  /** What the guest sends, byte by byte, as it sends it; and for how many milliseconds the guest has run by then. */
+  onByte(byte: number, ran: number): void;
   /** `undefined`: v86 as it comes, without the hook. */
   readonly layer: Layer | undefined;
   readonly memory: number;
@@ -49,12 +49,30 @@ async function plain({ env }: WebAssembly.Imports): Promise<WebAssembly.Exports>
   return (await WebAssembly.instantiate(await module, { env: env! })).exports;
 }
 
-/** Starts a kernel; gives back what ends it. */
+/**
+ * Starts a kernel; gives back what ends it. Several machines in one process take turns of about a millisecond, and only a
+ * machine's own turns count: so what else the computer does, and how fast it is just now, slows all of them alike.
+ */
 export async function start(image: Image, { onByte, layer, memory }: Run): Promise<() => Promise<void>> {
   const { V86 } = await import('v86');
   const loaded = load(image, memory);
+  let before = 0;
+  let turn = 0;
+  const counted = async (imports: WebAssembly.Imports) => {
+    const exports = await (layer === undefined ? plain : underLayer(layer))(imports);
+    const run = exports.main_loop as () => number;
+    const main_loop = () => {
+      turn = performance.now();
+      try {
+        return run();
+      } finally {
+        before += performance.now() - turn;
+      }
+    };
+    return { ...exports, main_loop };
+  };
   const emulator = new V86({
-    wasm_fn: layer === undefined ? plain : underLayer(layer),
+    wasm_fn: counted,
     bios: { buffer: firmware(loaded).buffer },
     memory_size: memory,
     vga_memory_size: 2 ** 20,
@@ -71,7 +89,8 @@ export async function start(image: Image, { onByte, layer, memory }: Run): Promi
     late,
   ]);
   for (const { address, bytes } of loaded.segments) emulator.write_memory(bytes, address);
-  emulator.add_listener('serial0-output-byte', onByte as never);
+  const hear = (byte: number) => onByte(byte, before + performance.now() - turn);
+  emulator.add_listener('serial0-output-byte', hear as never);
   emulator.serial_set_clear_to_send(0, true);
   await emulator.run();
   return () => emulator.destroy();
