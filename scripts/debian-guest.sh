@@ -13,6 +13,7 @@ cache=$here/.cache/debian
 output=$cache
 layers=
 die() { echo "debian-guest: $1" >&2; exit "${2:-2}"; }
+. "$here/scripts/private-apt.sh"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/debian-guest.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -41,33 +42,13 @@ for tool in apt-get dpkg-deb node; do
 done
 
 fetch() {
-  apt=$cache/apt
-  mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$cache/packages"
-  : >"$apt/status"
-  cat >"$apt/apt.conf" <<CONF
-APT::Architecture "i386";
-APT::Architectures "i386";
-Dir::State "$apt";
-Dir::State::status "$apt/status";
-Dir::State::lists "$apt/lists";
-Dir::Cache "$apt";
-Dir::Cache::archives "$apt/archives";
-Dir::Log "$apt";
-Acquire::Languages "none";
-Acquire::Retries "3";
-APT::Sandbox::User "";
-CONF
-  export APT_CONFIG="$apt/apt.conf"
-  # One of several sources may be out of step for a while: what the others have is enough.
-  apt-get -q update >"$apt/log" 2>&1 || echo "debian-guest: apt-get update: $(tail -n 1 "$apt/log")" >&2
-  kernel=$(apt-cache depends --no-recommends --no-suggests linux-image-686 2>/dev/null |
-    sed -n 's/^ *Depends: \(linux-image-[0-9].*-686\).*/\1/p' | head -n 1)
-  [ -n "$kernel" ] || die "apt knows no linux-image-686 for i386: Debian 12's sources are needed" 3
-  (cd "$cache/packages" && rm -f ./*.deb &&
-    apt-get -q download "$kernel" busybox-static >>"$apt/log" 2>&1) ||
-    die "apt-get download failed: $(tail -n 1 "$apt/log")" 3
+  private_apt i386 "$cache/apt"
+  kernel=$(kernel_of linux-image-686)
+  mkdir -p "$cache/packages"
+  rm -f "$cache"/packages/*.deb
+  download "$cache/packages" "$kernel" busybox-static
   for package in "$cache"/packages/*.deb; do dpkg-deb -x "$package" "$work/system"; done
-  rm -rf "$apt/lists" "$cache/packages"
+  rm -rf "$cache/apt" "$cache/packages"
 
   base=$work/base
   modules=$base/lib/modules

@@ -9,6 +9,7 @@ set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 output=$here/.cache/debian-amd64
 die() { echo "debian-vmlinux: $1" >&2; exit "${2:-2}"; }
+. "$here/scripts/private-apt.sh"
 if [ $# -gt 0 ]; then
   [ "$1" = --output ] && [ $# -eq 2 ] || die "expected --output FOLDER or nothing"
   output=$2
@@ -25,30 +26,10 @@ done
 work=$(mktemp -d "${TMPDIR:-/tmp}/debian-vmlinux.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-apt=$work/apt
-mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$output"
-: >"$apt/status"
-cat >"$apt/apt.conf" <<CONF
-APT::Architecture "amd64";
-APT::Architectures "amd64";
-Dir::State "$apt";
-Dir::State::status "$apt/status";
-Dir::State::lists "$apt/lists";
-Dir::Cache "$apt";
-Dir::Cache::archives "$apt/archives";
-Dir::Log "$apt";
-Acquire::Languages "none";
-Acquire::Retries "3";
-APT::Sandbox::User "";
-CONF
-export APT_CONFIG="$apt/apt.conf"
-# One of several sources may be out of step for a while: what the others have is enough.
-apt-get -q update >"$apt/log" 2>&1 || echo "debian-vmlinux: apt-get update: $(tail -n 1 "$apt/log")" >&2
-kernel=$(apt-cache depends --no-recommends --no-suggests linux-image-amd64 2>/dev/null |
-  sed -n 's/^ *Depends: \(linux-image-[0-9].*-amd64\).*/\1/p' | head -n 1)
-[ -n "$kernel" ] || die "apt knows no linux-image-amd64: Debian 12's sources are needed" 3
-(cd "$work" && apt-get -q download "$kernel" >>"$apt/log" 2>&1) ||
-  die "apt-get download failed: $(tail -n 1 "$apt/log")" 3
+mkdir -p "$output"
+private_apt amd64 "$work/apt"
+kernel=$(kernel_of linux-image-amd64)
+download "$work" "$kernel"
 # Its kernel is all that is needed of the package.
 dpkg-deb --fsys-tarfile "$work"/*.deb | tar -x -C "$work" --wildcards './boot/vmlinuz-*'
 node "$here/scripts/unpack-kernel.js" "$work"/boot/vmlinuz-* >"$work/vmlinux"

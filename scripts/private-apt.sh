@@ -1,0 +1,41 @@
+# Sourced by the scripts that take packages from Debian's archive: an apt of their own, whose state the system's apt knows
+# nothing of. `private_apt ARCHITECTURE FOLDER` sets it up below FOLDER and brings its lists; the system's sources are used.
+# The caller has `die MESSAGE STATUS`; status 3 says that what is missing is not to be had here, and tests skip on it.
+
+private_apt() {
+  command -v apt-get >/dev/null || die "apt-get is not installed" 3
+  apt=$2
+  mkdir -p "$apt/lists/partial" "$apt/archives/partial"
+  : >"$apt/status"
+  cat >"$apt/apt.conf" <<CONF
+APT::Architecture "$1";
+APT::Architectures "$1";
+Dir::State "$apt";
+Dir::State::status "$apt/status";
+Dir::State::lists "$apt/lists";
+Dir::Cache "$apt";
+Dir::Cache::archives "$apt/archives";
+Dir::Log "$apt";
+Acquire::Languages "none";
+Acquire::Retries "3";
+APT::Sandbox::User "";
+CONF
+  export APT_CONFIG="$apt/apt.conf"
+  # One of several sources may be out of step for a while: what the others have is enough.
+  apt-get -q update >"$apt/log" 2>&1 || echo "apt-get update: $(tail -n 1 "$apt/log")" >&2
+}
+
+# `kernel_of METAPACKAGE`: the name of the kernel's package that a metapackage stands for.
+kernel_of() {
+  found=$(apt-cache depends --no-recommends --no-suggests "$1" 2>/dev/null |
+    sed -n "s/^ *Depends: \(linux-image-[0-9].*-${1#linux-image-}\).*/\1/p" | head -n 1)
+  [ -n "$found" ] || die "apt knows no $1: Debian 12's sources are needed" 3
+  echo "$found"
+}
+
+# `download FOLDER PACKAGE...`
+download() (
+  cd "$1"
+  shift
+  apt-get -q download "$@" >>"$apt/log" 2>&1 || die "apt-get download failed: $(tail -n 1 "$apt/log")" 3
+)
