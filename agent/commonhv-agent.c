@@ -5,44 +5,92 @@
  *
  * Exit status: 0 well; 1 the answer is no (no CommonHV, no RNG, words that failed the checks, nothing to watch); 2 it
  * could not be asked. Everything that the hypervisor answers is taken for hostile, and nothing is ever written to it.
+ *
+ * It talks to the kernel itself and links no C library: to start one takes longer than all of the agent's work.
  */
-#define _GNU_SOURCE
-#define _FILE_OFFSET_BITS 64 /* an MSR's index is a position, and may have bit 31 set */
+#include <asm/unistd.h>
 #include <cpuid.h>
-#include <errno.h>
-#include <fcntl.h>
+#include <linux/errno.h>
+#include <linux/fcntl.h>
 #include <linux/random.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
+#include <linux/uio.h>
 
 enum { OK = 0, NO = 1, CANNOT = 2 };
 enum { WORDS = 8, WORD_BITS = 64 }; /* 512 bits: twice what the kernel wants before it counts as seeded */
 
-struct regs {
-	uint32_t eax, ebx, ecx, edx;
-};
+struct regs { __u32 eax, ebx, ecx, edx; };
 
 /* What CommonHV offers, any draft. */
 struct offer {
 	int draft; /* 1, 2, 3; 0 where every reading gives no RNG */
 	int has_rng, has_generation;
 	int secure; /* 1, 0, or -1 for no statement */
-	uint32_t rng, generation;
+	__u32 rng, generation;
 };
 
-static int msr_fd = -1;
+static int msr_fd;
 
-static void say(const char *text)
+/* A system call; a failure is the negative error number. */
+static long call(long number, long a, long b, long c, long d, long e)
 {
-	dprintf(STDERR_FILENO, "commonhv-agent: %s\n", text);
+	long result;
+#ifdef __x86_64__
+	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e;
+	__asm__ volatile("syscall" : "=a"(result)
+			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
+#else
+	__asm__ volatile("int $0x80" : "=a"(result)
+			 : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e) : "memory");
+#endif
+	return result;
 }
 
-static struct regs cpuid(uint32_t leaf)
+/* One line for standard error, at once, of pieces up to a null pointer. */
+#define SAY(...) say((const char *const[]){"commonhv-agent: ", __VA_ARGS__, "\n", 0})
+static void say(const char *const *pieces)
+{
+	struct iovec parts[10];
+	int count = 0;
+	for (; *pieces; pieces++, count++) {
+		parts[count].iov_base = (void *)*pieces;
+		for (parts[count].iov_len = 0; (*pieces)[parts[count].iov_len]; parts[count].iov_len++)
+			;
+	}
+	call(__NR_writev, 2, (long)parts, count, 0, 0);
+}
+
+static int answer(int status, const char *why)
+{
+	SAY(why);
+	return status;
+}
+
+/* A number as text, in the end of `out`. */
+static const char *decimal(unsigned value, char out[12])
+{
+	char *at = out + 11;
+	*at = 0;
+	do
+		*--at = '0' + value % 10;
+	while (value /= 10);
+	return at;
+}
+
+static int equal(const char *a, const char *b)
+{
+	for (; *a && *a == *b; a++, b++)
+		;
+	return *a == *b;
+}
+
+/* Secrets do not outlive their use; no compiler leaves this out. */
+static void wipe(volatile __u64 *words)
+{
+	for (int i = 0; i < WORDS; i++)
+		words[i] = 0;
+}
+
+static struct regs cpuid(__u32 leaf)
 {
 	struct regs regs;
 	__cpuid_count(leaf, 0, regs.eax, regs.ebx, regs.ecx, regs.edx);
@@ -50,39 +98,30 @@ static struct regs cpuid(uint32_t leaf)
 }
 
 /* Leaf 4F000000H: 0 where this is not CommonHV, by all twelve bytes and the range of max_commonhv_leaf. */
-static uint32_t max_leaf(void)
+static __u32 max_leaf(void)
 {
 	struct regs root = cpuid(0x4f000000);
-	if (memcmp(&root.ebx, "CommonHVIntf", 12) != 0)
+	if (root.ebx != 0x6d6d6f43 || root.ecx != 0x56486e6f || root.edx != 0x66746e49) /* "CommonHVIntf" */
 		return 0;
 	return root.eax >= 0x4f000000 && root.eax <= 0x4fffffff ? root.eax : 0;
 }
 
-static struct regs leaf_or_zeros(uint32_t leaf, uint32_t max)
+static struct regs leaf_or_zeros(__u32 leaf, __u32 max)
 {
 	/* "Any leaves ... that exceed max_commonhv_leaf MUST be handled by guests as though they contain all zeros." */
-	struct regs zeros = {0, 0, 0, 0};
-	return leaf <= max ? cpuid(leaf) : zeros;
+	return leaf <= max ? cpuid(leaf) : (struct regs){0, 0, 0, 0};
 }
 
 /* Which draft it is, by the same five questions as everywhere in the project; then its registers. */
-static struct offer discover(uint32_t max)
+static struct offer discover(__u32 max)
 {
 	struct regs list = leaf_or_zeros(0x4f000001, max);
 	struct regs features = leaf_or_zeros(0x4f000002, max);
 	struct regs at = leaf_or_zeros(0x4f000003, max);
 	struct offer offer = {.secure = -1};
-	int third = features.ebx >= 3;
+	int third = features.ebx >= 3, first = features.eax || list.ebx || list.ecx || list.edx;
 
-	if (max >= 0x4f000003)
-		offer.draft = third ? 3 : 2;
-	else if (third)
-		offer.draft = 3;
-	else if (features.eax || list.ebx || list.ecx || list.edx)
-		offer.draft = 1;
-	else if (list.eax)
-		offer.draft = 2;
-
+	offer.draft = third ? 3 : max >= 0x4f000003 ? 2 : first ? 1 : list.eax ? 2 : 0;
 	if (offer.draft == 1) {
 		offer.has_rng = features.eax != 0;
 		offer.rng = features.eax;
@@ -99,36 +138,27 @@ static struct offer discover(uint32_t max)
 	return offer;
 }
 
-static int open_msr(void)
-{
-	msr_fd = open("/dev/cpu/0/msr", O_RDONLY | O_CLOEXEC);
-	if (msr_fd >= 0)
-		return OK;
-	say(errno == EACCES || errno == EPERM ? "/dev/cpu/0/msr: not allowed: run as root, with no kernel lockdown"
-					      : "/dev/cpu/0/msr: not there: load the module msr");
-	return CANNOT;
-}
-
 /* False where it faults: nested, the leaves may be those of a hypervisor whose MSRs are out of reach. */
-static int rdmsr(uint32_t index, uint64_t *value)
+static int rdmsr(__u32 index, __u64 *value)
 {
-	return pread(msr_fd, value, sizeof *value, (off_t)index) == sizeof *value;
+	/* The index is the position; with 32 bits the upper half of a position is an argument of its own. */
+	return call(__NR_pread64, msr_fd, (long)value, sizeof *value, (long)index, 0) == sizeof *value;
 }
 
 /* A guest that must not trust its hypervisor: Intel TDX (leaf 21H), AMD SEV of any kind (SEV_STATUS bit 0). */
 static int confidential(void)
 {
-	uint64_t status;
+	__u64 status;
 	if (cpuid(0).eax >= 0x21) {
 		struct regs vendor = cpuid(0x21);
-		if (!memcmp(&vendor.ebx, "Inte", 4) && !memcmp(&vendor.edx, "lTDX", 4) && !memcmp(&vendor.ecx, "    ", 4))
+		if (vendor.ebx == 0x65746e49 && vendor.edx == 0x5844546c && vendor.ecx == 0x20202020) /* "IntelTDX    " */
 			return 1;
 	}
 	return cpuid(0x80000000).eax >= 0x8000001f && rdmsr(0xc0010131, &status) && (status & 1);
 }
 
 /* What a few words can betray: one that comes twice, or two steps from word to word that are the same. */
-static int flawed(const uint64_t *words)
+static int flawed(const __u64 *words)
 {
 	for (int i = 0; i < WORDS; i++)
 		for (int j = 0; j < i; j++)
@@ -137,134 +167,133 @@ static int flawed(const uint64_t *words)
 	return 0;
 }
 
+/* Why the words are credited with nothing; a null pointer where they are not. */
 static const char *reason(const struct offer *offer)
 {
 	if (offer->draft != 3)
 		return "drafts 1 and 2 say nothing of the words";
 	if (offer->secure != 1)
 		return offer->secure < 0 ? "the hypervisor says nothing of its words" : "the hypervisor says they are insecure";
-	return confidential() ? "a confidential guest must not trust its hypervisor" : NULL;
+	return confidential() ? "a confidential guest must not trust its hypervisor" : 0;
 }
 
-/* Mixes and credits; the kernel's generator is then told to use it at once. */
-static int mix(int fd, const uint64_t *words, int bits)
+/* Mixes and credits; the kernel's generator is then told to use it at once. 0, or the negative error number. */
+static long mix(const __u64 *words, int bits)
 {
 	struct {
-		int entropy_count;
-		int buf_size;
-		uint64_t words[WORDS];
-	} pool = {bits, WORDS * sizeof *words, {0}};
-	memcpy(pool.words, words, sizeof pool.words);
-	int done = ioctl(fd, RNDADDENTROPY, &pool) == 0;
-	explicit_bzero(&pool, sizeof pool);
+		int entropy_count, buf_size;
+		__u64 words[WORDS];
+	} pool = {.entropy_count = bits, .buf_size = sizeof pool.words};
+	int fd = call(__NR_open, (long)"/dev/random", O_WRONLY | O_CLOEXEC, 0, 0, 0);
+	if (fd < 0)
+		return fd;
+	for (int i = 0; i < WORDS; i++)
+		pool.words[i] = words[i];
+	long failed = call(__NR_ioctl, fd, RNDADDENTROPY, (long)&pool, 0, 0);
+	wipe(pool.words);
+	if (!failed)
+		failed = call(__NR_ioctl, fd, RNDRESEEDCRNG, 0, 0, 0);
+	call(__NR_close, fd, 0, 0, 0, 0);
 	/* ENODATA: the generator was never seeded, and will be when enough is credited. */
-	return done && (ioctl(fd, RNDRESEEDCRNG) == 0 || errno == ENODATA);
+	return failed == -ENODATA ? 0 : failed;
 }
 
 /* One seeding; `credit` is -1 for what the hypervisor's statement is worth. */
 static int seed(const struct offer *offer, int credit)
 {
-	uint64_t words[WORDS];
-	int status = OK;
+	__u64 words[WORDS];
+	char all[12], draft[12], credited[12];
 	for (int i = 0; i < WORDS; i++)
-		if (!rdmsr(offer->rng, &words[i])) {
-			say("the RNG's register faults: are the leaves those of another hypervisor, further below?");
-			return NO;
-		}
-	if (flawed(words)) {
-		say("the RNG's words repeat or follow a pattern: not used");
-		status = NO;
-	} else {
-		const char *why = credit < 0 ? reason(offer) : "as told by --credit";
-		int bits = credit >= 0 ? credit : why ? 0 : WORDS * WORD_BITS;
-		int fd = open("/dev/random", O_WRONLY | O_CLOEXEC);
-		if (fd < 0 || !mix(fd, words, bits)) {
-			dprintf(STDERR_FILENO, "commonhv-agent: /dev/random: %s%s\n", strerror(errno),
-				errno == EPERM ? ": run as root" : "");
-			status = CANNOT;
-		} else {
-			dprintf(STDERR_FILENO, "commonhv-agent: mixed %d bits from draft %d's RNG, credited %d: %s\n",
-				WORDS * WORD_BITS, offer->draft, bits, why ? why : "the hypervisor says they are secure");
-		}
-		if (fd >= 0)
-			close(fd);
+		if (!rdmsr(offer->rng, &words[i]))
+			return answer(NO, "the RNG's register faults: are the leaves those of another hypervisor, further below?");
+	if (flawed(words))
+		return answer(NO, "the RNG's words repeat or follow a pattern: not used");
+	const char *why = credit < 0 ? reason(offer) : "as told by --credit";
+	int bits = credit >= 0 ? credit : why ? 0 : WORDS * WORD_BITS;
+	long failed = mix(words, bits);
+	wipe(words);
+	if (failed == -EPERM || failed == -EACCES)
+		return answer(CANNOT, "/dev/random: not allowed: run as root");
+	if (failed) {
+		SAY("/dev/random: error ", decimal(-failed, all));
+		return CANNOT;
 	}
-	explicit_bzero(words, sizeof words);
-	return status;
+	SAY("mixed ", decimal(WORDS * WORD_BITS, all), " bits from draft ", decimal(offer->draft, draft), "'s RNG, credited ",
+	    decimal(bits, credited), ": ", why ? why : "the hypervisor says they are secure");
+	return OK;
 }
 
 /* Polls the generation, and seeds when it changes: this machine is then a copy, or was put back. */
-static int watch(const struct offer *offer, long milliseconds, int credit)
+static int watch(const struct offer *offer, int milliseconds, int credit)
 {
-	const struct timespec interval = {milliseconds / 1000, milliseconds % 1000 * 1000000};
-	uint64_t before, now;
-	if (!rdmsr(offer->generation, &before)) {
-		say("the generation's register faults: nothing to watch");
-		return NO;
-	}
+	__u64 before, now;
+	if (!rdmsr(offer->generation, &before))
+		return answer(NO, "the generation's register faults: nothing to watch");
 	int status = seed(offer, credit);
 	if (status != OK)
 		return status;
 	for (;;) {
-		nanosleep(&interval, NULL);
+		call(__NR_poll, 0, 0, milliseconds, 0, 0); /* nothing to wait for but the time */
 		/* A fault later on (a move to another hypervisor) is waited out: the register may come back. */
 		if (!rdmsr(offer->generation, &now) || now == before)
 			continue;
 		before = now;
-		say("the machine was resumed from a saved state");
+		SAY("the machine was resumed from a saved state");
 		seed(offer, credit);
 	}
 }
 
-static int usage(void)
-{
-	say("usage: commonhv-agent [--once | --watch] [--interval MILLISECONDS] [--credit BITS]");
-	return CANNOT;
-}
-
 /* A whole decimal number from least to most, else -1. */
-static long number(const char *text, long least, long most)
+static int number(const char *text, int least, int most)
 {
-	char *end;
-	errno = 0;
-	long value = text ? strtol(text, &end, 10) : -1;
-	return text && *text && !*end && !errno && value >= least && value <= most ? value : -1;
+	int value = 0;
+	if (!text || !*text)
+		return -1;
+	for (; *text >= '0' && *text <= '9' && value <= most; text++)
+		value = 10 * value + *text - '0';
+	return !*text && value >= least && value <= most ? value : -1;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
-	int watching = 0, credit = -1;
-	long interval = 100;
+	int watching = 0, credit = -1, interval = 100;
 	for (int i = 1; i < argc; i++) {
-		if (!strcmp(argv[i], "--once"))
+		if (equal(argv[i], "--once"))
 			watching = 0;
-		else if (!strcmp(argv[i], "--watch"))
+		else if (equal(argv[i], "--watch"))
 			watching = 1;
-		else if (!strcmp(argv[i], "--interval") && (interval = number(argv[i + 1], 1, 60000)) > 0)
+		else if (equal(argv[i], "--interval") && (interval = number(argv[i + 1], 1, 60000)) > 0)
 			i++;
-		else if (!strcmp(argv[i], "--credit") && (credit = number(argv[i + 1], 0, WORDS * WORD_BITS)) >= 0)
+		else if (equal(argv[i], "--credit") && (credit = number(argv[i + 1], 0, WORDS * WORD_BITS)) >= 0)
 			i++;
 		else
-			return usage();
+			return answer(CANNOT, "usage: commonhv-agent [--once | --watch] [--interval MILLISECONDS] [--credit BITS]");
 	}
-	uint32_t max = max_leaf();
-	if (max == 0) {
-		say("no CommonHV here");
-		return NO;
-	}
+	__u32 max = max_leaf();
+	if (max == 0)
+		return answer(NO, "no CommonHV here");
 	struct offer offer = discover(max);
-	if (!offer.has_rng) {
-		say("CommonHV is here and offers no RNG");
-		return NO;
-	}
-	if (open_msr() != OK)
-		return CANNOT;
-	if (!watching)
-		return seed(&offer, credit);
-	if (!offer.has_generation) {
-		say("CommonHV is here and offers no generation to watch (draft 3 does)");
-		seed(&offer, credit);
-		return NO;
-	}
-	return watch(&offer, interval, credit);
+	if (!offer.has_rng)
+		return answer(NO, "CommonHV is here and offers no RNG");
+	msr_fd = call(__NR_open, (long)"/dev/cpu/0/msr", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (msr_fd == -EACCES || msr_fd == -EPERM)
+		return answer(CANNOT, "/dev/cpu/0/msr: not allowed: run as root, with no kernel lockdown");
+	if (msr_fd < 0)
+		return answer(CANNOT, "/dev/cpu/0/msr: not there: load the module msr");
+	if (watching && offer.has_generation)
+		return watch(&offer, interval, credit);
+	int status = seed(&offer, credit);
+	return watching ? answer(NO, "CommonHV is here and offers no generation to watch (draft 3 does)") : status;
 }
+
+/* The kernel enters with the count of the arguments on the stack, and then the arguments. */
+__attribute__((used)) static void start(long *stack)
+{
+	call(__NR_exit, run(stack[0], (char **)(stack + 1)), 0, 0, 0, 0);
+}
+#ifdef __x86_64__
+__asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call start");
+#else
+__asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %esp, %eax\n and $-16, %esp\n sub $12, %esp\n"
+	"push %eax\n call start");
+#endif
