@@ -20,6 +20,7 @@ import { type Bench, type Figure, median } from './figure.ts';
 const DEBIAN = '.cache/debian';
 const VISITS = 7;
 const READS = 1_000_000;
+const BOOTS = 5;
 
 export const bench: Bench = async () => {
   if (CHROMIUM === undefined) throw new Error('bench lab: there is no Chromium here');
@@ -114,6 +115,18 @@ async function reads(browser: Browser, url: string): Promise<readonly Figure[]> 
 /** A stock kernel's boot, where there is one: some 400 CPUIDs, most of them the old search. */
 async function boot(browser: Browser, url: string): Promise<readonly Figure[]> {
   if (!existsSync(`${DEBIAN}/vmlinuz`)) return [];
+  const boots: { readonly wall: number; readonly cpu: number; readonly cpuids: number }[] = [];
+  for (let i = 0; i < BOOTS; i++) boots.push(await bootOnce(browser, url));
+  const walls = boots.map(({ wall }) => wall);
+  const middle = { wall: median(walls), cpu: Math.max(...boots.map(({ cpu }) => cpu)) };
+  return [
+    ...taskFigures(middle, 'during a stock boot'),
+    { name: 'longest task of all those boots', value: Math.max(...walls), unit: 'ms' },
+    { name: 'CPUIDs of that boot', value: boots[0]!.cpuids, unit: '' },
+  ];
+}
+
+async function bootOnce(browser: Browser, url: string) {
   const { page, close } = await visit(browser, url);
   await idle(page);
   await page.locator('input[type=file]').setInputFiles([`${DEBIAN}/vmlinuz`, `${DEBIAN}/initrd`]);
@@ -130,10 +143,7 @@ async function boot(browser: Browser, url: string): Promise<readonly Figure[]> {
     () => document.querySelector('#timeline .lead strong')?.textContent ?? '',
   );
   await close();
-  return [
-    ...taskFigures(longest, 'during a stock boot'),
-    { name: 'CPUIDs of that boot', value: Number(total.replaceAll(',', '')), unit: '' },
-  ];
+  return { ...longest, cpuids: Number(total.replaceAll(',', '')) };
 }
 
 interface Tasks {

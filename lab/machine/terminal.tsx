@@ -60,7 +60,8 @@ async function open(place: HTMLElement, spoken: HTMLElement, machine: Session): 
   const schemed = onScheme(() => {
     terminal.options.theme = theme();
   });
-  const detach = machine.attach((bytes) => terminal.write(bytes));
+  const paced = pacer((bytes) => terminal.write(bytes));
+  const detach = machine.attach(paced.write);
   const mirrored = mirror(terminal, spoken);
   const typed = terminal.onData(
     machine.probe ? lineOf(terminal, machine) : (text) => machine.type(encode(text)),
@@ -71,10 +72,32 @@ async function open(place: HTMLElement, spoken: HTMLElement, machine: Session): 
     sized.disconnect();
     schemed();
     detach();
+    paced.close();
     mirrored();
     typed.dispose();
     terminal.dispose();
     strict.dispose();
+  };
+}
+
+/** At most so often a terminal is written to, in milliseconds: it paints itself each time, and a booting kernel never rests. */
+const PACE = 100;
+
+/** Hands bytes on at once after a rest, and together while more keep coming. */
+function pacer(out: (bytes: Uint8Array) => void): { write(bytes: Uint8Array): void; close(): void } {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let held: Uint8Array[] = [];
+  const turn = () => {
+    timer = held.length > 0 ? setTimeout(turn, PACE) : undefined;
+    for (const bytes of held) out(bytes);
+    held = [];
+  };
+  return {
+    write(bytes) {
+      held.push(bytes);
+      if (timer === undefined) turn();
+    },
+    close: () => clearTimeout(timer),
   };
 }
 

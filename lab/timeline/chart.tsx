@@ -18,8 +18,9 @@ export interface ChartHandle {
 }
 
 const HEIGHT = 260;
-/** Drawing may take this share of the time at most. */
+/** Drawing may take this share of the time at most, and rests at least so many milliseconds in between. */
 const SHARE = 0.1;
+const REST = 150;
 
 export function Chart({
   machine,
@@ -169,7 +170,7 @@ function open(place: HTMLElement, machine: Session): { handle: ChartHandle; clos
           waiting = false;
           if (drawn !== store.total) later();
         },
-        Math.max(50, (performance.now() - begun) / SHARE),
+        Math.max(REST, (performance.now() - begun) / SHARE),
       );
       drawn = store.total;
     });

@@ -36,8 +36,8 @@ export function drawEvents(store: Store, frame: Frame): void {
   const scale = width / (to - from);
   const columns = Math.max(1, Math.ceil(width / dot));
   // How many events of a lane fall into a column, and whether a fault is among them.
-  const counts = LANES.map(() => new Uint32Array(columns));
-  const faults = LANES.map(() => new Uint8Array(columns));
+  const counts = new Uint32Array(LANES.length * columns);
+  const faults = new Uint8Array(LANES.length * columns);
   const ramp = new Set<number>();
   const { times, ops, numbers } = store;
   const last = firstAfter(times, store.length, to);
@@ -46,8 +46,8 @@ export function drawEvents(store: Store, frame: Frame): void {
     const op = ops[i]!;
     const number = numbers[i]!;
     const lane = laneOf(op, number, frame.rng, frame.generation);
-    counts[lane]![column]!++;
-    if (op & FAULTED) faults[lane]![column] = 1;
+    counts[lane * columns + column]!++;
+    if (op & FAULTED) faults[lane * columns + column] = 1;
     if (lane === 1 && ramp.size < 4 * columns) {
       ramp.add(column * 64 + Math.floor(placeOf(lane, number) * 63));
     }
@@ -66,9 +66,9 @@ export function drawEvents(store: Store, frame: Frame): void {
       continue;
     }
     for (let column = 0; column < columns; column++) {
-      const count = counts[lane]![column]!;
+      const count = counts[lane * columns + column]!;
       if (count === 0) continue;
-      context.fillStyle = faults[lane]![column] ? colours[LANES.length]! : colours[lane]!;
+      context.fillStyle = faults[lane * columns + column] ? colours[LANES.length]! : colours[lane]!;
       // More of them in one column stand taller, by powers of two.
       const tallness = Math.min(0.9, 0.35 + 0.06 * Math.log2(count));
       context.fillRect(left + column * dot, y + h * (1 - tallness) - 1, dot, h * tallness);
