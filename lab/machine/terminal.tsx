@@ -60,6 +60,7 @@ async function open(place: HTMLElement, spoken: HTMLElement, machine: Session): 
   const schemed = onScheme(() => {
     terminal.options.theme = theme();
   });
+  await measured(terminal, place);
   const paced = pacer((bytes) => terminal.write(bytes));
   const detach = machine.attach(paced.write);
   const mirrored = mirror(terminal, spoken);
@@ -78,6 +79,27 @@ async function open(place: HTMLElement, spoken: HTMLElement, machine: Session): 
     terminal.dispose();
     strict.dispose();
   };
+}
+
+/**
+ * xterm.js measures each character when it first shows it, by a layout of the page each: a kernel's first screen would hold
+ * the page up with dozens. So all of them are shown once, out of sight, while there is nothing else to show.
+ */
+function measured(terminal: XTerm, place: HTMLElement): Promise<void> {
+  place.style.visibility = 'hidden';
+  return new Promise((resolve) => {
+    const done = () => {
+      rendered.dispose();
+      clearTimeout(timer);
+      terminal.write('\x1b[2J\x1b[H', () => {
+        place.style.visibility = '';
+        resolve();
+      });
+    };
+    const rendered = terminal.onRender(done);
+    const timer = setTimeout(done, 500); // a page that nobody looks at renders nothing
+    terminal.write(String.fromCharCode(...Array.from({ length: 0x7f - 0x21 }, (_, i) => 0x21 + i)));
+  });
 }
 
 /** At most so often a terminal is written to, in milliseconds: it paints itself each time, and a booting kernel never rests. */

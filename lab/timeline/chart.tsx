@@ -4,7 +4,7 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { Session } from '../machine/session.ts';
 import { colours, onScheme } from '../scheme.ts';
-import { drawEvents, spanOf } from './draw.ts';
+import { drawEvents, fontOf, spanOf } from './draw.ts';
 import { LANES } from './lanes.ts';
 
 export interface ChartHandle {
@@ -76,7 +76,7 @@ function open(place: HTMLElement, machine: Session): { handle: ChartHandle; clos
           ticks: { show: false },
           gap: 4,
           size: 84,
-          font: '12px system-ui, sans-serif',
+          font: fontOf(1),
         },
       ],
       hooks: {

@@ -20,6 +20,9 @@ export interface Frame {
   readonly dot: number;
 }
 
+/** What is written beside the lanes, and over the old searches. */
+export const fontOf = (dot: number): string => `${12 * dot}px system-ui, sans-serif`;
+
 const SHARES = LANES.reduce((sum, { height }) => sum + height, 0);
 
 /** Top and height of a lane as shares of the plot. */
@@ -91,7 +94,8 @@ function drawScans(store: Store, frame: Frame): void {
   const { context, left, top, width, height, from, to, colours, dot } = frame;
   const span = SPANS[1]!;
   context.fillStyle = colours[LANES.length + 1]!;
-  context.font = `${11 * dot}px system-ui, sans-serif`;
+  // The axis's own: a browser asks another process about a font of another size, and this one waits.
+  context.font = fontOf(dot);
   context.textAlign = 'left';
   context.textBaseline = 'alphabetic';
   for (const { start, end, steps } of store.scans) {
