@@ -5,7 +5,6 @@
  *
  * Exit status: 0 well; 1 the answer is no (no CommonHV, no RNG, words that failed the checks, nothing to watch); 2 it
  * could not be asked. Everything that the hypervisor answers is taken for hostile, and nothing is ever written to it.
- *
  * It talks to the kernel itself and links no C library: to start one takes longer than all of the agent's work.
  */
 #include <asm/unistd.h>
@@ -29,6 +28,7 @@ struct offer {
 };
 
 static int msr_fd;
+static const char *answered; /* what was said last */
 
 /* A system call; a failure is the negative error number. */
 static long call(long number, long a, long b, long c, long d, long e)
@@ -39,8 +39,7 @@ static long call(long number, long a, long b, long c, long d, long e)
 	__asm__ volatile("syscall" : "=a"(result)
 			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
 #else
-	__asm__ volatile("int $0x80" : "=a"(result)
-			 : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e) : "memory");
+	__asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e) : "memory");
 #endif
 	return result;
 }
@@ -59,9 +58,12 @@ static void say(const char *const *pieces)
 	call(__NR_writev, 2, (long)parts, count, 0, 0);
 }
 
+/* Says why; once, where a watch tries again and again. */
 static int answer(int status, const char *why)
 {
-	SAY(why);
+	if (why != answered)
+		SAY(why);
+	answered = why;
 	return status;
 }
 
@@ -70,16 +72,14 @@ static const char *decimal(unsigned value, char out[12])
 {
 	char *at = out + 11;
 	*at = 0;
-	do
-		*--at = '0' + value % 10;
-	while (value /= 10);
+	do *--at = '0' + value % 10; while (value /= 10);
 	return at;
 }
 
 static int equal(const char *a, const char *b)
 {
-	for (; *a && *a == *b; a++, b++)
-		;
+	while (*a && *a == *b)
+		a++, b++;
 	return *a == *b;
 }
 
@@ -120,7 +120,6 @@ static struct offer discover(__u32 max)
 	struct regs at = leaf_or_zeros(0x4f000003, max);
 	struct offer offer = {.secure = -1};
 	int third = features.ebx >= 3, first = features.eax || list.ebx || list.ecx || list.edx;
-
 	offer.draft = third ? 3 : max >= 0x4f000003 ? 2 : first ? 1 : list.eax ? 2 : 0;
 	if (offer.draft == 1) {
 		offer.has_rng = features.eax != 0;
@@ -149,11 +148,9 @@ static int rdmsr(__u32 index, __u64 *value)
 static int confidential(void)
 {
 	__u64 status;
-	if (cpuid(0).eax >= 0x21) {
-		struct regs vendor = cpuid(0x21);
-		if (vendor.ebx == 0x65746e49 && vendor.edx == 0x5844546c && vendor.ecx == 0x20202020) /* "IntelTDX    " */
-			return 1;
-	}
+	struct regs vendor = leaf_or_zeros(0x21, cpuid(0).eax);
+	if (vendor.ebx == 0x65746e49 && vendor.edx == 0x5844546c && vendor.ecx == 0x20202020) /* "IntelTDX    " */
+		return 1;
 	return cpuid(0x80000000).eax >= 0x8000001f && rdmsr(0xc0010131, &status) && (status & 1);
 }
 
@@ -202,45 +199,48 @@ static long mix(const __u64 *words, int bits)
 static int seed(const struct offer *offer, int credit)
 {
 	__u64 words[WORDS];
-	char all[12], draft[12], credited[12];
-	for (int i = 0; i < WORDS; i++)
-		if (!rdmsr(offer->rng, &words[i]))
-			return answer(NO, "the RNG's register faults: are the leaves those of another hypervisor, further below?");
-	if (flawed(words))
-		return answer(NO, "the RNG's words repeat or follow a pattern: not used");
+	char draft[12], credited[12];
+	int got = 0;
+	while (got < WORDS && rdmsr(offer->rng, &words[got]))
+		got++;
+	if (got < WORDS || flawed(words)) {
+		wipe(words);
+		return answer(NO, got < WORDS
+			? "the RNG's register faults: are the leaves those of another hypervisor, further below?"
+			: "the RNG's words repeat or follow a pattern: not used");
+	}
 	const char *why = credit < 0 ? reason(offer) : "as told by --credit";
 	int bits = credit >= 0 ? credit : why ? 0 : WORDS * WORD_BITS;
 	long failed = mix(words, bits);
 	wipe(words);
-	if (failed == -EPERM || failed == -EACCES)
-		return answer(CANNOT, "/dev/random: not allowed: run as root");
-	if (failed) {
-		SAY("/dev/random: error ", decimal(-failed, all));
-		return CANNOT;
-	}
-	SAY("mixed ", decimal(WORDS * WORD_BITS, all), " bits from draft ", decimal(offer->draft, draft), "'s RNG, credited ",
-	    decimal(bits, credited), ": ", why ? why : "the hypervisor says they are secure");
+	if (failed)
+		return answer(CANNOT, failed == -EPERM || failed == -EACCES
+			? "/dev/random: not allowed: run as root" : "/dev/random: the kernel does not take the words");
+	answered = 0;
+	SAY("mixed 512 bits from draft ", decimal(offer->draft, draft), "'s RNG, credited ", decimal(bits, credited), ": ",
+	    why ? why : "the hypervisor says they are secure");
 	return OK;
 }
 
 /* Polls the generation, and seeds when it changes: this machine is then a copy, or was put back. */
 static int watch(const struct offer *offer, int milliseconds, int credit)
 {
-	__u64 before, now;
-	if (!rdmsr(offer->generation, &before))
+	__u64 before, now, told = 0;
+	int there = rdmsr(offer->generation, &before), status = seed(offer, credit);
+	if (!there)
 		return answer(NO, "the generation's register faults: nothing to watch");
-	int status = seed(offer, credit);
-	if (status != OK)
-		return status;
-	for (;;) {
+	while (status == OK) {
 		call(__NR_poll, 0, 0, milliseconds, 0, 0); /* nothing to wait for but the time */
 		/* A fault later on (a move to another hypervisor) is waited out: the register may come back. */
 		if (!rdmsr(offer->generation, &now) || now == before)
 			continue;
-		before = now;
-		SAY("the machine was resumed from a saved state");
-		seed(offer, credit);
+		if (now != told)
+			SAY("the machine was resumed from a saved state");
+		told = now;
+		if (seed(offer, credit) == OK) /* else it is tried again at the next look */
+			before = now;
 	}
+	return status;
 }
 
 /* A whole decimal number from least to most, else -1. */
@@ -294,6 +294,5 @@ __attribute__((used)) static void start(long *stack)
 #ifdef __x86_64__
 __asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call start");
 #else
-__asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %esp, %eax\n and $-16, %esp\n sub $12, %esp\n"
-	"push %eax\n call start");
+__asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %esp, %eax\n and $-16, %esp\n sub $12, %esp\n push %eax\n call start");
 #endif

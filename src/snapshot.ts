@@ -5,6 +5,7 @@ import type { Snapshot } from './snapshot/walk.ts';
 import { walkLeaves } from './snapshot/walk.ts';
 import { ZEROS } from './spec/leaves.ts';
 
+export { gaps, type Unknown } from './snapshot/gaps.ts';
 export { format, type Parsed, parse } from './snapshot/text.ts';
 export { isIndexed, type Row, type Snapshot } from './snapshot/walk.ts';
 

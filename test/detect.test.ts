@@ -104,6 +104,33 @@ test('--require: 0 where all are there, 1 with a line where one is not', () => {
   assert.deepEqual([status, err], [1, 'commonhv: not there: KVMKVMKVM, Jailhouse\n']);
 });
 
+test('a record without all the leaves that matter says so, and is no answer for a script', () => {
+  const line = (at: string, eax: string, more: string) => `   ${at}: eax=0x${eax} ${more}\n`;
+  const hyperv = 'ebx=0x7263694d ecx=0x666f736f edx=0x76482074';
+  const root = 'ebx=0x6d6d6f43 ecx=0x56486e6f edx=0x66746e49';
+  const zeros = 'ebx=0x00000000 ecx=0x00000000 edx=0x00000000';
+  const leaves = [
+    line('0x40000000 0x00', '4000000b', hyperv),
+    line('0x4f000000 0x00', '4f000003', root),
+    line('0x4f000001 0x00', '00000000', zeros),
+  ];
+  const args = ['detect', '--from', '-'];
+  const listless = run([...args, '--require', 'KVMKVMKVM'], leaves.join(''));
+  assert.equal(listless.status, 2);
+  assert.match(listless.out, /^too little was recorded to say\n/);
+  assert.match(
+    listless.out,
+    /hypervisor bit +not recorded\nCommonHV +offered, leaves to 0x4f000003, not all/,
+  );
+  assert.match(listless.out, /interfaces +not recorded/);
+  assert.match(listless.err, /leaf 0x4f000002 is missing: what CommonHV offers is not known\n/);
+  assert.match(listless.err, /not in what was recorded, which is not all: KVMKVMKVM\n$/);
+  // Of several processors the one that was recorded best is shown.
+  const { out, err } = run(args, `CPU 0:\n${line('0x00000000 0x00', '0000000d', zeros)}CPU 1:\n${leaves[0]}`);
+  assert.match(out, /^Microsoft Hyper-V\n\nhypervisor bit +not recorded\nCommonHV +not recorded\n/);
+  assert.match(err, /CPU 0 shows something else than CPU 1, which is shown here\n$/);
+});
+
 test('a snapshot in either format, through standard input, is the same machine', () => {
   const dump = run(['snapshot', '--engine', 'v86', '--draft', '2']).out;
   const json = run(['snapshot', '--from', '-', '--format', 'json'], dump).out;

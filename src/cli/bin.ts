@@ -105,7 +105,6 @@ async function run(words: readonly string[]): Promise<number> {
     const status = await (await import('./detect.ts')).detectHere(format, io).catch(() => undefined);
     if (status !== undefined) return status;
   }
-  interrupted();
   const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
   return (await import('./program.ts')).main(words, io, version);
 }

@@ -3,7 +3,7 @@ import type { Cpu } from '../cpu.ts';
 import { hex } from '../cpu.ts';
 import type { Detection } from '../guest/index.ts';
 import { detect } from '../guest/index.ts';
-import { replay } from '../snapshot.ts';
+import { gaps, replay, type Unknown } from '../snapshot.ts';
 import { decodeSignature, HV_1, KNOWN_VENDORS } from '../spec/index.ts';
 import { detectionJson, detectionText } from './detection.ts';
 import { readDump } from './dump.ts';
@@ -19,24 +19,27 @@ export interface DetectOptions extends ProcessorOptions {
   readonly require?: readonly string[];
 }
 
-/** 0; 1 where an interface that is required is not there. */
+/** 0; 1 where an interface that is required is not there; 2 where the record does not say. */
 export async function runDetect(options: DetectOptions, io: Io): Promise<number> {
-  const { found, aside } =
+  const { found, aside, unknown } =
     options.from === undefined
       ? await ofProcessor(await openProcessor(options, io))
       : await ofDump(options.from, io);
-  await io.out(written(found, aside, options.format, io));
+  await io.out(written({ found, aside, unknown }, options.format, io));
   const there = new Set(found.interfaces.map(({ signature }) => signature));
   if (found.commonhv !== undefined) there.add('CommonHVIntf');
   const missing = (options.require ?? []).filter((signature) => !there.has(signature));
-  if (missing.length > 0) io.err(`commonhv: not there: ${missing.map(printable).join(', ')}`);
-  return missing.length > 0 ? 1 : 0;
+  if (missing.length === 0) return 0;
+  const open = unknown.has('commonhv') || unknown.has('interfaces');
+  io.err(
+    `commonhv: ${open ? 'not in what was recorded, which is not all' : 'not there'}: ${missing.map(printable).join(', ')}`,
+  );
+  return open ? 2 : 1;
 }
 
 /** The machine that we run on, with nothing else asked for: what bin.ts calls without the parser. */
 export async function detectHere(format: DetectOptions['format'], io: Io): Promise<number> {
-  const { found, aside } = await ofProcessor(openNative());
-  await io.out(written(found, aside, format, io));
+  await io.out(written(await ofProcessor(openNative()), format, io));
   return 0;
 }
 
@@ -46,29 +49,37 @@ type Aside = readonly (readonly [string, string])[];
 interface Outcome {
   readonly found: Detection;
   readonly aside: Aside;
+  /** What a record leaves open. */
+  readonly unknown: ReadonlySet<Unknown>;
 }
+
+const NOTHING: ReadonlySet<Unknown> = new Set();
 
 async function ofProcessor({ cpu, close }: Processor): Promise<Outcome> {
   try {
     const found = await detect(cpu);
-    return { found, aside: await asideOf(cpu, found) };
+    return { found, aside: await asideOf(cpu, found), unknown: NOTHING };
   } finally {
     await close();
   }
 }
 
-/** The first processor of a recorded machine; a word where others of it say otherwise. */
+/** The first processor of which most is recorded; a word where others of the machine say otherwise. */
 async function ofDump(file: string, io: Io): Promise<Outcome> {
-  const cpus = (await readDump(file, io)).map(replay);
-  const found = await detect(cpus[0]!);
-  for (const [i, cpu] of cpus.entries()) {
-    if (JSON.stringify(await detect(cpu)) === JSON.stringify(found)) continue;
+  const tables = await readDump(file, io);
+  const open = tables.map((table) => gaps(table).size);
+  const shown = open.indexOf(Math.min(...open));
+  const cpus = tables.map(replay);
+  const cpu = cpus[shown]!;
+  const found = await detect(cpu);
+  for (const [i, other] of cpus.entries()) {
+    if (JSON.stringify(await detect(other)) === JSON.stringify(found)) continue;
     io.err(
-      `commonhv: ${file}: the processors disagree: CPU ${i} shows something else than CPU 0, which is shown here`,
+      `commonhv: ${file}: the processors disagree: CPU ${i} shows something else than CPU ${shown}, which is shown here`,
     );
     break;
   }
-  return { found, aside: await asideOf(cpus[0]!, found) };
+  return { found, aside: await asideOf(cpu, found), unknown: new Set(gaps(tables[shown]!).keys()) };
 }
 
 /** What else a person wants to know: whose processor it is, and which interface speaks Hyper-V's language. */
@@ -94,11 +105,11 @@ async function asideOf(cpu: Cpu, { interfaces }: Detection): Promise<Aside> {
   ];
 }
 
-function written(found: Detection, aside: Aside, format: DetectOptions['format'], io: Io): string {
+function written({ found, aside, unknown }: Outcome, format: DetectOptions['format'], io: Io): string {
   const paint = painter(io);
   switch (format) {
     case 'text':
-      return `${paint('bold', verdict(found))}\n\n${detectionText(found, paint, aside)}\n`;
+      return `${paint('bold', verdict(found, unknown))}\n\n${detectionText(found, paint, aside, unknown)}\n`;
     case 'json':
       return `${JSON.stringify(detectionJson(found), undefined, 2)}\n`;
     case 'nfd':

@@ -1,6 +1,7 @@
 /** What a guest detected, as JSON in the shape that programs rely on, and as text for people. */
 import { hex } from '../cpu.ts';
 import type { Detection, Interface } from '../guest/index.ts';
+import type { Unknown } from '../snapshot.ts';
 import { columns, type Paint, printable } from './io.ts';
 
 /** The JSON of `detect`: numbers of leaves and MSRs as hex strings, absence as null. */
@@ -35,16 +36,24 @@ export function detectionJson({ hypervisorBit, commonhv, interfaces, cost }: Det
   };
 }
 
-/** Aligned lines: what CommonHV says, the interfaces in order, and `more` lines of the same form. */
+/**
+ * Aligned lines: what CommonHV says, the interfaces in order, and `more` lines of the same form. `unknown`: what a record of
+ * the machine leaves open.
+ */
 export function detectionText(
   detection: Detection,
   paint: Paint,
   more: readonly (readonly [string, string])[] = [],
+  unknown: ReadonlySet<Unknown> = new Set(),
 ): string {
   const { hypervisorBit, commonhv, cost } = detection;
-  const rows: string[][] = [['hypervisor bit', hypervisorBit ? 'set' : 'clear']];
+  const unrecorded = paint('yellow', 'not recorded');
+  const bit = hypervisorBit ? 'set' : 'clear';
+  const rows: string[][] = [['hypervisor bit', unknown.has('hypervisorBit') ? unrecorded : bit]];
   if (commonhv === undefined) {
-    rows.push(['CommonHV', paint('yellow', 'not offered')]);
+    rows.push(['CommonHV', unknown.has('commonhv') ? unrecorded : paint('yellow', 'not offered')]);
+  } else if (unknown.has('commonhv')) {
+    rows.push(['CommonHV', `offered, leaves to ${hex(commonhv.maxLeaf)}, not all recorded`]);
   } else {
     const { draft, maxLeaf, rng, generation } = commonhv;
     const which = draft === undefined ? 'offers nothing that tells its draft' : `draft ${draft}`;
@@ -55,7 +64,8 @@ export function detectionText(
     ]);
     rows.push(['generation', generation === undefined ? 'none' : `MSR ${hex(generation.msr)}`]);
   }
-  rows.push(['interfaces', interfacesText(detection, paint).join('\n')]);
+  const none = detection.interfaces.length === 0 && (unknown.has('interfaces') || unknown.has('commonhv'));
+  rows.push(['interfaces', none ? unrecorded : interfacesText(detection, paint).join('\n')]);
   rows.push(['cost', `${cost.cpuid} CPUIDs`]);
   const lines = [...rows, ...more].flatMap(([name, text]) => {
     const [first, ...rest] = text!.split('\n');

@@ -1,10 +1,17 @@
 /** What `detect` found, for other programs: a verdict of one line, Node Feature Discovery, Prometheus. */
 import { hex } from '../cpu.ts';
 import type { Detection, Interface } from '../guest/index.ts';
+import type { Unknown } from '../snapshot.ts';
 import { printable } from './io.ts';
 
-/** One line: what is below, with Hyper-V's leaves taken for an addition where something else is there too. */
-export function verdict({ hypervisorBit, commonhv, interfaces }: Detection): string {
+/**
+ * One line: what is below, with Hyper-V's leaves taken for an addition where something else is there too. `unknown`: what a
+ * record leaves open.
+ */
+export function verdict(
+  { hypervisorBit, commonhv, interfaces }: Detection,
+  unknown: ReadonlySet<Unknown>,
+): string {
   const hyperv = (other: Interface) =>
     other.signature === 'Microsoft Hv' || other.signature === 'Linux KVM Hv';
   const main = interfaces.filter((one) => !hyperv(one));
@@ -14,6 +21,9 @@ export function verdict({ hypervisorBit, commonhv, interfaces }: Detection): str
     return names(main) + (main.length < interfaces.length ? ", with Hyper-V's interface beside it" : '');
   }
   if (interfaces.length > 0) return names(interfaces);
+  if (unknown.has('interfaces') || (unknown.has('commonhv') && commonhv !== undefined)) {
+    return 'too little was recorded to say';
+  }
   if (commonhv !== undefined) return 'a hypervisor with CommonHV and no other interface';
   return hypervisorBit ? 'a hypervisor that shows no interface' : 'no hypervisor to be seen';
 }

@@ -34,7 +34,12 @@ function guest({ statement = 1, features = 0b101, read = secret, generation = ()
 const secret = (): bigint => crypto.getRandomValues(new BigUint64Array(1))[0]!;
 
 /** Runs the command; what it said, and what reached the kernel as [request, credit, bytes]. */
-async function run(given: Guest, options: Partial<SeedOptions> = {}, calls = 99, reseed = 0) {
+async function run(
+  given: Guest,
+  options: Partial<SeedOptions> = {},
+  calls = 99,
+  answer: (request: number) => number = () => 0,
+) {
   const said: string[] = [];
   const ioctls: [number, number?, number?][] = [];
   const stop = new AbortController();
@@ -42,7 +47,7 @@ async function run(given: Guest, options: Partial<SeedOptions> = {}, calls = 99,
     const view = bytes && new DataView(bytes.buffer);
     ioctls.push(view ? [request, view.getInt32(0, true), view.getInt32(4, true)] : [request]);
     if (ioctls.length >= calls) stop.abort();
-    return request === 0x5207 ? reseed : 0;
+    return answer(request);
   });
   const io: Io = {
     out: async (text) => void said.push(String(text)),
@@ -87,7 +92,7 @@ test('words that fail the checks reach no pool, whatever --credit says', async (
 });
 
 test('a kernel that was never seeded has nothing to reseed, which is no failure', async () => {
-  const { status, said } = await run({}, { format: 'json' }, 99, -61);
+  const { status, said } = await run({}, { format: 'json' }, 99, (request) => (request === 0x5207 ? -61 : 0));
   assert.equal(status, 0);
   assert.deepEqual(JSON.parse(said), {
     ...{ cause: 'start', draft: 3, bits: 512, credited: 512, reseeded: false },
@@ -96,7 +101,8 @@ test('a kernel that was never seeded has nothing to reseed, which is no failure'
 });
 
 test('a kernel that refuses is an error of one line', async () => {
-  await assert.rejects(run({}, {}, 99, -1), MachineError);
+  const refuse = (request: number) => (request === 0x5207 ? -1 : 0);
+  await assert.rejects(run({}, {}, 99, refuse), MachineError);
 });
 
 test('--watch seeds again at each new generation, waits out faults, and ends when it is told to', async () => {
@@ -112,6 +118,29 @@ test('--watch seeds again at each new generation, waits out faults, and ends whe
       .flat(),
   );
   assert.equal(said.match(/the machine was resumed from a saved state: mixed 512/g)?.length, 2);
+});
+
+test('--watch: a copy that could not be seeded is tried again until it was, and its trouble is said once', async () => {
+  // The copy is noticed at the third look; the RNG faults for two looks, then the kernel refuses twice.
+  const seen = [1n, 1n, 2n];
+  let at = 0;
+  let words = 0;
+  const read = () => (++words > 8 && words <= 10 ? GP : secret());
+  const refusing = [0, 0, -22, -22];
+  const { status, said, ioctls } = await run(
+    { read, generation: () => seen[Math.min(at++, 2)]! },
+    { watch: true },
+    6,
+    () => refusing.shift() ?? 0,
+  );
+  assert.equal(status, 0);
+  assert.deepEqual(
+    ioctls.map(([request]) => request),
+    [0x40085203, 0x5207, 0x40085203, 0x40085203, 0x40085203, 0x5207],
+  );
+  assert.equal(said.match(/register faults/g)?.length, 1);
+  assert.equal(said.match(/RNDADDENTROPY: (EINVAL|error 22)/g)?.length, 1);
+  assert.match(said, /the machine was resumed from a saved state: mixed 512 bits.*\n$/);
 });
 
 test('--watch without a generation seeds once and says that there is nothing to watch', async () => {

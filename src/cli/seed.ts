@@ -1,6 +1,6 @@
 /** `commonhv seed`: in a Linux guest, mixes the hypervisor's words into the kernel's pool, and follows the generation. */
 import type { Cpu } from '../cpu.ts';
-import { hex } from '../cpu.ts';
+import { hex, MachineError } from '../cpu.ts';
 import type { Pool } from '../engines/native/random.ts';
 import type { Reason, Refusal, Seed } from '../guest/index.ts';
 import { discover, seed } from '../guest/index.ts';
@@ -61,17 +61,19 @@ export async function seedFrom({ cpu, pool }: World, options: SeedOptions, io: I
     throw new UsageError(`--credit ${credit}: ${words} words hold ${64 * words} bits at most`);
   }
   const discovery = await discover(cpu);
-  const once = async (cause: string): Promise<number> => {
+  /** Seeds once; gives back why not, where it did not. */
+  const once = async (cause: string): Promise<Refusal | undefined> => {
     const made = await seed(cpu, { words, discovery });
-    if (made.outcome !== 'words') return refuse(made.outcome, options, io);
+    if (made.outcome !== 'words') return made.outcome;
     await mix(made, cause, pool(), options, io);
-    return 0;
+    return undefined;
   };
   const { generation } = discovery ?? {};
   // Looked at before the first words are read: a copy made in between is seen at the next look.
   const before = options.watch && generation ? await cpu.rdmsr(generation.msr) : undefined;
-  const status = await once('start');
-  if (status !== 0 || options.watch !== true) return status;
+  const refusal = await once('start');
+  if (refusal !== undefined) return refuse(refusal, options, io);
+  if (options.watch !== true) return 0;
   if (generation === undefined) {
     io.err('commonhv: CommonHV is here and offers no generation to watch (draft 3 does)');
     return 1;
@@ -81,12 +83,22 @@ export async function seedFrom({ cpu, pool }: World, options: SeedOptions, io: I
     return 1;
   }
   let last = before;
+  let told: string | undefined;
+  // A copy stays one until it was seeded: what goes wrong meanwhile is said once, and tried again at the next look.
   while (await pause(options.interval, io.interrupted)) {
-    const now = await cpu.rdmsr(generation.msr);
-    // A fault later on (a move to another hypervisor) is waited out: the register may come back.
-    if (typeof now !== 'bigint' || now === last) continue;
-    last = now;
-    await once('generation');
+    try {
+      const now = await cpu.rdmsr(generation.msr);
+      // A fault later on (a move to another hypervisor) is waited out: the register may come back.
+      if (typeof now !== 'bigint' || now === last) continue;
+      const refusal = await once('generation');
+      if (refusal === undefined) last = now;
+      else if (refusal !== told) await refuse(refusal, options, io);
+      told = refusal;
+    } catch (error) {
+      if (!(error instanceof MachineError)) throw error;
+      if (error.message !== told) io.err(`commonhv: ${error.message}`);
+      told = error.message;
+    }
   }
   return 0;
 }

@@ -1,8 +1,7 @@
 /** Snapshots as text: what `cpuid -r` prints (Todd Allen's cpuid), and JSON of our own. Reads both, however damaged. */
 import type { Regs } from '../cpu.ts';
 import { hex } from '../cpu.ts';
-import { LEAF_LAST } from '../spec/leaves.ts';
-import { SCAN_FIRST } from '../spec/neighbours.ts';
+import { gaps } from './gaps.ts';
 import type { Row, Snapshot } from './walk.ts';
 import { isIndexed, isSame } from './walk.ts';
 
@@ -38,9 +37,10 @@ export function format(cpus: readonly Snapshot[], as: 'cpuid' | 'json' = 'cpuid'
 export function parse(text: string): Parsed {
   const reading = /^\s*[{[]/.test(text.slice(0, 1000)) ? readJson(text) : readDump(text);
   const cpus = reading.cpus.filter((cpu) => cpu.size > 0).map(snapshotOf);
+  const missing = new Set(cpus.flatMap((cpu) => [...gaps(cpu).values()]));
   return {
     cpus,
-    problems: [...reading.problems, ...(cpus.length === 0 ? ['no leaf could be read'] : missing(cpus))],
+    problems: [...reading.problems, ...(cpus.length === 0 ? ['no leaf could be read'] : missing)],
   };
 }
 
@@ -142,17 +142,6 @@ function snapshotOf(leaves: Leaves): Snapshot {
     return [...subleaves].map(([subleaf, regs]) => ({ leaf, subleaf, indexed: true, ...regs }));
   });
   return rows.sort((a, b) => a.leaf - b.leaf || a.subleaf - b.subleaf);
-}
-
-/** What a reader of the result has to know is not there. */
-function missing(cpus: readonly Snapshot[]): readonly string[] {
-  const all = (test: (row: Row) => boolean) => cpus.every((cpu) => cpu.some(test));
-  return [
-    ...(all(({ leaf }) => leaf === 1) ? [] : ['leaf 0x00000001 is missing: the hypervisor bit is not known']),
-    ...(all(({ leaf }) => leaf >= SCAN_FIRST && leaf <= LEAF_LAST)
-      ? []
-      : ['leaf 0x40000000 is missing: what is there is not known']),
-  ];
 }
 
 /** Counts what went wrong, and remembers where first. */

@@ -1,6 +1,13 @@
 /** Which leaves a processor has, and which of them are indexed: the questions that make a snapshot, in their order. */
 import type { Regs } from '../cpu.ts';
-import { LEAF_BASIC, LEAF_INTERFACES, LEAF_LAST, LEAF_ROOT, MAX_INTERFACES } from '../spec/leaves.ts';
+import {
+  LEAF_BASIC,
+  LEAF_INTERFACES,
+  LEAF_LAST,
+  LEAF_REGISTERS,
+  LEAF_ROOT,
+  MAX_INTERFACES,
+} from '../spec/leaves.ts';
 import { LEAF_MAX_BASIC, LEAF_MAX_EXTENDED, SCAN_FIRST, SCAN_LAST, SCAN_STEP } from '../spec/neighbours.ts';
 
 /** One answer of CPUID. */
@@ -37,7 +44,9 @@ export function* walkLeaves(): Walk<Snapshot> {
     const last = eax === 0 ? root + 1 : Math.min(Math.max(eax, root), root + 0xff);
     for (let leaf = root; leaf <= last && left > 0; leaf++) {
       const found = yield* readLeaf(ask, leaf);
-      if (leaf === root || leaf === LEAF_BASIC || found.some(isSome)) rows.set(leaf, found);
+      // Of CommonHV's own leaves zeros say something, and a reader can tell that none was left out.
+      const told = leaf === root || leaf === LEAF_BASIC || (root === LEAF_ROOT && leaf <= LEAF_REGISTERS);
+      if (told || found.some(isSome)) rows.set(leaf, found);
     }
   }
   const basic = yield* ask(LEAF_MAX_BASIC);
@@ -81,9 +90,14 @@ function* readLeaf(ask: (leaf: number, subleaf: number) => Walk<Regs>, leaf: num
     last = yield* ask(leaf, subleaf);
     // An unknown leaf that answers subleaf 1 as it answers 0 takes no index.
     if (!MORE.has(leaf) && subleaf === 1 && isSame(first, last)) return rows;
-    if (isSome(last)) rows.push(rowOf(leaf, subleaf, true, last));
+    if (isSome(last) || isCounted(leaf, subleaf, first)) rows.push(rowOf(leaf, subleaf, true, last));
   }
   return rows.length === 1 || isIndexed(leaf) ? rows : rows.map((row) => ({ ...row, indexed: true }));
+}
+
+/** Whether drafts 2 and 3 count this tuple, whose ECX and EDX in subleaf 0 are reserved; draft 1 has a signature there. */
+function isCounted(leaf: number, subleaf: number, { eax, ecx, edx }: Regs): boolean {
+  return leaf === LEAF_INTERFACES && (ecx | edx) === 0 && subleaf <= eax;
 }
 
 /** Whether a leaf is one that takes an index, by the manuals and the drafts. */

@@ -8,7 +8,8 @@ check() {
 }
 
 installkernel() {
-	instmods msr
+	# Also where dracut leaves out what this machine has not loaded just now.
+	hostonly='' instmods msr
 }
 
 install() {

@@ -48,29 +48,30 @@ export function readCpuid({ fd, path }: Device, leaf: number, subleaf: number): 
   const position = (BigInt(u32(subleaf, 'subleaf')) << 32n) | BigInt(u32(leaf, 'leaf'));
   if (position >= 1n << 62n) throw new MachineError(`${path}: subleaf ${hex(subleaf)} cannot be asked`);
   const bytes = Buffer.alloc(16);
-  transfer(path, () => readSync(fd(), bytes, 0, 16, position));
+  transfer(path, bytes, () => readSync(fd(), bytes, 0, 16, position));
   const at = (offset: number) => bytes.readUInt32LE(offset);
   return { eax: at(0), ebx: at(4), ecx: at(8), edx: at(12) };
 }
 
 export function readMsr({ fd, path }: Device, index: number): bigint | Fault {
   const bytes = Buffer.alloc(8);
-  const done = transfer(path, () => readSync(fd(), bytes, 0, 8, u32(index, 'index')));
+  const done = transfer(path, bytes, () => readSync(fd(), bytes, 0, 8, u32(index, 'index')));
   return done ? bytes.readBigUInt64LE(0) : GP;
 }
 
 export function writeMsr({ fd, path }: Device, index: number, value: bigint): Fault | undefined {
   const bytes = Buffer.alloc(8);
   bytes.writeBigUInt64LE(value, 0);
-  const done = transfer(path, () => writeSync(fd(), bytes, 0, 8, u32(index, 'index')));
+  const done = transfer(path, bytes, () => writeSync(fd(), bytes, 0, 8, u32(index, 'index')));
   return done ? undefined : GP;
 }
 
 /** False for EIO, with which the driver msr passes on #GP. */
-function transfer(path: string, call: () => number): boolean {
+function transfer(path: string, { length }: Uint8Array, call: () => number): boolean {
   try {
-    call();
-    return true;
+    const moved = call();
+    if (moved === length) return true;
+    throw new MachineError(`${path}: expected ${length} bytes, got ${moved}`);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'EIO') return false;
