@@ -98,6 +98,18 @@ test('bhyve, which answers 40000000H to 7FFFFFFFH alike, has one interface', () 
   );
 });
 
+test('an unknown leaf whose second answer is zeros takes an index', () => {
+  const cpu: SyncCpu = {
+    ...bare,
+    cpuid: (leaf, subleaf) => {
+      if (leaf === 0) return regs([0x22, 0x756e6547, 0x6c65746e, 0x49656e69]);
+      return leaf === 0x22 && subleaf === 0 ? regs([1, 2, 3, 4]) : regs([0, 0, 0, 0]);
+    },
+  };
+  const copy = replay(snapshotSync(cpu));
+  assert.deepEqual([copy.cpuid(0x22, 0), copy.cpuid(0x22, 1)], [regs([1, 2, 3, 4]), regs([0, 0, 0, 0])]);
+});
+
 test('draft 1 lists tuples without a count', () => {
   const tuples: Words[] = [
     [0x40000000, 0x4b4d564b, 0x564b4d56, 0x4d],

@@ -134,6 +134,51 @@ test('--timeout ends a guest that spins, in one line', () => {
   assert.ok(performance.now() - start < 30_000);
 });
 
+test('what was ended by --timeout is no answer, 2', () => {
+  // Long enough to start, too short to be judged; with luck on a fast machine it is only the first.
+  for (const [command, line] of [
+    ['run', /^commonhv: it took longer than 0\.\d+ s \(--timeout\)\n$/],
+    [
+      'verify',
+      /^commonhv: (the hypervisor was not judged within|it took longer than) 0\.\d+ s \(--timeout\)\n$/,
+    ],
+    ['snapshot --engine v86', /^commonhv: it took longer than 0\.\d+ s \(--timeout\)\n$/],
+  ] as const) {
+    for (const seconds of ['0.05', '0.2', '0.3', '0.4']) {
+      const { status, stdout, stderr } = commonhv(...command.split(' '), '--timeout', seconds);
+      if (status === 0) continue;
+      assert.deepEqual([status, stdout], [2, ''], stderr);
+      assert.match(stderr, line);
+    }
+  }
+});
+
+test('a guest that says nothing, and a file that is none, get one line, 2', () => {
+  const { status, stdout, stderr } = commonhv('run', multiboot([0xfa, 0xf4, 0x90])); // cli; hlt
+  assert.deepEqual([status, stdout], [2, '']);
+  assert.match(stderr, /^commonhv: the guest said nothing and halted with interrupts off at 0x00100022\n$/);
+  const endless = commonhv('run', asks, '--initrd', '/dev/zero');
+  assert.deepEqual(
+    [endless.status, endless.stderr],
+    [2, 'commonhv: --initrd /dev/zero: expected a file, got a device, pipe or socket\n'],
+  );
+});
+
+test('words that can be foretold are named in every report', () => {
+  const counting = ['--draft', '2', '--rng-source', 'counting'];
+  assert.match(commonhv('run', ...counting).stdout, /8 different, deterministic \(--rng-source counting\)/);
+  assert.equal(JSON.parse(commonhv('run', '--format', 'json', ...counting).stdout).deterministic, 'counting');
+  const line = "commonhv: the RNG's words are deterministic: --rng-source counting is for tests\n";
+  for (const command of [
+    ['detect', '--engine', 'model'],
+    ['snapshot', '--engine', 'model'],
+    ['trace', asks],
+    ['run', asks],
+  ]) {
+    assert.ok(commonhv(...command, ...counting).stderr.includes(line), command.join(' '));
+  }
+});
+
 test('Ctrl-C ends a guest that spins, and no process stays behind', async () => {
   const child = spawn(process.execPath, [BIN, 'run', spins], { stdio: ['ignore', 'pipe', 'pipe'] });
   setTimeout(() => child.kill('SIGINT'), 2000);
@@ -168,7 +213,7 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
   ['run --timeout 0', /above 0 and at most 86400/],
   ['run --append x', /--append goes with an image/],
   ['run package.json --format json', /--format json goes with no image/],
-  ['run --timeout 0.01', /did not answer within 0.01 s \(--timeout\)/],
+  ['run --timeout 0.01', /it took longer than 0.01 s \(--timeout\)/],
   ['trace', /missing required argument 'image'/],
 ];
 for (const [line, message] of WRONG) {

@@ -1,7 +1,7 @@
 /** `commonhv verify` and `probe` as people and programs meet them, without any hypervisor but ours and stand-ins. */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -136,6 +136,21 @@ async function ends(pid: number): Promise<void> {
   }
   assert.fail(`process ${pid} still runs`);
 }
+
+test('a command that floods, or talks after its end, is ended too, and leaves no file', limit, async () => {
+  const images = () => readdirSync(tmpdir()).filter((name) => name.startsWith('commonhv-probe-')).length;
+  const before = images();
+  for (const flood of ['yes # {probe}', 'head -c 3000000 /dev/zero; sleep 3 # {probe}']) {
+    const { status, stdout, stderr } = await commonhv('verify', '--timeout', '3', '--exec', flood);
+    assert.deepEqual([status, stdout], [2, ''], stderr);
+    assert.match(stderr, /^commonhv: [^\n]+\n$/);
+  }
+  const late = `trap "echo bye; sleep 0.1; echo more" TERM; ${FAKE} good; echo done; : {probe}`;
+  const { status, stdout } = await commonhv('verify', '--exec', late);
+  assert.equal(status, 0);
+  assert.match(stdout, /passed, 0 failed/);
+  assert.equal(images(), before);
+});
 
 test('nothing that a command has started is left running', limit, async () => {
   const pids = join(work, 'pids');

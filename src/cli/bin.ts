@@ -111,4 +111,6 @@ async function run(words: readonly string[]): Promise<number> {
 
 // What a command left open (a worker, a socket) must not keep the process: its work is done. Output was awaited. No await
 // at the top: this file is bundled as CommonJS, which starts faster.
+// A program that runs out of things to wait for has not answered.
+process.exitCode = 2;
 run(process.argv.slice(2)).then((status) => process.exit(status));

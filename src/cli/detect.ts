@@ -11,7 +11,7 @@ import { detectionNfd, detectionPrometheus, verdict } from './exporters.ts';
 import type { Io } from './io.ts';
 import { painter, printable } from './io.ts';
 import type { Processor, ProcessorOptions } from './processor.ts';
-import { openNative, openProcessor } from './processor.ts';
+import { openNative, openProcessor, unlessStopped } from './processor.ts';
 
 export interface DetectOptions extends ProcessorOptions {
   readonly format: 'text' | 'json' | 'nfd' | 'prometheus';
@@ -55,12 +55,13 @@ interface Outcome {
 
 const NOTHING: ReadonlySet<Unknown> = new Set();
 
-async function ofProcessor({ cpu, close }: Processor): Promise<Outcome> {
+async function ofProcessor(processor: Processor): Promise<Outcome> {
+  const { cpu } = processor;
   try {
-    const found = await detect(cpu);
-    return { found, aside: await asideOf(cpu, found), unknown: NOTHING };
+    const asked = detect(cpu).then(async (found) => ({ found, aside: await asideOf(cpu, found) }));
+    return { ...(await unlessStopped(processor, asked)), unknown: NOTHING };
   } finally {
-    await close();
+    await processor.close();
   }
 }
 

@@ -20,9 +20,10 @@ export async function readDump(file: string, io: Io): Promise<Parsed['cpus']> {
       chunks.push(chunk);
     }
   } catch (cause) {
-    throw new UsageError(`${name} cannot be read: ${(cause as NodeJS.ErrnoException).code ?? cause}`, {
-      cause,
-    });
+    const { code = String(cause) } = cause as NodeJS.ErrnoException;
+    const why =
+      { ENOENT: 'there is no such file', EISDIR: 'it is a folder' }[code] ?? `it cannot be read: ${code}`;
+    throw new UsageError(`${name}: ${why}`, { cause });
   }
   const expected = 'expected what cpuid -r or commonhv snapshot writes';
   if (size > MOST_BYTES) throw new UsageError(`${name}: ${expected}, got more than ${MOST_BYTES >> 20} MiB`);

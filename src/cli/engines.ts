@@ -1,5 +1,5 @@
 /** The engines by name, each imported when it is asked for, and the guest images from files. */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import type { Engine, Image, Machine } from '../cpu.ts';
 import type { KvmEngine } from '../engines/kvm/index.ts';
 import { commonhvFrom, type Data, type Failure } from '../hypervisor/index.ts';
@@ -61,12 +61,26 @@ export async function readImage(kernel: string, { initrd, append }: GuestOptions
   };
 }
 
+/** More than any engine has memory for. */
+const MOST_BYTES = 2 ** 31;
+
 async function read(path: string, what: string): Promise<Uint8Array> {
   try {
+    const file = await stat(path);
+    if (file.isDirectory()) throw new UsageError(`${what} ${path}: it is a folder`);
+    // What never ends, or never begins, is refused before it is opened.
+    if (!file.isFile())
+      throw new UsageError(`${what} ${path}: expected a file, got a device, pipe or socket`);
+    if (file.size > MOST_BYTES) {
+      throw new UsageError(
+        `${what} ${path}: expected at most ${MOST_BYTES / 2 ** 20} MiB, got ${file.size} bytes`,
+      );
+    }
     return await readFile(path);
   } catch (cause) {
+    if (cause instanceof UsageError) throw cause;
     const { code } = cause as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder' : code;
+    const why = code === 'ENOENT' ? 'there is no such file' : code;
     throw new UsageError(`${what} ${path}: ${why}`, { cause });
   }
 }

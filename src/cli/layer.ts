@@ -3,7 +3,7 @@ import type { Cpu, Layer } from '../cpu.ts';
 import { scan } from '../guest/index.ts';
 import { commonhvFrom, type Data } from '../hypervisor/index.ts';
 import type { Tuple } from '../spec/index.ts';
-import { UsageError } from './io.ts';
+import { type Io, UsageError } from './io.ts';
 import type { LayerOptions } from './options.ts';
 import { parseSignature } from './options.ts';
 
@@ -40,6 +40,18 @@ export async function describe(options: LayerOptions, below: Cpu): Promise<Data>
     ...(rng && { rng }),
     ...(generation && { generation }),
   };
+}
+
+/** Words that can be foretold are shown in every report: the name of their source, or undefined for the operating system's. */
+export function deterministicSource({ rng, rngSource }: LayerOptions): string | undefined {
+  return rng && rngSource !== 'os' ? rngSource : undefined;
+}
+
+/** For commands whose output has no place for it. */
+export function warnDeterministic(options: LayerOptions, io: Io): void {
+  const source = deterministicSource(options);
+  if (source !== undefined)
+    io.err(`commonhv: the RNG's words are deterministic: --rng-source ${source} is for tests`);
 }
 
 /** Draft 3 has an index for the preferred interface; drafts 1 and 2 prefer what comes first. */

@@ -45,6 +45,9 @@ export async function commandLine(command: string): Promise<Line> {
   child.stderr.on('data', (bytes: Buffer) => {
     said = (said + bytes.toString('latin1')).slice(-400);
   });
+  const exited = new Promise<void>((resolve) => {
+    child.on('error', () => resolve()).on('exit', () => resolve());
+  });
   const ended = new Promise<string>((resolve) => {
     child.on('error', (error) => resolve(`could not be started: ${error.message}`));
     child.on('close', (status, signal) => {
@@ -57,9 +60,11 @@ export async function commandLine(command: string): Promise<Line> {
     gone: () => Promise.race([ended, later(200)]),
     async close() {
       signalAll(child, 'SIGTERM');
-      await Promise.race([ended, later(GRACE)]);
+      // Not until its output has ended too: nobody reads what is left of that.
+      await Promise.race([exited, later(GRACE)]);
       signalAll(child, 'SIGKILL'); // whoever of them did not listen
-      await Promise.race([ended, later(GRACE)]);
+      await Promise.race([exited, later(GRACE)]);
+      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
       await rm(folder, { recursive: true, force: true });
     },
   };
@@ -75,7 +80,7 @@ function signalAll({ pid }: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
 }
 
 function later(milliseconds: number): Promise<undefined> {
-  return new Promise((resolve) => setTimeout(() => resolve(undefined), milliseconds).unref());
+  return new Promise((resolve) => setTimeout(() => resolve(undefined), milliseconds));
 }
 
 /** A serial line that is there already: `unix:PATH`, `tcp:HOST:PORT`, or the path of a terminal such as /dev/pts/3. */

@@ -120,7 +120,13 @@ export const layerOptions = (): readonly Option[] => [
 
 /** Options of the guest, for every command that boots one. */
 export const guestOptions = (engines: readonly EngineName[], fallback: EngineName): readonly Option[] => [
-  choice('--engine <name>', 'what runs the guest', engines).default(fallback),
+  choice(
+    '--engine <name>',
+    fallback === 'native'
+      ? 'whose processor: of this machine, of a guest, or the layer itself'
+      : 'what runs the guest',
+    engines,
+  ).default(fallback),
   new Option('--memory <size>', "the guest's memory, such as 64M").argParser(parseSize),
   new Option('--timeout <seconds>', 'end after this long').argParser(parseSeconds),
   ...(engines.includes('kvm')
@@ -187,6 +193,7 @@ export function checkProcessor(
     if (name === 'cpu') return from !== undefined || engine !== 'native';
     if (name === 'memory' || name === 'timeout')
       return from !== undefined || !['v86', 'kvm'].includes(engine);
+    if (name === 'vcpus' || name === 'hyperv') return from !== undefined || engine !== 'kvm';
     return ofLayer.has(name) && (from !== undefined || engine === 'native');
   });
   if (foreign === undefined) return;

@@ -1,5 +1,5 @@
 /** The processor that a command only asks: the one that we run on, or a guest's, or the model's. */
-import type { Cpu } from '../cpu.ts';
+import { type Cpu, MachineError } from '../cpu.ts';
 import { native } from '../engines/native/index.ts';
 import type { Io } from './io.ts';
 import type { EngineName, GuestOptions, LayerOptions } from './options.ts';
@@ -7,7 +7,17 @@ import type { EngineName, GuestOptions, LayerOptions } from './options.ts';
 /** A processor, and an end to whatever answers for it. */
 export interface Processor {
   readonly cpu: Cpu;
+  /** Why it was ended before it was closed: `--timeout` or Ctrl-C; what it answered since is no answer. */
+  stopped?(): string | undefined;
   close(): Promise<void>;
+}
+
+/** What was asked of a processor, unless that was ended meanwhile: then a `MachineError` says why. */
+export function unlessStopped<T>({ stopped }: Pick<Processor, 'stopped'>, asked: Promise<T>): Promise<T> {
+  return asked.finally(() => {
+    const why = stopped?.();
+    if (why !== undefined) throw new MachineError(why);
+  });
 }
 
 export interface ProcessorOptions extends LayerOptions, GuestOptions {
@@ -21,7 +31,7 @@ export interface ProcessorOptions extends LayerOptions, GuestOptions {
 /** Throws a `MachineError` where the engine is not to be had. */
 export async function openProcessor(options: ProcessorOptions, io: Io): Promise<Processor> {
   if (options.engine === 'native') return openNative(options.cpu);
-  return (await import('./subject.ts')).openSubject(options, io);
+  return (await import('./subject.ts')).openAsked(options, io);
 }
 
 /** The machine that we run on. */

@@ -7,8 +7,9 @@ import { detectionJson, detectionText } from './detection.ts';
 import { openEngine, readImage, startUnder } from './engines.ts';
 import { attend } from './guest.ts';
 import { type Io, painter, UsageError } from './io.ts';
-import { describe } from './layer.ts';
+import { describe, deterministicSource, warnDeterministic } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
+import { unlessStopped } from './processor.ts';
 import { openSubject } from './subject.ts';
 
 export interface RunOptions extends LayerOptions, GuestOptions {
@@ -32,18 +33,20 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
   const subject = await openSubject(options, io);
   try {
     const { cpu, engine, close: _, ...deeds } = subject;
-    const discovery = await detect(cpu);
-    const rng = await readWords(cpu, discovery);
+    const discovery = await unlessStopped(subject, detect(cpu));
+    const rng = await unlessStopped(subject, readWords(cpu, discovery));
     io.progress('judging its hypervisor ...');
-    const { passed, failed, warned, skipped } = await judge(cpu, deeds);
+    const { passed, failed, warned, skipped } = await unlessStopped(subject, judge(cpu, deeds));
     const verify = { passed, failed, warned, skipped };
     const milliseconds = Math.round(performance.now() - start);
+    const foretold = deterministicSource(options);
     io.progress('');
     if (options.format === 'json') {
       const report = {
         engine,
         draft: options.draft,
         milliseconds,
+        ...(foretold && { deterministic: foretold }),
         discovery: detectionJson(discovery),
         rng: rng ?? null,
         verify,
@@ -54,7 +57,14 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
       const head = paint('bold', `a probe guest on ${engine} under CommonHV draft ${options.draft}`);
       const verdict = `${passed} passed, ${failed} failed, ${warned} warned, ${skipped} skipped`;
       const more: readonly (readonly [string, string])[] = [
-        ...(rng === undefined ? [] : [['words', `${rng.words} read, ${rng.distinct} different`] as const]),
+        ...(rng === undefined
+          ? []
+          : [
+              [
+                'words',
+                `${rng.words} read, ${rng.distinct} different${foretold ? `, deterministic (--rng-source ${foretold})` : ''}`,
+              ] as const,
+            ]),
         ['conformance', failed === 0 ? paint('green', verdict) : paint('red', verdict)],
       ];
       await io.out(`${head}, ${milliseconds} ms\n\n${detectionText(discovery, paint, more)}\n`);
@@ -86,10 +96,13 @@ async function runImage(path: string, options: RunOptions, io: Io): Promise<numb
   const image = await readImage(path, options);
   const data = await describe(options, await engine.below());
   io.progress(`booting ${path} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`);
+  warnDeterministic(options, io);
   const machine = await startUnder(engine, data, image, io);
+  let silent = true;
   const { outcome, end } = await attend(machine, io, {
     timeout: options.timeout,
     output(bytes) {
+      silent = false;
       io.progress('');
       return io.out(bytes);
     },
@@ -98,6 +111,9 @@ async function runImage(path: string, options: RunOptions, io: Io): Promise<numb
     io.err(`commonhv: the guest still ran after ${options.timeout} s, and was ended`);
   if (outcome === 'failed') io.err(`commonhv: the guest failed: ${end.detail ?? 'the engine says no more'}`);
   if (outcome === 'shutdown') io.err(`commonhv: the guest shut down: ${end.detail ?? 'a triple fault'}`);
+  if (outcome === 'interrupted') io.err('commonhv: interrupted');
+  if (outcome === 'halt' && silent) io.err(`commonhv: the guest said nothing and ${end.detail ?? 'halted'}`);
   if (outcome === 'timeout' || outcome === 'failed' || outcome === 'interrupted') return 2;
+  if (outcome === 'halt' && silent) return 2;
   return outcome === 'shutdown' ? 1 : 0;
 }

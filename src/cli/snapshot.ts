@@ -3,7 +3,7 @@ import { format, snapshot } from '../snapshot.ts';
 import { readDump } from './dump.ts';
 import type { Io } from './io.ts';
 import type { ProcessorOptions } from './processor.ts';
-import { openProcessor } from './processor.ts';
+import { openProcessor, unlessStopped } from './processor.ts';
 
 export interface SnapshotOptions extends ProcessorOptions {
   readonly format: 'cpuid' | 'json';
@@ -14,11 +14,11 @@ export async function runSnapshot(options: SnapshotOptions, io: Io): Promise<num
     await io.out(format(await readDump(options.from, io), options.format));
     return 0;
   }
-  const { cpu, close } = await openProcessor(options, io);
+  const processor = await openProcessor(options, io);
   try {
-    await io.out(format([await snapshot(cpu)], options.format));
+    await io.out(format([await unlessStopped(processor, snapshot(processor.cpu))], options.format));
   } finally {
-    await close();
+    await processor.close();
   }
   return 0;
 }

@@ -7,7 +7,7 @@ import { commonhvFrom } from '../hypervisor/index.ts';
 import { overSerial, probeImage } from '../probe/index.ts';
 import { openEngine, startUnder } from './engines.ts';
 import type { Io } from './io.ts';
-import { describe, layerFrom } from './layer.ts';
+import { describe, layerFrom, warnDeterministic } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 
 export interface Subject {
@@ -21,6 +21,8 @@ export interface Subject {
   resume?(): Promise<Cpu>;
   /** This machine's processor, with that state put back in place. */
   restore?(): Promise<Cpu>;
+  /** Why it was ended before it was closed: `--timeout` or Ctrl-C; what it answered since is no answer. */
+  stopped?(): string | undefined;
   /** Ends every machine that was started for it. */
   close(): Promise<void>;
 }
@@ -30,6 +32,12 @@ const PROBE_MEMORY = 16 * 2 ** 20;
 
 /** A resumed probe has greeted in an earlier life: it is asked again at once, in milliseconds. */
 const RESUMED = 5;
+
+/** For commands that only ask, and whose output has no place for a word about the source. */
+export function openAsked(options: LayerOptions & GuestOptions, io: Io): Promise<Subject> {
+  warnDeterministic(options, io);
+  return openSubject(options, io);
+}
 
 /** Starts what the options say. Ctrl-C and `--timeout` end it: what is asked of it then fails. */
 export async function openSubject(options: LayerOptions & GuestOptions, io: Io): Promise<Subject> {
@@ -60,6 +68,12 @@ export async function openSubject(options: LayerOptions & GuestOptions, io: Io):
   };
   const timer = options.timeout === undefined ? undefined : setTimeout(expire, options.timeout * 1000);
   io.interrupted.addEventListener('abort', close);
+  const stopped = (): string | undefined =>
+    io.interrupted.aborted
+      ? 'interrupted'
+      : late
+        ? `it took longer than ${options.timeout} s (--timeout)`
+        : undefined;
   const ask = async (machine: Machine, patience: number): Promise<[Cpu, ...Cpu[]]> => {
     machines.push(machine);
     if (late || io.interrupted.aborted) await machine.close(); // it came when the others were closed already
@@ -92,12 +106,12 @@ export async function openSubject(options: LayerOptions & GuestOptions, io: Io):
       ...(machine.pause && machine.unpause && { pause }),
       ...(engine.resume && machine.save && { resume }),
       ...(machine.restore && machine.save && { restore }),
+      stopped,
       close,
     };
   } catch (cause) {
     await close();
-    if (late)
-      throw new MachineError(`the guest did not answer within ${options.timeout} s (--timeout)`, { cause });
-    throw cause;
+    const why = stopped();
+    throw why === undefined ? cause : new MachineError(why, { cause });
   }
 }

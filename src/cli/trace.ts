@@ -3,8 +3,8 @@ import { hex } from '../cpu.ts';
 import { counter, isScanStep, type Tally, type TraceEvent, trace as tracing } from '../trace.ts';
 import { openEngine, readImage } from './engines.ts';
 import { attend } from './guest.ts';
-import { columns, type Io, type Paint, painter } from './io.ts';
-import { layerFrom } from './layer.ts';
+import { columns, type Io, type Paint, painter, UsageError } from './io.ts';
+import { layerFrom, warnDeterministic } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 
 export interface TraceOptions extends LayerOptions, GuestOptions {
@@ -15,13 +15,18 @@ export interface TraceOptions extends LayerOptions, GuestOptions {
 
 /** The guest's own output goes to standard error: standard output is the trace's. */
 export async function trace(options: TraceOptions, io: Io): Promise<number> {
+  if (options.events && options.format === 'json') throw new UsageError('--events goes with --format text');
   const engine = await openEngine(options);
   const image = await readImage(options.image, options);
   const layer = await layerFrom(options, await engine.below());
+  warnDeterministic(options, io);
   const { count, tally } = counter();
   const start = performance.now();
   const paint = painter(io);
+  // KVM answers CPUID by a table in the kernel: nobody sees the instruction there, and what is seen made the table.
+  const seesCpuid = engine.name !== 'kvm';
   const timed = (event: TraceEvent): void => {
+    if (event.kind === 'cpuid' && !seesCpuid) return;
     count(event);
     if (options.events && options.format === 'text') {
       void io.out(`${(performance.now() - start).toFixed(1).padStart(10)} ms  ${eventText(event)}\n`);
@@ -36,8 +41,6 @@ export async function trace(options: TraceOptions, io: Io): Promise<number> {
     },
   });
   const milliseconds = Math.round(performance.now() - start);
-  // KVM answers CPUID by a table in the kernel: nobody sees the instruction there.
-  const seesCpuid = engine.name !== 'kvm';
   const { cpuid, msr } = tally();
   if (options.format === 'json') {
     const report = {
@@ -51,6 +54,7 @@ export async function trace(options: TraceOptions, io: Io): Promise<number> {
     await io.out(`${tallyText({ cpuid, msr }, seesCpuid, paint)}\n`);
   }
   if (outcome === 'failed') io.err(`commonhv: the guest failed: ${end.detail ?? 'the engine says no more'}`);
+  if (outcome === 'shutdown') io.err(`commonhv: the guest shut down: ${end.detail ?? 'a triple fault'}`);
   return outcome === 'failed' ? 2 : 0; // for a trace, an end by the clock is an end
 }
 

@@ -15,6 +15,7 @@ import { overSerial } from '../probe/index.ts';
 import { type Io, painter, UsageError } from './io.ts';
 import { commandLine, type Line, serialLine } from './line.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
+import { unlessStopped } from './processor.ts';
 import { openSubject } from './subject.ts';
 
 export interface VerifyOptions extends LayerOptions, GuestOptions {
@@ -30,6 +31,7 @@ export interface VerifyOptions extends LayerOptions, GuestOptions {
 interface Judged extends Deeds {
   readonly engine: string;
   readonly cpu: Cpu;
+  stopped?(): string | undefined;
   close(): Promise<void>;
 }
 
@@ -48,7 +50,13 @@ export async function verify(options: VerifyOptions, io: Io): Promise<number> {
   io.interrupted.addEventListener('abort', stop);
   try {
     const { cpu, resume, restore, pause, others } = judged;
-    const report = await judge(cpu, {
+    const stopped = (): string | undefined => {
+      if (io.interrupted.aborted) return 'interrupted';
+      return end.signal.aborted || judged.stopped?.() !== undefined
+        ? `the hypervisor was not judged within ${options.timeout} s (--timeout)`
+        : undefined;
+    };
+    const judging = judge(cpu, {
       ...(options.given.includes('draft') && { draft: options.draft }),
       ...(options.strict && { strict: true }),
       ...(resume && { resume }),
@@ -56,9 +64,7 @@ export async function verify(options: VerifyOptions, io: Io): Promise<number> {
       ...(pause && { pause }),
       ...(others && { others }),
     });
-    if (io.interrupted.aborted) throw new MachineError('interrupted');
-    if (end.signal.aborted)
-      throw new MachineError(`the hypervisor was not judged within ${options.timeout} s (--timeout)`);
+    const report = await unlessStopped({ stopped }, judging);
     io.progress('');
     const about = {
       engine: judged.engine,
@@ -98,6 +104,9 @@ function targetOf({ exec, serial, engine, given }: VerifyOptions): string {
   const foreign = given.find((name) => !general.includes(name));
   if (!ours && foreign !== undefined)
     throw new UsageError(`${flag(foreign)} makes a hypervisor of ours, and ${way} is another one`);
+  const idle = ['memory', 'timeout', 'vcpus', 'hyperv'].find((name) => given.includes(name));
+  if (engine === 'model' && ours && idle !== undefined)
+    throw new UsageError(`${flag(idle)} says nothing of --engine model`);
   return way;
 }
 

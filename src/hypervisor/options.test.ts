@@ -12,6 +12,27 @@ const xen = { signature: 'XenVMMXenVMM', location: 0x4000_0100 };
 const refused: readonly [what: string, name: 'TypeError' | 'RangeError', option: string, options: unknown][] =
   [
     ['a draft that is not there', 'RangeError', 'draft', { draft: 4 }],
+    ['nothing at all', 'TypeError', 'options', null],
+    ['a bit that is no boolean', 'TypeError', 'hypervisorBit', { hypervisorBit: 'no' }],
+    ['a list that is none', 'TypeError', 'interfaces', { interfaces: 'KVMKVMKVM' }],
+    ['an interface that is none', 'TypeError', 'interfaces[0]', { interfaces: [null] }],
+    ['an RNG that is none', 'TypeError', 'rng', { rng: true }],
+    ['a generation that is none', 'TypeError', 'generation', { generation: null }],
+    [
+      'a statement that is none',
+      'TypeError',
+      'rng.source.secure',
+      { rng: { source: { ...source, secure: 'yes' } } },
+    ],
+    [
+      "an index that KVM's Hyper-V emulation owns",
+      'RangeError',
+      'rng.msr',
+      {
+        interfaces: [{ signature: 'Linux KVM Hv', location: 0x4000_0000 }],
+        rng: { source, msr: 0x4000_0000 },
+      },
+    ],
     [
       'a signature of 11 bytes',
       'RangeError',

@@ -75,13 +75,16 @@ const NULS = '\0'.repeat(12);
 
 /** Throws a TypeError or RangeError whose message begins with the option's name. */
 export function describe(options: Options): Described {
+  object(options, 'options');
   const draft = options.draft ?? 3;
   if (draft !== 1 && draft !== 2 && draft !== 3)
     throw new RangeError(`draft: expected 1, 2 or 3, got ${draft}`);
   const interfaces = describeInterfaces(options.interfaces ?? [], draft);
+  if (options.rng !== undefined) object(options.rng, 'rng');
+  if (options.generation !== undefined) object(options.generation, 'generation');
   const described: Described = {
     draft,
-    hypervisorBit: options.hypervisorBit ?? true,
+    hypervisorBit: boolean(options.hypervisorBit ?? true, 'hypervisorBit'),
     interfaces,
     preferred: describePreferred(options.preferred, interfaces.length, draft),
     rng: options.rng && describeRng(options.rng, draft),
@@ -111,11 +114,24 @@ export function checkXen(described: Described, below: SyncCpu): void {
   refuseOwned(described, (signature) => signature === XEN, page);
 }
 
+function object(value: unknown, name: string): void {
+  if (typeof value !== 'object' || value === null)
+    throw new TypeError(`${name}: expected an object, got ${value}`);
+}
+
+function boolean(value: unknown, name: string): boolean {
+  if (typeof value !== 'boolean') throw new TypeError(`${name}: expected true or false, got ${value}`);
+  return value;
+}
+
 function describeInterfaces(interfaces: readonly Tuple[], draft: Draft): readonly Tuple[] {
+  if (!Array.isArray(interfaces)) throw new TypeError(`interfaces: expected an array, got ${interfaces}`);
   if (interfaces.length > MAX_INTERFACES) {
     throw new RangeError(`interfaces: expected at most ${MAX_INTERFACES}, got ${interfaces.length}`);
   }
-  return interfaces.map(({ signature, location }, i) => {
+  return interfaces.map((tuple: Tuple, i) => {
+    object(tuple, `interfaces[${i}]`);
+    const { signature, location } = tuple;
     u32(location, `interfaces[${i}].location`);
     if (typeof signature !== 'string') throw new TypeError(`interfaces[${i}].signature: expected a string`);
     try {
@@ -148,6 +164,7 @@ function describeRng(options: RngOptions, draft: Draft): DescribedRng {
   if (typeof source?.fill !== 'function')
     throw new TypeError('rng.source: expected a source with fill(bytes)');
   if (typeof source.name !== 'string') throw new TypeError('rng.source: expected a source with a name');
+  if (source.secure !== undefined) boolean(source.secure, 'rng.source.secure');
   if (source.deterministic && source.secure) {
     throw new TypeError(`rng.source: ${source.name} calls itself both deterministic and secure`);
   }

@@ -90,7 +90,10 @@ function* readLeaf(ask: (leaf: number, subleaf: number) => Walk<Regs>, leaf: num
     last = yield* ask(leaf, subleaf);
     // An unknown leaf that answers subleaf 1 as it answers 0 takes no index.
     if (!MORE.has(leaf) && subleaf === 1 && isSame(first, last)) return rows;
-    if (isSome(last) || isCounted(leaf, subleaf, first)) rows.push(rowOf(leaf, subleaf, true, last));
+    // Zeros tell the second answer of an unknown leaf from its first: it takes an index.
+    const differs = !MORE.has(leaf) && subleaf === 1;
+    if (isSome(last) || differs || isCounted(leaf, subleaf, first))
+      rows.push(rowOf(leaf, subleaf, true, last));
   }
   return rows.length === 1 || isIndexed(leaf) ? rows : rows.map((row) => ({ ...row, indexed: true }));
 }

@@ -13,15 +13,14 @@ export interface MsrRange {
   readonly last: number;
 }
 
-/** What an interface owns, by signature. Hyper-V's second range is taken wide. */
+/** What an interface owns, by signature. Hyper-V's second range is taken wide; KVM speaks its language under a name of its own. */
+const HYPERV: readonly MsrRange[] = [
+  { first: 0x4000_0000, last: 0x4000_009f },
+  { first: 0x4000_00b0, last: 0x4000_01ff },
+];
 const OWNED: ReadonlyMap<string, readonly MsrRange[]> = new Map([
-  [
-    'Microsoft Hv',
-    [
-      { first: 0x4000_0000, last: 0x4000_009f },
-      { first: 0x4000_00b0, last: 0x4000_01ff },
-    ],
-  ],
+  ['Microsoft Hv', HYPERV],
+  ['Linux KVM Hv', HYPERV],
   ['KVMKVMKVM\0\0\0', [{ first: 0x4b56_4d00, last: 0x4b56_4dff }]],
 ]);
 
