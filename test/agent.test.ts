@@ -188,6 +188,7 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
     const found = JSON.parse(stdout);
     assert.deepEqual([found.without.distinct, found.with.distinct], [1, 3]);
     assert.match(found.without.copies[0].urandom, /^[0-9a-f]{32}$/);
+    // The bound of 100 ms is held by `npm run bench -- agent`: a test machine may be busy for longer than that.
     for (const { noticed } of found.with.copies) assert.ok(noticed < 10_000, `noticed after ${noticed} ms`);
     // A generator in user space that was seeded before the copy is not mended.
     assert.equal(found.shellRandomDistinct, 1);
