@@ -3,8 +3,8 @@ import { computed, effect, signal } from '@preact/signals';
 import type { Chosen, Saved } from './machine/protocol.ts';
 import { type Session, session } from './machine/session.ts';
 import { flawOf } from './settings/layer.ts';
-import { type KEEPER, liarNames } from './settings/liars.ts';
-import { fromFragment, type Settings, toFragment } from './settings/settings.ts';
+import { KEEPER, liarNames } from './settings/liars.ts';
+import { fromFragment, type Settings, toFragment, whyNoGeneration } from './settings/settings.ts';
 
 const opened = fromFragment(location.hash, liarNames);
 
@@ -53,16 +53,23 @@ export async function save(): Promise<void> {
   if (machine && saved) kept.value = { saved, settings: machine.settings, chosen: machine.chosen };
 }
 
+/** Why copies of the saved machine cannot be made to keep the generation; `undefined` where they can. */
+export const notKept = computed(() => {
+  const saved = kept.value?.settings;
+  if (saved === undefined) return 'no machine is saved';
+  return whyNoGeneration(saved) ?? flawOf({ ...saved, liar: KEEPER });
+});
+
 /**
- * Two machines from the saved one. Each has a layer of its own, by the settings as they are now: so a reader can copy
- * one saved machine under a hypervisor that renews the generation and under the liar that keeps it.
+ * Two machines from the saved one, under the settings that it was saved with: those of the form are for new machines.
+ * Without a liar, whatever it ran under, the copies find the generation renewed; under the keeper they find it kept.
  */
-export function copy(liar?: typeof KEEPER): void {
+export function copy(liar: '' | typeof KEEPER): void {
   const state = kept.value;
   if (state === undefined) return;
-  if (liar !== undefined) change({ liar, draft: 3, generation: true });
-  const { engine, memory } = state.settings;
-  const under = { ...settings.value, engine, memory };
+  const under = { ...state.settings, liar };
+  // Asked before what runs is stopped.
+  if (flawOf(under) !== undefined) return;
   replace(['copy A', 'copy B'].map((name) => session(name, under, state.chosen, state.saved)));
 }
 

@@ -105,7 +105,51 @@ export function seeing(inPage: InPage): void {
       assert.match(await textOf(page, '.verdict'), /^The copies differ from their first word on/);
       await press(page, '… under the liar that keeps the generation');
       await page.waitForSelector('.verdict.ill');
-      assert.match(await textOf(page, '.verdict'), /the first 64 words are the same in both/);
+      assert.match(
+        await textOf(page, '.verdict'),
+        /the first 64 words are the same in both\. The generation was kept/,
+      );
+      await press(page, 'Resume two copies');
+      await page.waitForSelector('.verdict.well');
+    }));
+
+  test('copies run under the settings that they were saved with, and leave the form as it is', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await press(page, 'Save');
+      await says(page, '#saved', /Its copies find the generation renewed/);
+      await page.getByLabel('draft 1', { exact: true }).check();
+      for (const name of ['… under the liar that keeps the generation', 'Resume two copies']) {
+        await press(page, name);
+        await page.waitForSelector(name.startsWith('…') ? '.verdict.ill' : '.verdict.well');
+        await press(page, 'Look again');
+        await says(page, '#leaves .lead', /finds draft 3/);
+        assert.match(page.url(), /#draft=1$/);
+      }
+    }));
+
+  test('copies of a machine without a generation draw alike, and the page says why', () =>
+    inPage('#draft=2', async (page) => {
+      await idle(page);
+      await press(page, 'Save');
+      await says(page, '#saved', /Its copies are not told that they are copies: draft 2 has no generation/);
+      const keeping = page.getByRole('button', { name: '… under the liar that keeps the generation' });
+      assert.ok(await keeping.isDisabled());
+      await press(page, 'Resume two copies');
+      await page.waitForSelector('.verdict.ill');
+      assert.match(
+        await textOf(page, '.verdict'),
+        /^The copies draw alike: .* Draft 2 has no generation: nothing told the guests/,
+      );
+    }));
+
+  test('a liar that another draft left chosen stays chosen, and what is wrong with it is said', () =>
+    inPage('#liar=generation.restored', async (page) => {
+      await idle(page);
+      await page.getByLabel('draft 2', { exact: true }).check();
+      const liar = page.getByLabel('A liar in the hypervisor’s place');
+      assert.equal(await liar.inputValue(), 'generation.restored');
+      assert.equal(await textOf(page, '#settings .flaw'), 'liar: this one is about draft 3');
     }));
 
   test('the old search is seen as what it is', () =>

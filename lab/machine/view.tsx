@@ -1,8 +1,21 @@
 /** The machine, or the two copies of one: what can be done to it, its console, and an image of the reader's own. */
 import { useState } from 'preact/hooks';
-import { copy, flaw, image, kept, machines, save, selected, shown, start } from '../lab.ts';
+import {
+  copy,
+  flaw,
+  image,
+  type Kept,
+  kept,
+  machines,
+  notKept,
+  save,
+  selected,
+  shown,
+  start,
+} from '../lab.ts';
 import { Section } from '../section.tsx';
 import { KEEPER } from '../settings/liars.ts';
+import { whyNoGeneration } from '../settings/settings.ts';
 import { choose } from './image.ts';
 import type { Session } from './session.ts';
 import { Terminal } from './terminal.tsx';
@@ -92,16 +105,21 @@ function Toolbar() {
       <button type="button" disabled={busy || !alive} onClick={() => void save()}>
         Save
       </button>
-      <button type="button" disabled={kept.value === undefined} onClick={() => copy()}>
+      <button type="button" disabled={kept.value === undefined} onClick={() => copy('')}>
         Resume two copies
       </button>
       {kept.value?.saved.probe && (
-        <button type="button" onClick={() => copy(KEEPER)}>
+        <button
+          type="button"
+          disabled={notKept.value !== undefined}
+          aria-describedby="saved"
+          onClick={() => copy(KEEPER)}
+        >
           … under the liar that keeps the generation
         </button>
       )}
-      <span role="status" class="hint">
-        {kept.value ? `A machine is saved: ${size(kept.value.saved.state.length)}.` : ''}
+      <span role="status" class="hint" id="saved">
+        {kept.value && savedText(kept.value)}
       </span>
     </div>
   );
@@ -200,6 +218,16 @@ const STATES = {
   ended: 'ended',
   failed: 'failed',
 } as const;
+
+/** What is saved, and what its copies will find. */
+function savedText({ saved, settings }: Kept): string {
+  const what = `A machine is saved: ${size(saved.state.length)}.`;
+  if (!saved.probe) return what;
+  const none = whyNoGeneration(settings);
+  if (none !== undefined) return `${what} Its copies are not told that they are copies: ${none}.`;
+  const refused = notKept.value === undefined ? '' : ` Nothing can keep it: ${notKept.value}.`;
+  return `${what} Its copies find the generation renewed.${refused}`;
+}
 
 function size(bytes: number): string {
   return bytes < 2 ** 20 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;

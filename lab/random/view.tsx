@@ -3,6 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { machines } from '../lab.ts';
 import type { Session } from '../machine/session.ts';
 import { Section } from '../section.tsx';
+import { whyNoGeneration } from '../settings/settings.ts';
 import { alike } from './alike.ts';
 import { Bitmap } from './bitmap.tsx';
 import type { Look, Picture } from './picture.ts';
@@ -115,6 +116,7 @@ function describe({ total }: Look): string {
 /** What two copies of one machine have in common. */
 function Verdict({ first, second }: { first: Session; second: Session }) {
   const count = Math.min(first.drawn.look.value.total, second.drawn.look.value.total);
+  const none = whyNoGeneration(first.settings);
   const drawn = count === 0 ? undefined : { count, same: alike(first.drawn.first, second.drawn.first) };
   return (
     <div
@@ -125,15 +127,22 @@ function Verdict({ first, second }: { first: Session; second: Session }) {
         <p>The two copies have not drawn yet.</p>
       ) : drawn.same > 0 ? (
         <p>
-          <strong>The copies draw alike:</strong> the first {drawn.same} words are the same in both. Nothing
-          told the guests that they were copied, so neither seeded its generator again.
+          <strong>The copies draw alike:</strong> the first {drawn.same} words are the same in both.{' '}
+          {none === undefined ? 'The generation was kept' : sentence(none)}: nothing told the guests that they
+          were copied, so neither seeded its generator again.
         </p>
       ) : (
         <p>
-          <strong>The copies differ from their first word on:</strong> the generation changed when they were
-          restored, and each guest seeded its generator anew.
+          <strong>The copies differ from their first word on:</strong>{' '}
+          {none === undefined
+            ? 'the generation changed when they were restored, and each guest seeded its generator anew.'
+            : `${none}, but neither guest had seeded its generator when it was saved.`}
         </p>
       )}
     </div>
   );
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -56,6 +56,12 @@ export function withDraft(settings: Settings, draft: Draft): Settings {
   return { ...settings, draft, input: draft === 1 && settings.input === 'none' ? 'ignore' : settings.input };
 }
 
+/** Why a machine of these settings has no generation, as the rest of a sentence; `undefined` where it has one. */
+export function whyNoGeneration({ draft, generation }: Settings): string | undefined {
+  if (draft !== 3) return `draft ${draft} has no generation`;
+  return generation ? undefined : 'no generation is offered';
+}
+
 /** Without the leading `#`; what has its default value is left out. */
 export function toFragment(settings: Settings): string {
   const query = new URLSearchParams();

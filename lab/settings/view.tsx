@@ -101,13 +101,16 @@ export function SettingsView() {
               onChange={(event) => change({ liar: event.currentTarget.value })}
             >
               <option value="">nothing: the hypervisor is right</option>
-              {LIARS.filter(({ drafts }) => drafts.includes(now.draft)).map(({ name, title }) => (
-                <option key={name} value={name}>
-                  {title}
-                </option>
-              ))}
+              {/* One that another draft left chosen stays in the list: what is wrong with it is said below. */}
+              {LIARS.filter(({ drafts, name }) => drafts.includes(now.draft) || name === now.liar).map(
+                ({ name, title }) => (
+                  <option key={name} value={name}>
+                    {title}
+                  </option>
+                ),
+              )}
             </select>
-            {now.liar !== '' && (
+            {now.liar !== '' && flaw.value === undefined && (
               <p class="hint">
                 It breaks <code>{liarNamed(now.liar)?.rule}</code>: start it, and judge it below.
               </p>
