@@ -4,17 +4,9 @@ import { noWebAssembly, problems, shown } from './lab.ts';
 import { LeavesView } from './leaves/view.tsx';
 import { MachineView } from './machine/view.tsx';
 import { RandomView } from './random/view.tsx';
+import { SECTIONS } from './sections.ts';
 import { SettingsView } from './settings/view.tsx';
 import { TimelineView } from './timeline/view.tsx';
-
-const SECTIONS = [
-  ['settings', 'Hypervisor'],
-  ['machine', 'Machine'],
-  ['leaves', 'Leaves'],
-  ['timeline', 'Timeline'],
-  ['random', 'Random'],
-  ['conformance', 'Conformance'],
-] as const;
 
 export function App() {
   return (

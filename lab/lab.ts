@@ -2,22 +2,35 @@
 import { computed, effect, signal } from '@preact/signals';
 import type { Chosen, Saved } from './machine/protocol.ts';
 import { type Session, session } from './machine/session.ts';
+import { jump, sectionOf } from './sections.ts';
 import { flawOf } from './settings/layer.ts';
 import { KEEPER, liarNames } from './settings/liars.ts';
-import { fromFragment, type Settings, toFragment, whyNoGeneration } from './settings/settings.ts';
-
-const opened = fromFragment(location.hash, liarNames);
+import { DEFAULTS, fromFragment, type Settings, toFragment, whyNoGeneration } from './settings/settings.ts';
 
 /** The browser cannot run v86: the model still shows what a guest would see. */
 export const noWebAssembly = typeof WebAssembly === 'undefined';
 
-export const settings = signal<Settings>(
-  noWebAssembly ? { ...opened.settings, engine: 'model' } : opened.settings,
-);
+export const settings = signal<Settings>(DEFAULTS);
 /** What was wrong with the address. */
-export const problems = signal<readonly string[]>(opened.problems);
+export const problems = signal<readonly string[]>([]);
+/** The engine that the address asked for: where the model stands in for it, a link stays what it was. */
+let asked = DEFAULTS.engine;
+
+/** What the reader picked to boot; `undefined` for the probe. */
+export const image = signal<(Chosen & { readonly names: string }) | undefined>(undefined);
+
 /** Why the settings make no machine. */
-export const flaw = computed(() => flawOf(settings.value));
+export const flaw = computed(
+  () => flawOf(settings.value) ?? (image.value === undefined ? undefined : notBooted(settings.value)),
+);
+
+/** Why an image of the reader's own does not boot under the settings; `undefined` where it does. */
+export function notBooted({ engine }: Settings): string | undefined {
+  if (engine !== 'model') return undefined;
+  return noWebAssembly
+    ? 'the model boots no image, and this browser has no WebAssembly for v86'
+    : 'the model boots no image: choose v86';
+}
 
 export const machines = signal<readonly Session[]>([]);
 export const selected = signal(0);
@@ -34,9 +47,6 @@ export interface Kept {
   readonly chosen: Chosen | undefined;
 }
 export const kept = signal<Kept | undefined>(undefined);
-
-/** What the reader picked to boot; `undefined` for the probe. */
-export const image = signal<(Chosen & { readonly names: string }) | undefined>(undefined);
 
 export function change(part: Partial<Settings>): void {
   settings.value = { ...settings.value, ...part };
@@ -84,22 +94,32 @@ function machineOf(all: Settings): string {
   return toFragment({ ...all, compare: 0 });
 }
 
+/** Takes the settings from an address, whatever stands in it. */
+function read(fragment: string): void {
+  const reading = fromFragment(fragment, liarNames);
+  asked = reading.settings.engine;
+  problems.value = reading.problems;
+  settings.value = noWebAssembly ? { ...reading.settings, engine: 'model' } : reading.settings;
+}
+
 function address(): void {
-  const fragment = toFragment(settings.value);
+  const fragment = toFragment(noWebAssembly ? { ...settings.value, engine: asked } : settings.value);
   const url = fragment === '' ? location.pathname + location.search : `#${fragment}`;
   history.replaceState(undefined, '', url);
 }
+
+/** The part of the page that the address named when it was opened. */
+export const landing = sectionOf(location.hash);
+read(landing === undefined ? location.hash : '');
 effect(address);
 
 addEventListener('hashchange', () => {
-  // A jump within the page leaves the address to the settings.
-  const part = document.getElementById(location.hash.slice(1));
-  if (part) {
-    part.querySelector<HTMLElement>('h2')?.focus({ preventScroll: true });
+  const part = sectionOf(location.hash);
+  if (part !== undefined) {
+    jump(part);
+    // A jump within the page leaves the address to the settings.
     return address();
   }
-  const reading = fromFragment(location.hash, liarNames);
-  problems.value = reading.problems;
-  settings.value = reading.settings;
+  read(location.hash);
   start();
 });

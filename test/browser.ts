@@ -143,7 +143,7 @@ export async function textOf(page: Page, selector: string): Promise<string> {
 export const register = (page: Page, name: string): Promise<string | null> =>
   page.locator(`.register[data-name="${name}"] code`).textContent();
 
-/** Drops files of these bytes onto the machine. */
+/** Drops files of these bytes, where a reader who aims badly would. */
 export async function dropFiles(page: Page, files: Readonly<Record<string, Uint8Array>>): Promise<void> {
   const transfer = await page.evaluateHandle(
     (given) => {
@@ -155,6 +155,8 @@ export async function dropFiles(page: Page, files: Readonly<Record<string, Uint8
     },
     Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')] as const),
   );
-  await page.dispatchEvent('.drop', 'dragover', { dataTransfer: transfer });
-  await page.dispatchEvent('.drop', 'drop', { dataTransfer: transfer });
+  await page.dispatchEvent('h1', 'dragover', { dataTransfer: transfer });
+  await page.waitForSelector('.drop.over');
+  await page.dispatchEvent('h1', 'drop', { dataTransfer: transfer });
+  await page.waitForSelector('.drop:not(.over)');
 }

@@ -1,7 +1,8 @@
 /** What the world may do to the lab: addresses that were tampered with, browsers that lack something. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type InPage, idle, register, says, textOf } from './browser.ts';
+import { dropFiles, type InPage, idle, register, says, textOf } from './browser.ts';
+import { kernel, SPIN } from './guests.ts';
 
 export function hostile(inPage: InPage): void {
   test('an address that was tampered with is named part by part, and the rest of it counts', () =>
@@ -23,6 +24,16 @@ export function hostile(inPage: InPage): void {
       },
     ));
 
+  test('an address that names a part of the page is a jump there, and nothing was wrong with it', () =>
+    inPage('#conformance', async (page) => {
+      await idle(page);
+      assert.equal(await page.locator('.notice').count(), 0);
+      assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Conformance');
+      const top = await page.locator('#conformance').evaluate((part) => part.getBoundingClientRect().top);
+      assert.ok(top < 900, `it is in view: ${top}`);
+      assert.doesNotMatch(page.url(), /#/);
+    }));
+
   test('settings that contradict are said beside the form, and make no machine', () =>
     inPage('#interface=KVMKVMKVM@40000000&rng-msr=4b564d01', async (page) => {
       await says(page, '#settings .flaw', /^rng\.msr: 0x4b564d01 belongs to "KVMKVMKVM/);
@@ -34,13 +45,21 @@ export function hostile(inPage: InPage): void {
       assert.equal(await register(page, 'CPUID.4F000003H.0.EAX'), '400000a0');
     }));
 
-  test('a browser without WebAssembly is told, and sees the model', () =>
+  test('a browser without WebAssembly is told, sees the model, and keeps the address as it was', () =>
     inPage(
-      '',
+      '#draft=2',
       async (page) => {
         assert.match(await textOf(page, '.notice'), /This browser has no WebAssembly/);
         await idle(page);
-        assert.match(await textOf(page, '#leaves .lead'), /finds draft 3/);
+        assert.match(await textOf(page, '#leaves .lead'), /finds draft 2/);
+        assert.match(page.url(), /#draft=2$/);
+        await page.evaluate(() => {
+          location.hash = '#draft=1&engine=v86';
+        });
+        await says(page, '#leaves .lead', /finds draft 1/);
+        assert.match(page.url(), /#draft=1$/);
+        await dropFiles(page, { spins: kernel(SPIN) });
+        await says(page, '#machine .flaw', /^the model boots no image, and this browser has no WebAssembly/);
       },
       { before: () => Reflect.deleteProperty(globalThis, 'WebAssembly') },
     ));

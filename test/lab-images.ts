@@ -18,6 +18,7 @@ export function images(inPage: InPage): void {
       await page.waitForSelector('.state.ended');
       assert.match(await textOf(page, '.state'), /^ended: halted with interrupts off/);
       await says(page, '.xterm-rows', /hi/);
+      assert.doesNotMatch(await textOf(page, '.chosen'), /restart/);
       await press(page, 'Back to the probe');
       await press(page, 'Restart');
       await idle(page);
@@ -44,6 +45,47 @@ export function images(inPage: InPage): void {
       await says(page, '#machine .flaw', /^disk\.img: 4096 MiB is more than/);
       await press(page, 'Look again');
       await idle(page);
+    }));
+
+  test('the model boots no image: it is refused where it was given, and where the engine was chosen', () =>
+    inPage('#engine=model', async (page) => {
+      await idle(page);
+      await dropFiles(page, { spins: kernel(SPIN) });
+      await says(page, '#machine .flaw', /^the model boots no image: choose v86$/);
+      await page.getByLabel('Engine').selectOption('v86');
+      await dropFiles(page, { spins: kernel(SPIN) });
+      await says(page, '.chosen', /spins/);
+      await page.getByLabel('Engine').selectOption('model');
+      await says(page, '#settings .flaw', /^the model boots no image: choose v86$/);
+      assert.ok(await page.getByRole('button', { name: 'Restart' }).isDisabled());
+    }));
+
+  test('the console of a system of one’s own keeps Tab, and says how the keyboard leaves it', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await dropFiles(page, { spins: kernel(SPIN) });
+      await says(page, '.chosen', /spins/);
+      await press(page, 'Restart');
+      await page.waitForSelector('.state.running');
+      const console = page.locator('.xterm-helper-textarea');
+      await console.focus();
+      const hint = await console.getAttribute('aria-describedby');
+      assert.match(
+        await textOf(page, `[id="${hint}"]`),
+        /^Tab is the guest’s here\. Ctrl\+\], then Tab, goes on/,
+      );
+      const inside = () => page.evaluate(() => document.activeElement?.closest('.tty') !== null);
+      const after = async (...keys: readonly string[]) => {
+        await console.focus();
+        for (const key of keys) await page.keyboard.press(key);
+        return inside();
+      };
+      assert.ok(await after('Tab'));
+      assert.ok(await after('Control+]', 'a', 'Tab'), 'any other key stays in');
+      assert.ok(!(await after('Shift+Tab')));
+      assert.ok(!(await after('Control+]', 'Tab')));
+      const at = () => page.evaluate(() => document.activeElement?.closest('section')?.id);
+      assert.equal(await at(), 'leaves', 'forwards');
     }));
 
   test('a guest that never ends is stopped, and the page stays awake', () =>

@@ -49,6 +49,39 @@ export function seeing(inPage: InPage): void {
       assert.equal(await same.getAttribute('class'), 'register');
     }));
 
+  test('a register that the pointer passes is shown, one that was clicked or focused stays', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      const place = (name: string) => page.locator(`.register[data-name="CPUID.${name}"]`);
+      const shows = async (what: RegExp) => assert.match(await textOf(page, '.bits h3'), what);
+      await place('4F000000H.0.EBX').hover();
+      await shows(/^CPUID\.4F000000H\.0\.EBX/);
+      await page.locator('.bits h3').hover();
+      await shows(/^CPUID\.4F000002H\.0\.EAX/);
+      await place('4F000000H.0.EDX').click();
+      await place('4F000002H.0.EAX').hover();
+      await page.locator('.bit').first().hover();
+      await shows(/^CPUID\.4F000000H\.0\.EDX/);
+      await place('1H.0.ECX').focus();
+      await shows(/^CPUID\.1H\.0\.ECX/);
+    }));
+
+  test('on a narrow page the bits are in view beside the leaf that was chosen, a byte a row', () =>
+    inPage(
+      '',
+      async (page) => {
+        await idle(page);
+        await page.locator('.register[data-name="CPUID.1H.0.ECX"]').click();
+        const boxes = await page
+          .locator('.bit')
+          .evaluateAll((bits) => bits.map((bit) => bit.getBoundingClientRect().toJSON() as DOMRect));
+        assert.ok(boxes.every(({ width, height }) => width >= 24 && height >= 24));
+        assert.ok(boxes.every(({ top, bottom }) => top >= 0 && bottom <= 740));
+        assert.ok(boxes.slice(8).every(({ left, top }, i) => left === boxes[i]!.left && top > boxes[i]!.top));
+      },
+      { width: 360, height: 740 },
+    ));
+
   test('a stuck source is seen: on the picture’s tests, and by the guest, which does not call itself seeded', () =>
     inPage('#rng-source=stuck', async (page) => {
       await says(page, '.state', /does not call itself seeded/);

@@ -6,7 +6,7 @@ import { hex8, registerName } from './text.ts';
 import type { Chosen } from './view.tsx';
 import { type Field, fieldsOf } from './words.ts';
 
-const BITS = Array.from({ length: 32 }, (_, i) => 31 - i);
+const BYTES = [24, 16, 8, 0].map((first) => Array.from({ length: 8 }, (_, i) => first + 7 - i));
 
 export function BitsView(props: { chosen: Chosen; draft: Draft; other: Regs | undefined; compare: number }) {
   const { row, register } = props.chosen;
@@ -41,30 +41,32 @@ export function BitsView(props: { chosen: Chosen; draft: Draft; other: Regs | un
           event.currentTarget.querySelectorAll<HTMLElement>('button')[31 - to]?.focus();
         }}
       >
-        {BITS.map((bit) => {
-          const on = (value >>> bit) & 1;
-          const differs = other !== undefined && ((other >>> bit) & 1) !== on;
-          const named = fields.find(({ first, last }) => bit >= first && bit <= last);
-          return (
-            <button
-              key={bit}
-              type="button"
-              role="radio"
-              aria-checked={bit === at}
-              aria-label={`bit ${bit}: ${on}${named ? `, ${named.name}` : ''}${differs ? ', differs' : ''}`}
-              tabIndex={bit === at ? 0 : -1}
-              class={`bit${on ? ' on' : ''}${differs ? ' differs' : ''}${named && field === named ? ' among' : ''}${
-                bit % 8 === 0 ? ' byte' : ''
-              }`}
-              onClick={() => setAt(bit)}
-              onFocus={() => setAt(bit)}
-              onMouseEnter={() => setAt(bit)}
-            >
-              {on}
-              <small aria-hidden="true">{bit}</small>
-            </button>
-          );
-        })}
+        {BYTES.map((byte) => (
+          <div key={byte[0]} class="byte" role="presentation">
+            {byte.map((bit) => {
+              const on = (value >>> bit) & 1;
+              const differs = other !== undefined && ((other >>> bit) & 1) !== on;
+              const named = fields.find(({ first, last }) => bit >= first && bit <= last);
+              return (
+                <button
+                  key={bit}
+                  type="button"
+                  role="radio"
+                  aria-checked={bit === at}
+                  aria-label={`bit ${bit}: ${on}${named ? `, ${named.name}` : ''}${differs ? ', differs' : ''}`}
+                  tabIndex={bit === at ? 0 : -1}
+                  class={`bit${on ? ' on' : ''}${differs ? ' differs' : ''}${named && field === named ? ' among' : ''}`}
+                  onClick={() => setAt(bit)}
+                  onFocus={() => setAt(bit)}
+                  onMouseEnter={() => setAt(bit)}
+                >
+                  {on}
+                  <small aria-hidden="true">{bit}</small>
+                </button>
+              );
+            })}
+          </div>
+        ))}
       </div>
       <div class="words" aria-live="polite">
         {field ? (

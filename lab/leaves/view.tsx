@@ -21,13 +21,19 @@ export interface Chosen {
 export function LeavesView({ machine }: { machine: Session | undefined }) {
   const rows = machine?.rows.value ?? [];
   const compare = settings.value.compare;
-  const [chosen, choose] = useState<Chosen>();
-  useEffect(() => choose(undefined), [machine]);
+  const [pinned, setPinned] = useState<Chosen>();
+  const [hovered, hover] = useState<Chosen>();
+  const pin = (chosen: Chosen | undefined) => {
+    setPinned(chosen);
+    hover(undefined);
+  };
+  useEffect(() => pin(undefined), [machine]);
   const draft = machine?.settings.draft ?? 3;
   const other =
     machine && compare !== 0 && compare !== draft ? under(compare, machine.settings, rows) : undefined;
   const answer = typeof other === 'function' ? other : undefined;
-  const at = chosen ?? first(rows);
+  const kept = pinned ?? first(rows);
+  const at = hovered ?? kept;
   const busy =
     machine === undefined || !machine.probe || machine.busy.value !== '' || machine.state.value !== 'running';
   return (
@@ -67,7 +73,8 @@ export function LeavesView({ machine }: { machine: Session | undefined }) {
       )}
       {compare === draft && <p class="hint">The machine is of draft {draft} itself: nothing differs.</p>}
       {rows.length > 0 && (
-        <table class="leaves" role="table">
+        // On the way to the bits the pointer crosses other registers: what was chosen comes back when it is out.
+        <table class="leaves" role="table" onMouseLeave={() => hover(undefined)}>
           <caption class="unseen">The leaves that the guest read, each register in hexadecimal</caption>
           <thead role="rowgroup">
             <tr role="row">
@@ -89,8 +96,10 @@ export function LeavesView({ machine }: { machine: Session | undefined }) {
                 draft={draft}
                 other={answer?.(row)}
                 compare={compare}
-                chosen={at?.row.leaf === row.leaf && at.row.subleaf === row.subleaf ? at.register : undefined}
-                choose={choose}
+                pinned={registerIn(row, kept)}
+                shown={registerIn(row, at)}
+                pin={pin}
+                hover={hover}
               />
             ))}
           </tbody>
@@ -106,8 +115,10 @@ function LeafRow(props: {
   draft: Draft;
   other: Regs | undefined;
   compare: number;
-  chosen: Register | undefined;
-  choose(chosen: Chosen): void;
+  pinned: Register | undefined;
+  shown: Register | undefined;
+  pin(chosen: Chosen): void;
+  hover(chosen: Chosen): void;
 }) {
   const { row, draft, other } = props;
   const title = titleOf(draft, row.leaf, row.subleaf);
@@ -123,17 +134,19 @@ function LeafRow(props: {
         const value = row[register];
         const text = textOf(value);
         const differs = other !== undefined && other[register] !== value;
-        const pick = () => props.choose({ row, register });
+        const pin = () => props.pin({ row, register });
         return (
           <td key={register} role="cell" data-register={register.toUpperCase()}>
             <button
               type="button"
-              class={`register${differs ? ' differs' : ''}${value === 0 ? ' zero' : ''}`}
-              aria-pressed={props.chosen === register}
+              class={`register${differs ? ' differs' : ''}${value === 0 ? ' zero' : ''}${
+                props.shown === register ? ' shown' : ''
+              }`}
+              aria-pressed={props.pinned === register}
               data-name={registerName(row.leaf, row.subleaf, register)}
-              onClick={pick}
-              onFocus={pick}
-              onMouseEnter={pick}
+              onClick={pin}
+              onFocus={pin}
+              onMouseEnter={() => props.hover({ row, register })}
             >
               <span class="unseen">{registerName(row.leaf, row.subleaf, register)}: </span>
               <code>{hex8(value)}</code>
@@ -195,6 +208,10 @@ function Summary({ machine }: { machine: Session | undefined }) {
       {generation && `Generation at MSR ${leafName(generation.msr)}.`}
     </>
   );
+}
+
+function registerIn({ leaf, subleaf }: Row, chosen: Chosen | undefined): Register | undefined {
+  return chosen?.row.leaf === leaf && chosen.row.subleaf === subleaf ? chosen.register : undefined;
 }
 
 /** What is shown before anybody chose: the first register of CommonHV's own. */

@@ -1,6 +1,6 @@
 /** Files of the reader's own, picked or dropped: told apart, bounded and checked before any machine is made. */
 import { load } from 'commonhv/boot';
-import { change, image, settings } from '../lab.ts';
+import { change, image, notBooted, settings } from '../lab.ts';
 import { MEMORY } from '../settings/settings.ts';
 
 const MIB = 2 ** 20;
@@ -17,6 +17,8 @@ export const USUAL_COMMAND_LINE = 'console=ttyS0 acpi=off';
  */
 export async function choose(files: readonly File[]): Promise<void> {
   if (files.length === 0) return;
+  const refusal = notBooted(settings.value);
+  if (refusal !== undefined) throw new Error(refusal);
   if (files.length > 2)
     throw new Error(`expected a kernel, or a kernel and an initrd, got ${files.length} files`);
   for (const file of files) {

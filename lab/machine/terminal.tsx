@@ -1,16 +1,17 @@
 /** A machine's console in xterm.js, which is fetched once the first machine has something to say. */
 import type { Terminal as XTerm } from '@xterm/xterm';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useId, useRef } from 'preact/hooks';
 import { colours, onScheme } from '../scheme.ts';
 import type { Session } from './session.ts';
 
 export function Terminal({ machine }: { machine: Session }) {
   const place = useRef<HTMLDivElement>(null);
   const spoken = useRef<HTMLDivElement>(null);
+  const hint = useId();
   useEffect(() => {
     let close = () => {};
     let gone = false;
-    void open(place.current!, spoken.current!, machine).then((closeIt) => {
+    void open(place.current!, spoken.current!, machine, hint).then((closeIt) => {
       if (gone) closeIt();
       else close = closeIt;
     });
@@ -22,6 +23,12 @@ export function Terminal({ machine }: { machine: Session }) {
   return (
     <>
       <div class="tty" ref={place} />
+      {!machine.probe && (
+        <p class="hint" id={hint}>
+          Tab is the guest’s here. <kbd>Ctrl</kbd>+<kbd>]</kbd>, then <kbd>Tab</kbd>, goes on to the next
+          control; <kbd>Shift</kbd>+<kbd>Tab</kbd> goes back.
+        </p>
+      )}
       <div
         class="unseen"
         role="log"
@@ -33,7 +40,12 @@ export function Terminal({ machine }: { machine: Session }) {
   );
 }
 
-async function open(place: HTMLElement, spoken: HTMLElement, machine: Session): Promise<() => void> {
+async function open(
+  place: HTMLElement,
+  spoken: HTMLElement,
+  machine: Session,
+  hint: string,
+): Promise<() => void> {
   const [xterm, { FitAddon }, { strictDocument }] = await Promise.all([
     import('@xterm/xterm'),
     import('@xterm/addon-fit'),
@@ -54,6 +66,7 @@ async function open(place: HTMLElement, spoken: HTMLElement, machine: Session): 
   terminal.loadAddon(fit);
   strict.during(() => terminal.open(place));
   terminal.textarea?.setAttribute('aria-label', `Console of ${machine.name}`);
+  if (!machine.probe) terminal.textarea?.setAttribute('aria-describedby', hint);
   fit.fit();
   const sized = new ResizeObserver(() => fit.fit());
   sized.observe(place);
@@ -67,8 +80,7 @@ async function open(place: HTMLElement, spoken: HTMLElement, machine: Session): 
   const typed = terminal.onData(
     machine.probe ? lineOf(terminal, machine) : (text) => machine.type(encode(text)),
   );
-  // Nobody is caught in here: Tab goes on to the next control, and past a system of the reader's own Shift and Tab do.
-  terminal.attachCustomKeyEventHandler((event) => event.key !== 'Tab' || !(machine.probe || event.shiftKey));
+  terminal.attachCustomKeyEventHandler(wayOut(machine.probe));
   return () => {
     sized.disconnect();
     schemed();
@@ -78,6 +90,20 @@ async function open(place: HTMLElement, spoken: HTMLElement, machine: Session): 
     typed.dispose();
     terminal.dispose();
     strict.dispose();
+  };
+}
+
+/**
+ * Nobody is caught in here. The probe has no use for Tab; to a system of the reader's own it belongs, until Ctrl and ] were
+ * pressed, telnet's old way out. Shift and Tab go back in both. Returns whether a key is the guest's.
+ */
+function wayOut(probe: boolean): (event: KeyboardEvent) => boolean {
+  let leaving = false;
+  return ({ type, key, ctrlKey, shiftKey }) => {
+    if (key === 'Tab') return !(probe || shiftKey || leaving);
+    if (type !== 'keydown' || probe || key === 'Control') return true;
+    leaving = ctrlKey && key === ']';
+    return !leaving;
   };
 }
 

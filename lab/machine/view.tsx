@@ -1,5 +1,5 @@
 /** The machine, or the two copies of one: what can be done to it, its console, and an image of the reader's own. */
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import {
   copy,
   flaw,
@@ -16,6 +16,7 @@ import {
 import { Section } from '../section.tsx';
 import { KEEPER } from '../settings/liars.ts';
 import { whyNoGeneration } from '../settings/settings.ts';
+import { onFiles } from './drop.ts';
 import { choose } from './image.ts';
 import type { Session } from './session.ts';
 import { Terminal } from './terminal.tsx';
@@ -23,11 +24,20 @@ import { Terminal } from './terminal.tsx';
 export function MachineView() {
   const [wrong, setWrong] = useState('');
   const [over, setOver] = useState(false);
+  const place = useRef<HTMLDivElement>(null);
   const take = (files: readonly File[]) =>
     void choose(files).then(
       () => setWrong(''),
       (error: Error) => setWrong(error.message),
     );
+  useEffect(
+    () =>
+      onFiles(setOver, (files) => {
+        take(files);
+        place.current?.scrollIntoView({ block: 'nearest' });
+      }),
+    [],
+  );
   return (
     <Section
       id="machine"
@@ -41,19 +51,8 @@ export function MachineView() {
       <div
         class={over ? 'drop over' : 'drop'}
         role="group"
-        aria-label="The machine, and a place to drop an image"
-        onDragOver={(event) => {
-          if (!event.dataTransfer?.types.includes('Files')) return;
-          event.preventDefault();
-          setOver(true);
-        }}
-        onDragLeave={() => setOver(false)}
-        onDrop={(event) => {
-          if (!event.dataTransfer?.types.includes('Files')) return;
-          event.preventDefault();
-          setOver(false);
-          take([...event.dataTransfer.files]);
-        }}
+        aria-label="The machine, and where a dropped image goes"
+        ref={place}
       >
         <Toolbar />
         <ImageBar take={take} />
@@ -140,11 +139,12 @@ function ImageBar({ take }: { take(files: readonly File[]): void }) {
           }}
         />
       </label>
-      <span class="hint">or drop them here (bzImage, vmlinux, multiboot)</span>
+      <span class="hint">or drop them anywhere (bzImage, vmlinux, multiboot)</span>
       {chosen && (
         <div class="chosen">
           <p>
-            <strong>{chosen.names}</strong>: restart to boot it.
+            <strong>{chosen.names}</strong>
+            {shown.value?.chosen === chosen ? '' : ': restart to boot it.'}
           </p>
           <label class="field wide">
             <span>Command line</span>

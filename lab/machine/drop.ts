@@ -1,0 +1,26 @@
+/** Files dragged over the page: a reader who misses the machine must not lose the page to the file. */
+
+/** `over` is told while files are dragged, `take` gets those that are dropped; returns what ends it. */
+export function onFiles(over: (now: boolean) => void, take: (files: readonly File[]) => void): () => void {
+  const ending = new AbortController();
+  const listen = (name: 'dragover' | 'dragleave' | 'drop', deed: (event: DragEvent) => void) => {
+    const heard = (event: DragEvent) => {
+      if (event.dataTransfer?.types.includes('Files')) deed(event);
+    };
+    addEventListener(name, heard, { signal: ending.signal });
+  };
+  listen('dragover', (event) => {
+    event.preventDefault();
+    over(true);
+  });
+  listen('dragleave', (event) => {
+    // From one element to another is still within the page.
+    if (event.relatedTarget === null) over(false);
+  });
+  listen('drop', (event) => {
+    event.preventDefault();
+    over(false);
+    take([...event.dataTransfer!.files]);
+  });
+  return () => ending.abort();
+}
