@@ -89,15 +89,50 @@ export function everybody(inPage: InPage): void {
     inPage('#interface=KVMKVMKVM@40000100&interface=VMwareVMware@40000000', async (page) => {
       await idle(page);
       await page
-        .getByRole('button', { name: /^Move VMwareVMware/ })
+        .getByRole('button', { name: /^Move VMwareVMware: drag/ })
         .dragTo(page.locator('.interfaces li').first());
       assert.match(page.url(), /interface=VMwareVMware@40000000&interface=KVMKVMKVM@40000100/);
     }));
 
+  test('interfaces are put in order by buttons, and the focus stays with them to the last', () =>
+    inPage('#interface=KVMKVMKVM@40000100&interface=VMwareVMware@40000000', async (page) => {
+      await idle(page);
+      const focus = (name: string) =>
+        page.waitForFunction(
+          (wanted) =>
+            (document.activeElement?.getAttribute('aria-label') ?? document.activeElement?.textContent) ===
+            wanted,
+          name,
+        );
+      await press(page, 'Move VMwareVMware up');
+      assert.match(page.url(), /interface=VMwareVMware@40000000&interface=KVMKVMKVM@40000100/);
+      await focus('Move VMwareVMware down');
+      await press(page, 'Remove KVMKVMKVM');
+      await focus('Remove VMwareVMware');
+      await press(page, 'Remove VMwareVMware');
+      await focus('Add an interface');
+    }));
+
+  test('what starts a machine is in view on a usual screen, wherever the form is', () =>
+    inPage(
+      '',
+      async (page) => {
+        await idle(page);
+        const bottom = () =>
+          page
+            .getByRole('button', { name: 'Start a new machine' })
+            .evaluate((button) => button.getBoundingClientRect().bottom);
+        assert.ok((await bottom()) <= 900);
+        await page.evaluate(() => scrollTo(0, 600));
+        assert.ok((await bottom()) <= 900);
+      },
+      { width: 1440, height: 900 },
+    ));
+
   test('interfaces are put in order with the arrow keys, and bits are read with them', () =>
     inPage('#interface=KVMKVMKVM@40000100&interface=VMwareVMware@40000000', async (page) => {
       await idle(page);
-      await page.getByRole('button', { name: /^Move VMwareVMware/ }).focus();
+      await page.getByRole('button', { name: /^Move VMwareVMware: drag/ }).focus();
       await page.keyboard.press('ArrowUp');
       assert.match(page.url(), /interface=VMwareVMware@40000000&interface=KVMKVMKVM@40000100/);
       assert.match(

@@ -19,6 +19,9 @@ export function images(inPage: InPage): void {
       assert.match(await textOf(page, '.state'), /^ended: halted with interrupts off/);
       await says(page, '.xterm-rows', /hi/);
       assert.doesNotMatch(await textOf(page, '.chosen'), /restart/);
+      for (const part of ['leaves', 'random', 'conformance']) {
+        assert.match(await textOf(page, `#${part} .lead`), /^A system of your own cannot be asked/);
+      }
       await press(page, 'Back to the probe');
       await press(page, 'Restart');
       await idle(page);
@@ -150,7 +153,7 @@ export function images(inPage: InPage): void {
         await says(page, '.chosen', /^vmlinuz with initrd: restart to boot it/);
         await press(page, 'Restart');
         // Linux looks for each hypervisor that it knows, and walks all 256 places for the one that is not there.
-        await says(page, '#timeline .lead', /(25[6-9]|[3-9]\d\d|\d,\d+) of them steps of the old search/);
+        await says(page, '#timeline .lead', /(256|[3-9]\d\d|\d,\d+) of them steps of the old search/);
         await says(page, '.xterm-rows', /\[ +\d+\.\d{6}\]/);
       }),
   );

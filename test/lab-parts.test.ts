@@ -6,6 +6,7 @@ import { rulesOf } from 'commonhv/conformance';
 import type { Draft } from 'commonhv/spec';
 import fc from 'fast-check';
 import { sentenceId, sentenceLink } from '../lab/conformance/sentence.ts';
+import { callName } from '../lab/leaves/text.ts';
 import { fieldsOf, REGISTERS } from '../lab/leaves/words.ts';
 import { chacha20 } from '../lab/random/chacha.ts';
 import { liarNames } from '../lab/settings/liars.ts';
@@ -114,6 +115,11 @@ test('every sentence of draft 3 that a rule quotes has a name that draft 3 gives
   }
 });
 
+test('a leaf is named with what the guest left in ECX', () => {
+  assert.equal(callName(0x4f00_0001, 2), '4F000001H.2');
+  assert.equal(callName(1, 0x6c65_746e), '1H.6C65746EH');
+});
+
 test('ChaCha20 gives the block of RFC 8439, 2.3.2', () => {
   const key = new Uint32Array(Uint8Array.from({ length: 32 }, (_, i) => i).buffer);
   const block = chacha20(key, 1, [0x0900_0000, 0x4a00_0000, 0]);
@@ -135,6 +141,7 @@ test('the store keeps what it can draw, counts the rest, and finds the old searc
   };
   kept.add(events);
   assert.deepEqual(kept.scans, [{ start: 1, end: 256, steps: 256 }]);
+  assert.equal(kept.searched, 256);
   assert.deepEqual([...kept.numbers.subarray(0, kept.length)], [...numbers]);
   const many = {
     times: new Float64Array(1 << 20),

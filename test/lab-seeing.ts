@@ -13,7 +13,7 @@ export function seeing(inPage: InPage): void {
       );
       assert.equal(await register(page, 'CPUID.4F000000H.0.EBX'), '6d6d6f43');
       assert.equal(await register(page, 'CPUID.4F000002H.0.EAX'), '00000005');
-      assert.match(await textOf(page, '#timeline .lead'), /^\d+ CPUIDs, \d+ of them steps/);
+      assert.match(await textOf(page, '#timeline .lead'), /^\d+ CPUIDs, \d+ RDMSRs, 0 WRMSRs\.$/);
       assert.match(
         await textOf(page, '#random figcaption'),
         /words✓ health tests: nothing found✓ (\d+) different of \1$/,
@@ -89,6 +89,10 @@ export function seeing(inPage: InPage): void {
         await textOf(page, '#random figcaption'),
         /✗ health tests: repetition of bytes, within \d+ words✗ 1 different of \d+$/,
       );
+      const tall = await page
+        .locator('canvas.bitmap')
+        .evaluateAll((all) => all.map(({ clientHeight }) => clientHeight));
+      assert.equal(tall[0], tall[1]);
       const colours = await page
         .locator('canvas.bitmap')
         .first()
@@ -98,6 +102,15 @@ export function seeing(inPage: InPage): void {
           return [row(1), row(2), row(3)].every((other) => other === row(0)) && new Set(data).size > 2;
         });
       assert.ok(colours, 'each row of the picture is like the one above');
+    }));
+
+  test('a counting source is seen, though each of its words is different', () =>
+    inPage('#rng-source=counting', async (page) => {
+      await says(page, '.state', /does not call itself seeded/);
+      assert.match(
+        await textOf(page, '#random figcaption'),
+        /✗ health tests: [a-z ]+, within \d+ words(\d+) different of \1$/,
+      );
     }));
 
   test('the suite runs against the machine, and it conforms', () =>
@@ -189,7 +202,7 @@ export function seeing(inPage: InPage): void {
     inPage('', async (page) => {
       await idle(page);
       await press(page, 'Search the old way');
-      await says(page, '#timeline .lead', /25[6-9] of them steps of the old search/);
+      await says(page, '#timeline .lead', /^\d+ CPUIDs, 256 of them steps of the old search, \d+ RDMSRs/);
       const picture = () =>
         page.locator('.chart canvas').evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
       const all = await picture();
@@ -201,7 +214,7 @@ export function seeing(inPage: InPage): void {
       await press(page, 'All');
       assert.equal(await picture(), all);
       await page.locator('#timeline summary').click();
-      assert.match(await textOf(page, '#timeline .counts'), /4000xx00H\.0 ?256 steps of the old search/);
+      assert.match(await textOf(page, '#timeline .counts'), /4000xx00H ?256 leaves of the old search/);
       const [download] = await Promise.all([page.waitForEvent('download'), press(page, 'Export JSON')]);
       const chunks: Buffer[] = [];
       for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);

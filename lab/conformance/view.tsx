@@ -17,6 +17,8 @@ export function ConformanceView({ machine }: { machine: Session | undefined }) {
       lead={
         report ? (
           <Verdict report={report} />
+        ) : machine && !machine.probe ? (
+          'A system of your own cannot be asked: the suite judges the probe’s machine.'
         ) : (
           'The suite asks this machine’s guest, as it would ask any other.'
         )

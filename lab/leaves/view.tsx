@@ -10,7 +10,7 @@ import { formatSignature } from '../settings/signature.ts';
 import { BitsView } from './bits.tsx';
 import { under } from './compare.ts';
 import type { Row } from './row.ts';
-import { hex8, leafName, registerName, textOf } from './text.ts';
+import { callName, hex8, leafName, registerName, textOf } from './text.ts';
 import { REGISTERS, type Register, titleOf } from './words.ts';
 
 export interface Chosen {
@@ -67,9 +67,7 @@ export function LeavesView({ machine }: { machine: Session | undefined }) {
         </p>
       )}
       {answer && (
-        <p class="hint">
-          Marked is what draft {compare} says otherwise, its value struck out below the machine’s.
-        </p>
+        <p class="hint">Marked is what draft {compare} says otherwise, its value below the machine’s.</p>
       )}
       {compare === draft && <p class="hint">The machine is of draft {draft} itself: nothing differs.</p>}
       {rows.length > 0 && (
@@ -125,9 +123,7 @@ function LeafRow(props: {
   return (
     <tr role="row">
       <th role="rowheader" scope="row">
-        <code>
-          {leafName(row.leaf)}.{row.subleaf}
-        </code>
+        <code>{callName(row.leaf, row.subleaf)}</code>
         {title !== '' && <small>{title}</small>}
       </th>
       {REGISTERS.map((register) => {

@@ -8,14 +8,15 @@ const WIDTH = 128;
 const LEAST = 48;
 const MOST = (SHOWN * 64) / WIDTH;
 
-export function Bitmap({ picture, label, colour }: { picture: Picture; label: string; colour: string }) {
+export function Bitmap(props: { picture: Picture; label: string; colour: string; tall: number }) {
+  const { picture, label, colour, tall } = props;
   const place = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
     const context = place.current!.getContext('2d')!;
     let waiting = 0;
     const draw = () => {
       waiting = 0;
-      paint(context, picture.words, colour);
+      paint(context, picture.words, colour, tall);
     };
     const soon = () => {
       waiting ||= requestAnimationFrame(draw);
@@ -27,13 +28,19 @@ export function Bitmap({ picture, label, colour }: { picture: Picture; label: st
       watched();
       schemed();
     };
-  }, [picture, colour]);
+  }, [picture, colour, tall]);
   return <canvas ref={place} class="bitmap" width={WIDTH} height={LEAST} role="img" aria-label={label} />;
 }
 
-function paint(context: CanvasRenderingContext2D, words: readonly bigint[], colour: string): void {
+/** `tall`: how many words there is room for. */
+function paint(
+  context: CanvasRenderingContext2D,
+  words: readonly bigint[],
+  colour: string,
+  tall: number,
+): void {
   const [one, zero, none] = colours(colour, '--bit-zero', '--bit-none').map((name) => dotOf(context, name));
-  const height = Math.min(MOST, Math.max(LEAST, Math.ceil((words.length * 64) / WIDTH)));
+  const height = Math.min(MOST, Math.max(LEAST, Math.ceil((tall * 64) / WIDTH)));
   context.canvas.height = height;
   const pixels = context.createImageData(WIDTH, height);
   const dots = new Uint32Array(pixels.data.buffer);

@@ -6,17 +6,27 @@ import { Section } from '../section.tsx';
 import { whyNoGeneration } from '../settings/settings.ts';
 import { alike } from './alike.ts';
 import { Bitmap } from './bitmap.tsx';
-import type { Look, Picture } from './picture.ts';
+import { type Look, type Picture, SHOWN } from './picture.ts';
 
 export function RandomView() {
   const all = machines.value;
   const busy = all.some(({ busy, state, probe }) => busy.value !== '' || state.value !== 'running' || !probe);
   const none = all.length === 0;
+  // All the pictures are as tall as the fullest: side by side they are compared row by row.
+  const most = Math.max(
+    0,
+    ...all.flatMap(({ read, drawn }) => [read.look.value.total, drawn.look.value.total]),
+  );
+  const tall = Math.min(SHOWN, most);
   return (
     <Section
       id="random"
       title="Random"
-      lead="Each row is 128 bits. Left what the guest reads from the hypervisor’s RNG, right what its own generator, seeded from it, draws."
+      lead={
+        all.some(({ probe }) => !probe)
+          ? 'A system of your own cannot be asked: its reads of the RNG show on the left when it makes them; what its generator draws stays its own.'
+          : 'Each row is 128 bits. Left what the guest reads from the hypervisor’s RNG, right what its own generator, seeded from it, draws.'
+      }
       aside={
         <div class="toolbar">
           <button
@@ -51,12 +61,14 @@ export function RandomView() {
                 title="Read from the RNG"
                 colour="--rng"
                 machine={machine}
+                tall={tall}
               />
               <PictureView
                 picture={machine.drawn}
                 title="Drawn by the guest"
                 colour="--drawn"
                 machine={machine}
+                tall={tall}
               />
             </div>
           </div>
@@ -66,12 +78,18 @@ export function RandomView() {
   );
 }
 
-function PictureView(props: { picture: Picture; title: string; colour: string; machine: Session }) {
-  const { picture, title, colour, machine } = props;
+function PictureView(props: {
+  picture: Picture;
+  title: string;
+  colour: string;
+  machine: Session;
+  tall: number;
+}) {
+  const { picture, title, colour, machine, tall } = props;
   const look = picture.look.value;
   return (
     <figure>
-      <Bitmap picture={picture} label={`${title}: ${describe(look)}`} colour={colour} />
+      <Bitmap picture={picture} label={`${title}: ${describe(look)}`} colour={colour} tall={tall} />
       <figcaption>
         <strong>{title}</strong>
         <span>{describe(look)}</span>
@@ -93,14 +111,17 @@ function Health({ look: { distinct, compared, failed } }: { look: Look }) {
           ? 'health tests: nothing found'
           : `health tests: ${failed.test}, within ${failed.after.toLocaleString('en')} words`}
       </Finding>
-      <Finding well={distinct === compared}>
+      {/* Words that count are all different: what is no fault of theirs is no merit where another test failed. */}
+      <Finding well={distinct < compared ? false : failed === undefined || undefined}>
         {distinct.toLocaleString('en')} different of {compared.toLocaleString('en')}
       </Finding>
     </ul>
   );
 }
 
-function Finding({ well, children }: { well: boolean; children: ComponentChildren }) {
+/** `well` is `undefined` where nothing is said of it. */
+function Finding({ well, children }: { well: boolean | undefined; children: ComponentChildren }) {
+  if (well === undefined) return <li>{children}</li>;
   return (
     <li class={well ? 'well' : 'ill'}>
       <span aria-hidden="true">{well ? '✓' : '✗'}</span> {children}

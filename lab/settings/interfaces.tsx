@@ -1,6 +1,6 @@
 /** The interfaces that the hypervisor advertises, in its order: moved by drag, by buttons, or by the arrow keys. */
 import { KNOWN, productOf, type Tuple } from 'commonhv/spec';
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { change, settings } from '../lab.ts';
 import { HexField } from './fields.tsx';
 import { MOST_INTERFACES } from './settings.ts';
@@ -22,15 +22,24 @@ export function InterfacesView() {
     );
     setSaid(`${formatSignature(interfaces[from]!.signature)} is now ${to + 1} of ${interfaces.length}`);
   };
+  const fieldset = useRef<HTMLFieldSetElement>(null);
+  /** The list is redrawn first: the focus goes where an entry went, or to what is left. */
+  const focus = (at: number, ...selectors: readonly string[]) =>
+    requestAnimationFrame(() => {
+      const entry = fieldset.current?.querySelectorAll('.interfaces li')[at];
+      const controls = selectors.map((selector) => entry?.querySelector<HTMLElement>(selector));
+      (controls.find((control) => control) ?? fieldset.current?.querySelector<HTMLElement>('.add'))?.focus();
+    });
   const remove = (at: number) => {
     const left = preferred - 1 === at ? 0 : preferred - 1 > at ? preferred - 1 : preferred;
     put(interfaces.toSpliced(at, 1), left);
+    focus(Math.min(at, interfaces.length - 2), '.remove');
   };
   const replace = (at: number, part: Partial<Tuple>) =>
     put(interfaces.with(at, { ...interfaces[at]!, ...part }), preferred);
 
   return (
-    <fieldset>
+    <fieldset ref={fieldset}>
       <legend>Interfaces, in order</legend>
       <ol class="interfaces">
         {interfaces.map((tuple, i) => (
@@ -51,7 +60,10 @@ export function InterfacesView() {
               at={i}
               last={interfaces.length - 1}
               preferred={draft === 3 ? preferred === i + 1 : undefined}
-              onMove={(to) => move(i, to)}
+              onMove={(by, ...selectors) => {
+                move(i, i + by);
+                focus(Math.min(interfaces.length - 1, Math.max(0, i + by)), ...selectors);
+              }}
               onRemove={() => remove(i)}
               onChange={(part) => replace(i, part)}
               onPrefer={(on) => put(interfaces, on ? i + 1 : 0)}
@@ -63,6 +75,7 @@ export function InterfacesView() {
       {interfaces.length === 0 && <p class="hint">None: the list is empty.</p>}
       <button
         type="button"
+        class="add"
         disabled={interfaces.length >= MOST_INTERFACES}
         onClick={() => put([...interfaces, another(interfaces)], preferred)}
       >
@@ -87,7 +100,8 @@ function Entry(props: {
   at: number;
   last: number;
   preferred: boolean | undefined;
-  onMove(to: number): void;
+  /** And the focus to the first of the selectors that is there. */
+  onMove(by: number, ...selectors: readonly string[]): void;
   onRemove(): void;
   onChange(part: Partial<Tuple>): void;
   onPrefer(on: boolean): void;
@@ -114,13 +128,7 @@ function Entry(props: {
             const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
             if (by === undefined) return;
             event.preventDefault();
-            // The list is redrawn with this entry elsewhere: the focus goes with it.
-            const list = event.currentTarget.closest('ol');
-            props.onMove(at + by);
-            requestAnimationFrame(() => {
-              const to = Math.min(last, Math.max(0, at + by));
-              list?.querySelectorAll<HTMLElement>('.handle')[to]?.focus();
-            });
+            props.onMove(by, '.handle');
           }}
         >
           <span aria-hidden="true">⠿</span>
@@ -142,7 +150,7 @@ function Entry(props: {
           }}
           onBlur={() => setText(undefined)}
         />
-        <button type="button" class="icon" aria-label={`Remove ${name}`} onClick={props.onRemove}>
+        <button type="button" class="icon remove" aria-label={`Remove ${name}`} onClick={props.onRemove}>
           <span aria-hidden="true">×</span>
         </button>
       </div>
@@ -165,7 +173,31 @@ function Entry(props: {
           </label>
         )}
       </div>
-      <small class="hint">{productOf(tuple.signature) ?? 'a signature that no known product has'}</small>
+      <div class="entry-row">
+        <small class="hint">{productOf(tuple.signature) ?? 'a signature that no known product has'}</small>
+        {last > 0 && (
+          <>
+            <button
+              type="button"
+              class="icon up"
+              aria-label={`Move ${name} up`}
+              disabled={at === 0}
+              onClick={() => props.onMove(-1, '.up:not(:disabled)', '.down')}
+            >
+              <span aria-hidden="true">↑</span>
+            </button>
+            <button
+              type="button"
+              class="icon down"
+              aria-label={`Move ${name} down`}
+              disabled={at === last}
+              onClick={() => props.onMove(1, '.down:not(:disabled)', '.up')}
+            >
+              <span aria-hidden="true">↓</span>
+            </button>
+          </>
+        )}
+      </div>
     </>
   );
 }

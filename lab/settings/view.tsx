@@ -112,7 +112,8 @@ export function SettingsView() {
             </select>
             {now.liar !== '' && flaw.value === undefined && (
               <p class="hint">
-                It breaks <code>{liarNamed(now.liar)?.rule}</code>: start it, and judge it below.
+                It {liarNamed(now.liar)?.title}, which breaks <code>{liarNamed(now.liar)?.rule}</code>: start
+                it, and judge it below.
               </p>
             )}
           </fieldset>
@@ -135,12 +136,12 @@ export function SettingsView() {
               onChange={(memory) => change({ memory })}
             />
           </fieldset>
-          {flaw.value !== undefined && (
-            <p class="flaw" role="alert">
-              {flaw.value}
-            </p>
-          )}
           <div class="apply">
+            {flaw.value !== undefined && (
+              <p class="flaw" role="alert">
+                {flaw.value}
+              </p>
+            )}
             <button type="submit" class="main" disabled={flaw.value !== undefined}>
               {image.value ? 'Start this image' : 'Start a new machine'}
             </button>

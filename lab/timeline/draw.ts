@@ -105,9 +105,12 @@ function drawScans(store: Store, frame: Frame): void {
     const y = top + span.top * height + dot;
     context.fillRect(x, y, wide, dot);
     const label = `old search: ${steps} CPUIDs`;
-    const room = left + width - x;
+    const pad = 5 * dot;
     const size = context.measureText(label).width;
-    context.fillText(label, room > size ? x : left + width - size, y + 13 * dot);
+    // Under a wide bracket, before a narrow one, where the ramp is not; after it where there is no room before.
+    const before = x - pad - size;
+    const at = wide > size + 2 * pad ? x + pad : before > left ? before : x + wide + pad;
+    context.fillText(label, at, y + 13 * dot);
   }
 }
 

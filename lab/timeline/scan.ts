@@ -19,13 +19,19 @@ export interface Scan {
 
 export function scanFinder(): {
   readonly found: readonly Scan[];
+  /** How many CPUIDs were steps of an old search, those beyond the searches kept among them. */
+  readonly steps: number;
   see(op: number, number: number, time: number): void;
 } {
   const found: Scan[] = [];
   let run: Scan = { start: 0, end: 0, steps: 0 };
   let before = -1;
+  let steps = 0;
   return {
     found,
+    get steps() {
+      return steps;
+    },
     see(op, number, time) {
       if (op !== CPUID) return;
       const step = number >= SCAN_FIRST && number <= SCAN_LAST && number === before + STEP;
@@ -33,6 +39,7 @@ export function scanFinder(): {
       if (step) {
         run.steps++;
         run.end = time;
+        if (run.steps >= LEAST) steps += run.steps === LEAST ? LEAST : 1;
         if (run.steps === LEAST && found.length < MOST) found.push(run);
       } else run = { start: time, end: time, steps: 1 };
     },

@@ -17,6 +17,8 @@ export interface Store {
   readonly subleaves: Uint32Array;
   /** The old searches among the CPUIDs. */
   readonly scans: readonly Scan[];
+  /** How many CPUIDs were steps of one. */
+  readonly searched: number;
   add(events: Events): void;
 }
 
@@ -60,6 +62,9 @@ export function store(): Store {
       return subleaves;
     },
     scans: scans.found,
+    get searched() {
+      return scans.steps;
+    },
     add(events) {
       const came = events.times.length;
       total += came;

@@ -2,11 +2,12 @@
 import { hex } from 'commonhv';
 import { isScanStep, type Tally } from 'commonhv/trace';
 import { useState } from 'preact/hooks';
-import { leafName } from '../leaves/text.ts';
+import { callName } from '../leaves/text.ts';
 import type { Session } from '../machine/session.ts';
 import { Section } from '../section.tsx';
 import { Chart, type ChartHandle } from './chart.tsx';
 import { exported } from './export.ts';
+import type { Store } from './store.ts';
 
 /** Rows of the table of counts; a guest that asks for everything has a long one. */
 const MOST_ROWS = 200;
@@ -60,9 +61,10 @@ export function TimelineView({ machine }: { machine: Session | undefined }) {
           <div role="img" aria-label="CPUIDs and MSRs over time; the table of counts below says the same">
             <Chart machine={machine} handle={setChart} />
           </div>
+          {tally && <Beyond store={machine.store} />}
         </>
       )}
-      {tally && <Counts tally={tally} />}
+      {tally && <Counts tally={tally} searched={(machine?.store.searched ?? 0) > 0} />}
     </Section>
   );
 }
@@ -71,20 +73,33 @@ function Summary({ machine }: { machine: Session | undefined }) {
   const tally = machine?.tally.value;
   if (machine === undefined || tally === undefined)
     return <>Every CPUID, RDMSR and WRMSR of the guest, as it comes.</>;
+  const { searched } = machine.store;
   const reads = tally.msr.reduce((sum, row) => sum + row.reads, 0);
   const writes = tally.msr.reduce((sum, row) => sum + row.writes, 0);
   return (
     <>
       <strong>{tally.cpuid.total.toLocaleString('en')}</strong> CPUIDs,{' '}
-      {tally.cpuid.scan.toLocaleString('en')} of them steps of the old search; {reads.toLocaleString('en')}{' '}
-      RDMSRs, {writes.toLocaleString('en')} WRMSRs.
+      {searched > 0 && `${searched.toLocaleString('en')} of them steps of the old search, `}
+      {reads.toLocaleString('en')} RDMSRs, {writes.toLocaleString('en')} WRMSRs.
     </>
   );
 }
 
-function Counts({ tally }: { tally: Tally }) {
-  const leaves = tally.cpuid.leaves.filter(({ leaf }) => !isScanStep(leaf));
-  const steps = tally.cpuid.leaves.filter(({ leaf }) => isScanStep(leaf));
+/** What the chart cannot show. */
+function Beyond({ store: { length, total } }: { store: Store }) {
+  if (total === length) return null;
+  return (
+    <p class="notice">
+      The chart holds the first {length.toLocaleString('en')} events; {(total - length).toLocaleString('en')}{' '}
+      more were only counted.
+    </p>
+  );
+}
+
+function Counts({ tally, searched }: { tally: Tally; searched: boolean }) {
+  const isStep = (leaf: number) => searched && isScanStep(leaf);
+  const leaves = tally.cpuid.leaves.filter(({ leaf }) => !isStep(leaf));
+  const steps = tally.cpuid.leaves.filter(({ leaf }) => isStep(leaf));
   const stepped = steps.reduce((sum, { count }) => sum + count, 0);
   const rows = leaves.length + tally.msr.length;
   return (
@@ -103,8 +118,8 @@ function Counts({ tally }: { tally: Tally }) {
             {stepped > 0 && (
               <tr>
                 <th scope="row">
-                  <code>{steps.length === 1 ? `${leafName(steps[0]!.leaf)}.0` : '4000xx00H.0'}</code>
-                  {steps.length > 1 && <small>{steps.length} steps of the old search</small>}
+                  <code>4000xx00H</code>
+                  <small>{new Set(steps.map(({ leaf }) => leaf)).size} leaves of the old search</small>
                 </th>
                 <td>{stepped.toLocaleString('en')}</td>
               </tr>
@@ -112,9 +127,7 @@ function Counts({ tally }: { tally: Tally }) {
             {leaves.slice(0, MOST_ROWS).map(({ leaf, subleaf, count }) => (
               <tr key={`${leaf}.${subleaf}`}>
                 <th scope="row">
-                  <code>
-                    {leafName(leaf)}.{subleaf}
-                  </code>
+                  <code>{callName(leaf, subleaf)}</code>
                 </th>
                 <td>{count.toLocaleString('en')}</td>
               </tr>
