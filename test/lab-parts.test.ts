@@ -12,6 +12,7 @@ import { chacha20 } from '../lab/random/chacha.ts';
 import { liarNames } from '../lab/settings/liars.ts';
 import { DEFAULTS, fromFragment, type Settings, toFragment } from '../lab/settings/settings.ts';
 import { formatSignature, parseSignature } from '../lab/settings/signature.ts';
+import { eventText, nearest } from '../lab/timeline/reading.ts';
 import { store } from '../lab/timeline/store.ts';
 
 const draft3 = readFileSync('docs/draft3.md', 'utf8').replace(/\s+/g, ' ');
@@ -152,4 +153,23 @@ test('the store keeps what it can draw, counts the rest, and finds the old searc
   for (let i = 0; i < 3; i++) kept.add(many);
   assert.equal(kept.length, 1 << 21);
   assert.equal(kept.total, numbers.length + 3 * (1 << 20));
+});
+
+test('the event that is read is the nearest, of the row that is pointed at where one is near', () => {
+  const kept = store();
+  kept.add({
+    times: Float64Array.of(1, 2, 3, 4),
+    ops: Uint8Array.of(0, 1, 0, 5),
+    numbers: Uint32Array.of(1, 0x4000_00a0, 0x4f00_0001, 0x1234),
+    subleaves: Uint32Array.of(0x6c65_746e, 0, 2, 0),
+  });
+  const isRead = (at: number) => kept.ops[at] === 1;
+  assert.equal(nearest(kept, 3.1, 2, isRead), 1);
+  assert.equal(nearest(kept, 3.1, 0.5, isRead), 2);
+  assert.equal(nearest(kept, 99, 1, isRead), 3);
+  assert.equal(nearest(store(), 1, 1, isRead), undefined);
+  assert.deepEqual(
+    [0, 1, 2, 3].map((at) => eventText(kept, at).replace(/^event (.) of 4, at \1 ms: /, '')),
+    ['CPUID 1H.6C65746EH', 'RDMSR 400000A0H', 'CPUID 4F000001H.2', 'RDMSR 1234H, a fault'],
+  );
 });

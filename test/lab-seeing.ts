@@ -13,7 +13,7 @@ export function seeing(inPage: InPage): void {
       );
       assert.equal(await register(page, 'CPUID.4F000000H.0.EBX'), '6d6d6f43');
       assert.equal(await register(page, 'CPUID.4F000002H.0.EAX'), '00000005');
-      assert.match(await textOf(page, '#timeline .lead'), /^\d+ CPUIDs, \d+ RDMSRs, 0 WRMSRs\.$/);
+      await says(page, '#timeline .lead', /^\d+ CPUIDs, \d+ RDMSRs, 0 WRMSRs\.$/);
       assert.match(
         await textOf(page, '#random figcaption'),
         /words✓ health tests: nothing found✓ (\d+) different of \1$/,
@@ -230,6 +230,27 @@ export function seeing(inPage: InPage): void {
           ),
       );
       assert.ok(!JSON.stringify(trace).includes('value'), 'a trace holds no word');
+    }));
+
+  test('an event is read from the timeline by the pointer and by the arrow keys', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      const chart = page.getByRole('slider', { name: 'What the guest asked, over time' });
+      const readout = () => textOf(page, '.readout');
+      await chart.focus();
+      assert.match(await readout(), /^event 1 of \d+, at [\d.]+ ms: CPUID 1H\.0$/);
+      await page.keyboard.press('ArrowRight');
+      assert.match(await readout(), /^event 2 of \d+, at [\d.]+ ms: CPUID /);
+      assert.equal(await chart.getAttribute('aria-valuetext'), await readout());
+      await page.keyboard.press('End');
+      const [, last, all] = /^event (\d+) of (\d+), /.exec(await readout())!;
+      assert.equal(last, all);
+      // The row of the RNG, where the guest read its words: the fifth of seven.
+      const { x, y, width, height } = (await page.locator('.u-over').boundingBox())!;
+      for (let share = 0.3; share < 1 && !/RDMSR/.test(await readout()); share += 0.01) {
+        await page.mouse.move(x + share * width, y + 0.7 * height);
+      }
+      assert.match(await readout(), /: RDMSR 400000A0H$/);
     }));
 
   test('pause, go on and stop do so', () =>

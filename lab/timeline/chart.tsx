@@ -4,8 +4,10 @@ import uPlot from 'uplot';
 import 'uplot/dist/uPlot.min.css';
 import type { Session } from '../machine/session.ts';
 import { colours, onScheme } from '../scheme.ts';
-import { drawEvents, fontOf, spanOf } from './draw.ts';
-import { LANES } from './lanes.ts';
+import { drawEvents, fontOf, laneAt, spanOf } from './draw.ts';
+import { LANES, laneOf } from './lanes.ts';
+import { nearest } from './reading.ts';
+import { firstAfter } from './store.ts';
 
 export interface ChartHandle {
   /** Below 1 shows less time, above 1 more. */
@@ -15,9 +17,13 @@ export interface ChartHandle {
   all(): void;
   /** The first of the old searches. */
   search(): void;
+  /** Reads an event further on by so many, or the first that is shown. */
+  step(by: number): void;
 }
 
 const HEIGHT = 260;
+/** How far from the pointer an event may be, in pixels, to be meant by its row. */
+const NEAR = 12;
 /** Drawing may take this share of the time at most, and rests at least so many milliseconds in between. */
 const SHARE = 0.1;
 const REST = 150;
@@ -25,13 +31,16 @@ const REST = 150;
 export function Chart({
   machine,
   handle,
+  read,
 }: {
   machine: Session;
   handle(handle: ChartHandle | undefined): void;
+  /** Told which event the reader is at. */
+  read(at: number): void;
 }) {
   const place = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    const chart = open(place.current!, machine);
+    const chart = open(place.current!, machine, read);
     handle(chart.handle);
     return () => {
       handle(undefined);
@@ -41,7 +50,11 @@ export function Chart({
   return <div class="chart" ref={place} />;
 }
 
-function open(place: HTMLElement, machine: Session): { handle: ChartHandle; close(): void } {
+function open(
+  place: HTMLElement,
+  machine: Session,
+  read: (at: number) => void,
+): { handle: ChartHandle; close(): void } {
   const { store, settings } = machine;
   const rng = settings.rng ? settings.rngMsr : undefined;
   const generation = settings.generation ? settings.generationMsr : undefined;
@@ -144,7 +157,44 @@ function open(place: HTMLElement, machine: Session): { handle: ChartHandle; clos
       ],
       true,
     );
+    mark();
   }
+
+  /** The event that is read, and whether by the keys: then the cursor stands at it, wherever the pointer is. */
+  let at: number | undefined;
+  let byKeys = false;
+  function mark(): void {
+    if (at === undefined || !byKeys) return;
+    const { top, height } = spanOf(laneOf(store.ops[at]!, store.numbers[at]!, rng, generation));
+    const left = plot.valToPos(store.times[at]!, 'x');
+    plot.setCursor({ left, top: (top + height / 2) * plot.over.clientHeight }, false);
+  }
+  function step(by: number): void {
+    if (store.length === 0) return;
+    const { min, max } = bounds();
+    const to = at === undefined ? firstAfter(store.times, store.length, min) : at + by;
+    at = Math.min(store.length - 1, Math.max(0, to));
+    byKeys = true;
+    const time = store.times[at]!;
+    if (time < min || time > max) show(time - (max - min) / 2, time + (max - min) / 2);
+    mark();
+    read(at);
+  }
+  plot.over.addEventListener('mousemove', ({ offsetX, offsetY }) => {
+    const { min, max } = bounds();
+    const { clientWidth, clientHeight } = plot.over;
+    const lane = laneAt(offsetY / clientHeight);
+    const found = nearest(
+      store,
+      plot.posToVal(offsetX, 'x'),
+      ((max - min) / clientWidth) * NEAR,
+      (i) => laneOf(store.ops[i]!, store.numbers[i]!, rng, generation) === lane,
+    );
+    if (found === undefined) return;
+    at = found;
+    byKeys = false;
+    read(at);
+  });
 
   plot.over.addEventListener('dblclick', () => show(0, Number.POSITIVE_INFINITY));
   plot.over.addEventListener(
@@ -193,6 +243,7 @@ function open(place: HTMLElement, machine: Session): { handle: ChartHandle; clos
         show(min + (max - min) * by, max + (max - min) * by);
       },
       all: () => show(0, Number.POSITIVE_INFINITY),
+      step,
       search() {
         const [first] = store.scans;
         if (first === undefined) return;

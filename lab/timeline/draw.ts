@@ -1,7 +1,7 @@
 /** Draws the store's events into a plot: one mark for whatever falls on the same dot, so that a million cost a scan of columns. */
 import { FAULTED } from '../machine/protocol.ts';
 import { LANES, laneOf, placeOf } from './lanes.ts';
-import type { Store } from './store.ts';
+import { firstAfter, type Store } from './store.ts';
 
 export interface Frame {
   readonly context: CanvasRenderingContext2D;
@@ -114,14 +114,7 @@ function drawScans(store: Store, frame: Frame): void {
   }
 }
 
-/** Index of the first time that is not before `time`. */
-function firstAfter(times: Float64Array, length: number, time: number): number {
-  let low = 0;
-  let high = length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (times[middle]! < time) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+/** The lane at a share of the plot's height. */
+export function laneAt(share: number): number {
+  return SPANS.findIndex(({ top, height }) => share < top + height);
 }

@@ -80,3 +80,15 @@ export function store(): Store {
     },
   };
 }
+
+/** Index of the first time that is not before `time`. */
+export function firstAfter(times: Float64Array, length: number, time: number): number {
+  let low = 0;
+  let high = length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle]! < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

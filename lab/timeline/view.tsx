@@ -5,8 +5,9 @@ import { useState } from 'preact/hooks';
 import { callName } from '../leaves/text.ts';
 import type { Session } from '../machine/session.ts';
 import { Section } from '../section.tsx';
-import { Chart, type ChartHandle } from './chart.tsx';
+import type { ChartHandle } from './chart.tsx';
 import { exported } from './export.ts';
+import { Reader } from './reader.tsx';
 import type { Store } from './store.ts';
 
 /** Rows of the table of counts; a guest that asks for everything has a long one. */
@@ -58,9 +59,7 @@ export function TimelineView({ machine }: { machine: Session | undefined }) {
             )}
             <span class="hint">Drag over it to zoom in, double-click for all.</span>
           </div>
-          <div role="img" aria-label="CPUIDs and MSRs over time; the table of counts below says the same">
-            <Chart machine={machine} handle={setChart} />
-          </div>
+          <Reader machine={machine} handle={setChart} />
           {tally && <Beyond store={machine.store} />}
         </>
       )}
