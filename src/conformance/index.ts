@@ -11,4 +11,4 @@ export { textReport } from './reports/text.ts';
 export type { Checked, Finding, Level, OfGuests, Rule, Section, Unchecked } from './rule.ts';
 export { isChecked, isOfGuests, SECTIONS, sectionOf } from './rule.ts';
 export { rules, rulesOf } from './rules/index.ts';
-export type { Deeds, Subject } from './subject.ts';
+export type { Deeds, Entry, Subject } from './subject.ts';
