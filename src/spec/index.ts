@@ -1,4 +1,4 @@
-/** The drafts' numbers and codecs, and the facts about other interfaces that they need. */
+/** The drafts' numbers and codecs, and the facts about other interfaces that they need. @module */
 export * from './known.ts';
 export * from './leaves.ts';
 export * from './msr.ts';

@@ -1,8 +1,10 @@
 /** Known signatures and the products behind them: facts merged from public tools, doubt noted where there is any. */
 
+/** A signature and who shows it. */
 export interface Known {
   /** Twelve Latin-1 characters, in the order of the registers EBX, ECX, EDX. */
   readonly signature: string;
+  /** For people, the vendor's name before it where that helps. */
   readonly product: string;
   /** Why the row may be wrong, where it may. */
   readonly doubt?: string;

@@ -13,28 +13,34 @@ export interface Tuple {
   readonly location: number;
 }
 
+/** All four registers 0: what guests take a described leaf above max_commonhv_leaf for ("Discovery"). */
 export const ZEROS: Regs = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
 
-// "Discovery": "the hypervisor bit (bit 31 in CPUID.1H.0H.ECX)"
+/** "Discovery": "the hypervisor bit (bit 31 in CPUID.1H.0H.ECX)": its leaf. */
 export const LEAF_BASIC = 0x0000_0001;
+/** The mask of that bit in ECX. Processors without a hypervisor answer 0 (SDM volume 2, CPUID). */
 export const HYPERVISOR_BIT = (1 << 31) >>> 0;
 
-/** The same registers with the hypervisor bit set or cleared. */
+/** CPUID.1H.0H's registers, with the hypervisor bit set or cleared; the others as they were. */
 export function withHypervisorBit(regs: Regs, on: boolean): Regs {
   const { eax, ebx, edx } = regs; // one by one: a guest waits for this, and a spread takes longer
   const ecx = on ? regs.ecx | HYPERVISOR_BIT : regs.ecx & ~HYPERVISOR_BIT;
   return { eax, ebx, ecx: ecx >>> 0, edx };
 }
 
+/** Whether CPUID.1H.0H, whose registers these are, has the hypervisor bit set. */
 export function hasHypervisorBit(regs: Regs): boolean {
   return (regs.ecx & HYPERVISOR_BIT) !== 0;
 }
 
-// "Discovery": leaf 4F000000H; "max_commonhv_leaf MUST be a number between 0x4F000000 and 0x4FFFFFFF"
+/** "Discovery": the leaf by which CommonHV is found, and the first of its range. */
 export const LEAF_ROOT = 0x4f00_0000;
+/** The last of its range: "max_commonhv_leaf MUST be a number between 0x4F000000 and 0x4FFFFFFF". */
 export const LEAF_LAST = 0x4fff_ffff;
+/** "Discovery": the twelve bytes in EBX, ECX and EDX of the root leaf. */
 export const SIGNATURE = 'CommonHVIntf';
 
+/** CPUID.4F000000H.0 ("Discovery"); `maxLeaf`, 4F000000H to 4FFFFFFFH, is not checked. */
 export function encodeRoot(maxLeaf: number): Regs {
   return { eax: maxLeaf, ...encodeSignature(SIGNATURE) };
 }
@@ -45,26 +51,31 @@ export function decodeRoot(regs: Regs): number | undefined {
   return regs.eax >= LEAF_ROOT && regs.eax <= LEAF_LAST ? regs.eax : undefined;
 }
 
-// "CPUID leaf 4F000001H: hypervisor interface enumeration"
+/** "CPUID leaf 4F000001H: hypervisor interface enumeration". */
 export const LEAF_INTERFACES = 0x4f00_0001;
 
 /** Not the draft's number: what bounds a guest against a hostile count, and as many as the old scan has slots. */
 export const MAX_INTERFACES = 256;
 
+/** A tuple's subleaf of 4F000001H. Throws a RangeError for a signature that is not twelve characters of one byte each. */
 export function encodeTuple({ location, signature }: Tuple): Regs {
   return { eax: location, ...encodeSignature(signature) };
 }
 
+/** The tuple in a subleaf of 4F000001H. Any registers make one: whether it counts is for the reader to say. */
 export function decodeTuple(regs: Regs): Tuple {
   return { signature: decodeSignature(regs), location: regs.eax };
 }
 
 /** Subleaf 0 in drafts 2 and 3: how many tuples, and (draft 3) which one is preferred: 1 to `count`, 0 for none. */
 export interface Count {
+  /** N, unsigned 32-bit. */
   readonly count: number;
+  /** Counted from 1, as the subleaves are; draft 2 reserves it, which means 0. */
   readonly preferred: number;
 }
 
+/** CPUID.4F000001H.0 in drafts 2 and 3; ECX and EDX are reserved, 0. */
 export function encodeCount({ count, preferred }: Count): Regs {
   return { eax: count, ebx: preferred, ecx: 0, edx: 0 };
 }
@@ -74,36 +85,45 @@ export function decodeCount(regs: Regs): Count {
   return { count: regs.eax, preferred: regs.ebx };
 }
 
-// "CPUID leaf 4F000002H": draft 1 "miscellaneous features", drafts 2 and 3 a mask of features
+/** "CPUID leaf 4F000002H: miscellaneous features" in draft 1; in drafts 2 and 3 "CommonHV features", a mask in EAX. */
 export const LEAF_FEATURES = 0x4f00_0002;
-export const FEATURE_RNG = 1 << 0; // EAX bit 0: the RNG is available
-export const FEATURE_RNG_INPUT = 1 << 1; // EAX bit 1: the RNG accepts guest input
-export const FEATURE_GENERATION = 1 << 2; // EAX bit 2, draft 3: the generation register is available
+/** EAX bit 0, drafts 2 and 3: the RNG is available. */
+export const FEATURE_RNG = 1 << 0;
+/** EAX bit 1, drafts 2 and 3: the RNG accepts guest input. */
+export const FEATURE_RNG_INPUT = 1 << 1;
+/** EAX bit 2, draft 3: the generation register is available. */
+export const FEATURE_GENERATION = 1 << 2;
 
-/** Draft 1: "If CPUID.4F000002H.EAX is nonzero, then it contains an MSR index"; `undefined` for none. */
+/** Draft 1: "If CPUID.4F000002H.EAX is nonzero, then it contains an MSR index"; `undefined` for none, as which 0 reads too. */
 export function encodeRngIndex(msr: number | undefined): Regs {
   return { ...ZEROS, eax: msr ?? 0 };
 }
 
+/** Draft 1's MSR index of the RNG, unsigned 32-bit; `undefined` where EAX is 0: there is none. */
 export function decodeRngIndex(regs: Regs): number | undefined {
   return regs.eax === 0 ? undefined : regs.eax;
 }
 
+/** What CPUID.4F000002H.0 says in drafts 2 and 3. */
 export interface Features {
+  /** EAX bit 0: the RNG is available. */
   readonly rng: boolean;
+  /** EAX bit 1: it accepts guest input; means nothing without bit 0. */
   readonly rngInput: boolean;
-  /** Draft 3. */
+  /** EAX bit 2, draft 3: the generation register is available. */
   readonly generation: boolean;
   /** Draft 3: EBX is the draft's number; 0 in draft 2, which reserves it. */
   readonly draft: number;
 }
 
+/** CPUID.4F000002H.0 in drafts 2 and 3; every other bit and register is reserved, 0. */
 export function encodeFeatures({ rng, rngInput, generation, draft }: Features): Regs {
   const eax =
     (rng ? FEATURE_RNG : 0) | (rngInput ? FEATURE_RNG_INPUT : 0) | (generation ? FEATURE_GENERATION : 0);
   return { eax, ebx: draft, ecx: 0, edx: 0 };
 }
 
+/** As the registers say it: reserved bits are ignored, and nothing is checked against anything else. */
 export function decodeFeatures(regs: Regs): Features {
   return {
     rng: (regs.eax & FEATURE_RNG) !== 0,
@@ -113,11 +133,14 @@ export function decodeFeatures(regs: Regs): Features {
   };
 }
 
-// Leaf 4F000003H: where the registers are (drafts 2 and 3), and what is said of the words (draft 3)
+/** Leaf 4F000003H: where the registers are ("CommonHV RNG", drafts 2 and 3), and what is said of the words (draft 3). */
 export const LEAF_REGISTERS = 0x4f00_0003;
-export const RNG_SECURE = 1 << 0; // EBX bit 0: cryptographically secure, for the machine's whole life
-export const RNG_INSECURE = 1 << 1; // EBX bit 1: certainly not
+/** EBX bit 0, draft 3: the words are cryptographically secure, for the machine's whole life. */
+export const RNG_SECURE = 1 << 0;
+/** EBX bit 1, draft 3: they are certainly not. Neither bit, or both: no statement. */
+export const RNG_INSECURE = 1 << 1;
 
+/** What CPUID.4F000003H.0 says: indices are unsigned 32-bit. */
 export interface Registers {
   /** MSR_COMMONHV_RNG, meaningful only where the feature bit is set: 0 is an index. */
   readonly rng: number;
@@ -127,11 +150,13 @@ export interface Registers {
   readonly secure: boolean | undefined;
 }
 
+/** CPUID.4F000003H.0; for draft 2 `generation` is 0 and `secure` undefined, as it reserves ECX and EBX. */
 export function encodeRegisters({ rng, generation, secure }: Registers): Regs {
   const ebx = secure === undefined ? 0 : secure ? RNG_SECURE : RNG_INSECURE;
   return { eax: rng, ebx, ecx: generation, edx: 0 };
 }
 
+/** As draft 3 reads the leaf; of draft 2 only `rng` counts. Feature bits alone say which of the registers are there. */
 export function decodeRegisters(regs: Regs): Registers {
   const yes = (regs.ebx & RNG_SECURE) !== 0;
   const no = (regs.ebx & RNG_INSECURE) !== 0;

@@ -1,8 +1,10 @@
 /** What other texts define and a CommonHV guest has to know: the old search, Hyper-V's identifier, confidential guests. */
 
-// The old search, as Linux has it: an interface begins at a multiple of 100H, from 40000000H on, Xen's 256 slots.
+/** The first leaf of the old search, as Linux' hypervisor_cpuid_base has it: Xen's 256 slots. */
 export const SCAN_FIRST = 0x4000_0000;
+/** The last leaf that the old search looks at. */
 export const SCAN_LAST = 0x4000_ff00;
+/** In the old search an interface begins at a multiple of this. */
 export const SCAN_STEP = 0x100;
 
 /** Leaf 0: EAX is the highest basic leaf, the one whose data some processors answer for a leaf that is not there. */
@@ -13,10 +15,12 @@ export const LEAF_MAX_EXTENDED = 0x8000_0000;
 /** "Hv#1", Hyper-V TLFS "Hypervisor Interface Identification": EAX of the leaf after an interface's first. */
 export const HV_1 = 0x3123_7648;
 
-// Intel TDX module: CPUID leaf 21H spells "IntelTDX    " in EBX, EDX, ECX inside a trust domain.
+/** Intel TDX module: CPUID leaf 21H spells "IntelTDX    " in EBX, EDX, ECX inside a trust domain. */
 export const LEAF_TDX = 0x0000_0021;
 
-// AMD manual volume 2, SEV_STATUS: bit 0 is set in every SEV guest, SEV-ES and SEV-SNP included (bits 1 and 2).
+/** AMD's CPUID leaf of memory encryption: where the highest extended leaf is below it, there is no SEV_STATUS to ask for. */
 export const LEAF_MEMORY_ENCRYPTION = 0x8000_001f;
+/** AMD manual volume 2, SEV_STATUS: what kind of SEV guest this is. */
 export const MSR_SEV_STATUS = 0xc001_0131;
+/** Bit 0 of SEV_STATUS is set in every SEV guest, SEV-ES and SEV-SNP included (bits 1 and 2). */
 export const SEV_STATUS_SEV = 1n << 0n;

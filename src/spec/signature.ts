@@ -1,7 +1,7 @@
 /** Signatures: twelve bytes in EBX, ECX and EDX, "in little-endian ASCII" (drafts 1 and 2, "Discovery"). */
 import type { Regs } from '../cpu.ts';
 
-/** Throws a RangeError unless the signature is twelve characters of one byte each (Latin-1, NULs included). */
+/** The registers that spell a signature. Throws a RangeError unless it is twelve characters of one byte each (Latin-1, NULs included). */
 export function encodeSignature(signature: string): Pick<Regs, 'ebx' | 'ecx' | 'edx'> {
   if (signature.length !== 12 || /[^\0-\xff]/.test(signature)) {
     throw new RangeError(
@@ -13,6 +13,7 @@ export function encodeSignature(signature: string): Pick<Regs, 'ebx' | 'ecx' | '
   return { ebx: bytes.getUint32(0, true), ecx: bytes.getUint32(4, true), edx: bytes.getUint32(8, true) };
 }
 
+/** Twelve Latin-1 characters, NULs included: EBX first, of each register the lowest byte first. */
 export function decodeSignature({ ebx, ecx, edx }: Pick<Regs, 'ebx' | 'ecx' | 'edx'>): string {
   const bytes = new DataView(new ArrayBuffer(12));
   bytes.setUint32(0, ebx, true);

@@ -5,12 +5,15 @@ import { LEAF_FEATURES, LEAF_INTERFACES, LEAF_REGISTERS, ZEROS } from './leaves.
 
 /** What is asked: max_commonhv_leaf, CPUID.4F000001H.0 and CPUID.4F000002H.0 as they were read. */
 export interface Evidence {
+  /** As `decodeRoot` gives it. */
   readonly maxLeaf: number;
+  /** CPUID.4F000001H.0, not looked at where `maxLeaf` is below it. */
   readonly interfaces: Regs;
+  /** CPUID.4F000002H.0, likewise. */
   readonly features: Regs;
 }
 
-/** `undefined`: every reading gives no interface and no RNG, so the question needs no answer. */
+/** Draft 3, "Which draft is it?". `undefined`: every reading gives no interface and no RNG, so the question needs no answer. */
 export function whichDraft({ maxLeaf, interfaces, features }: Evidence): Draft | undefined {
   // "Any leaves described in this specification with EAX values that exceed max_commonhv_leaf MUST be handled by
   // guests as though they contain all zeros." (draft 1, "Discovery")
