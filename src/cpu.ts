@@ -1,4 +1,4 @@
-/** The port: what a guest can ask of its processor, and the shapes of what answers it. Imports nothing. */
+/** The port: what a guest can ask of its processor, and the shapes of what answers it. Imports nothing. @module */
 
 /** The four registers that CPUID fills, each an unsigned 32-bit number. */
 export interface Regs {
@@ -14,6 +14,7 @@ export type Fault = '#GP' | '#UD';
 /** General protection: what the architecture answers to an MSR that is not there. */
 export const GP: Fault = '#GP';
 
+/** An answer at once, or the promise of one: a processor at the other end of a line takes its time. */
 export type Awaitable<T> = T | Promise<T>;
 
 /**
@@ -58,7 +59,9 @@ export const bare: SyncCpu = {
 
 /** What to boot. The engine recognises the kernel's format by its bytes: multiboot, Linux bzImage, ELF with a PVH note. */
 export interface Image {
+  /** The whole file; read, never written. */
   readonly kernel: Uint8Array;
+  /** The initial RAM disk, whole; for multiboot its first module. An empty one is none. */
   readonly initrd?: Uint8Array;
   /** The kernel's command line, ASCII, without the terminating NUL. */
   readonly commandLine?: string;
@@ -66,7 +69,9 @@ export interface Image {
 
 /** A machine's first serial line, COM1: bytes out of the guest, and bytes into it. */
 export interface Console {
+  /** Ends with the machine. A guest whose output is not read waits; once this is cancelled, its output is dropped. */
   readonly readable: ReadableStream<Uint8Array>;
+  /** A write resolves when the guest's end of the line has taken it; after the machine's end it rejects. */
   readonly writable: WritableStream<Uint8Array>;
 }
 
@@ -87,8 +92,9 @@ export interface Machine {
   readonly ended: Promise<End>;
   /** Ends the guest and frees what it held; safe to call twice. Resolves when nothing is left running. */
   close(): Promise<void>;
-  /** Stops the guest's processors between two instructions, and lets them go on. */
+  /** Stops the guest's processors between two instructions; resolves when they stand still. */
   pause?(): Promise<void>;
+  /** Lets them go on where they were. */
   unpause?(): Promise<void>;
   /** The whole machine as bytes, for the same engine's `resume`. It goes on running (or stays paused). */
   save?(): Promise<Uint8Array>;
@@ -98,6 +104,7 @@ export interface Machine {
 
 /** What runs guests. It knows processors, not CommonHV. */
 export interface Engine {
+  /** For people: what reports and messages call it. */
   readonly name: string;
   /** The processor under any layer, to be scanned before a layer is built; never a guest's. */
   below(): Promise<Cpu>;

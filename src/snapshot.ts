@@ -1,4 +1,4 @@
-/** A processor's CPUID leaves as a table: taken from a `Cpu`, and a `SyncCpu` again. */
+/** A processor's CPUID leaves as a table: taken from a `Cpu`, and a `SyncCpu` again. @module */
 import type { Cpu, Regs, SyncCpu } from './cpu.ts';
 import { bare } from './cpu.ts';
 import type { Snapshot } from './snapshot/walk.ts';

@@ -1,9 +1,11 @@
-/** A layer that records what the guest above asks, and a tally of it. It holds no MSR value: RNG words become a guest's seed. */
+/** A layer that records what the guest above asks, and a tally of it. It holds no MSR value: RNG words become a guest's seed. @module */
 import type { Fault, Layer, Regs } from './cpu.ts';
 
 /** One instruction of the guest, in the order of execution. */
 export type TraceEvent =
+  /** `regs`: what the guest was answered. */
   | { readonly kind: 'cpuid'; readonly leaf: number; readonly subleaf: number; readonly regs: Regs }
+  /** `fault`: what was raised; `undefined` where the guest had its answer. */
   | { readonly kind: 'rdmsr' | 'wrmsr'; readonly index: number; readonly fault: Fault | undefined }
   /** Not an instruction: the engine put a saved state back in place. */
   | { readonly kind: 'restored' };
@@ -39,11 +41,14 @@ export function trace(onEvent: (event: TraceEvent) => void): Layer {
 /** How often what was asked: leaves and MSRs in the order in which they were first asked. */
 export interface Tally {
   readonly cpuid: {
+    /** How many CPUIDs there were, those beyond the last row of `leaves` included. */
     readonly total: number;
     /** How many of them are steps of the old search: 40000000H to 4000FF00H by 100H. */
     readonly scan: number;
+    /** A row for each leaf and subleaf. Subleaves that differ above bit 19 only share one. */
     readonly leaves: readonly { readonly leaf: number; readonly subleaf: number; readonly count: number }[];
   };
+  /** `faults`: how many of the reads and writes raised one. */
   readonly msr: readonly {
     readonly index: number;
     readonly reads: number;
@@ -84,7 +89,7 @@ export function counter(): { count(event: TraceEvent): void; tally(): Tally } {
   };
 }
 
-/** Whether a leaf is a step of the old search for interfaces. */
+/** Whether a leaf is a step of the old search for interfaces: 40000000H to 4000FF00H by 100H. */
 export function isScanStep(leaf: number): boolean {
   return leaf >= 0x4000_0000 && leaf <= 0x4000_ff00 && (leaf & 0xff) === 0;
 }

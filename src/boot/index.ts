@@ -1,4 +1,4 @@
-/** Images into guest memory, without firmware: multiboot, Linux bzImage (32-bit boot protocol), ELF with a PVH note. */
+/** Images into guest memory, without firmware: multiboot, Linux bzImage (32-bit boot protocol), ELF with a PVH note. @module */
 import type { Image } from '../cpu.ts';
 import { isLinux, loadLinux } from './linux.ts';
 import { layOut } from './memory.ts';
@@ -7,6 +7,7 @@ import { loadPvh, pvhEntry } from './pvh.ts';
 
 /** Bytes for guest-physical memory. They may be a view of the image that was given: read, never written. */
 export interface Segment {
+  /** Guest-physical. */
   readonly address: number;
   readonly bytes: Uint8Array;
 }
@@ -16,27 +17,34 @@ export interface Segment {
  * paging and interrupts off, A20 open, flat segments from `gdt`, `registers` as given and every other register zero.
  */
 export interface Loaded {
+  /** `linux`: a bzImage by the 32-bit boot protocol; `pvh`: an ELF file with a PVH note, as vmlinux is. */
   readonly kind: 'multiboot' | 'linux' | 'pvh';
+  /** No two overlap; those of the image, and what the boot protocol wants beside it. */
   readonly segments: readonly Segment[];
   /** Guest-physical address of the first instruction. */
   readonly entry: number;
+  /** `multiboot`: EAX 2BADB002H, EBX its information; `linux`: ESI the zero page; `pvh`: EBX hvm_start_info. */
   readonly registers: { readonly eax: number; readonly ebx: number; readonly esi: number };
   /** A table that is among the segments: flat 4 GiB code and data at these selectors, `limit` as LGDT takes it. */
   readonly gdt: {
+    /** Guest-physical. */
     readonly address: number;
+    /** In bytes, less one. */
     readonly limit: number;
     readonly code: number;
     readonly data: number;
   };
 }
 
+/** What the engine has put into the machine by itself and the kernel is told of; multiboot has no place for it. */
 export interface LoadOptions {
   /** Physical address of the ACPI RSDP, where the engine has put one; none by default. */
   readonly rsdp?: number;
 }
 
-/** Memory for guests in bytes: from 1 MiB; what would reach the device addresses below 4 GiB is not laid out here. */
+/** The least memory that `load` lays out, in bytes: 1 MiB. */
 export const LEAST_MEMORY = 0x10_0000;
+/** The most, in bytes: 3 GiB, below the device addresses that end at 4 GiB. */
 export const MOST_MEMORY = 0xc000_0000;
 
 /**

@@ -1,4 +1,4 @@
-/** The conformance suite: rules as data, one runner, liars that prove the rules, and the reporters. */
+/** The conformance suite: rules as data, one runner, liars that prove the rules, and the reporters. @module */
 export type { JudgeOptions, Outcome, Report, Result } from './judge.ts';
 export { judge } from './judge.ts';
 export type { Liar, LyingCpu } from './liars/index.ts';

@@ -13,6 +13,7 @@ import { type Checked, type Finding, isChecked, isOfGuests, type Level, type Rul
 import { rulesOf } from './rules/index.ts';
 import { BadAnswer, checked, type Deeds, read, type Subject } from './subject.ts';
 
+/** By what to judge, and what the machine's owner can do to it for the rules that need a deed. */
 export interface JudgeOptions extends Deeds {
   /** By which draft; by default the one that the leaves say, and draft 3 where there is nothing. */
   readonly draft?: Draft;
@@ -22,8 +23,13 @@ export interface JudgeOptions extends Deeds {
   readonly patience?: number;
 }
 
+/**
+ * What became of a rule. One that was broken is `failed` if it is a MUST, or a SHOULD under `strict`, and else `warned`;
+ * `skipped`: it could not be asked, or no guest can check it.
+ */
 export type Outcome = 'passed' | 'failed' | 'warned' | 'skipped';
 
+/** A rule about hypervisors, and what became of it; `id`, `level` and `text` are the rule's. */
 export interface Result {
   readonly id: Rule['id'];
   readonly level: Level;
@@ -33,6 +39,7 @@ export interface Result {
   readonly detail: string | undefined;
 }
 
+/** What `judge` found, as plain data. */
 export interface Report {
   /** The draft that it was judged by; `undefined`: no CommonHV was found. */
   readonly draft: Draft | undefined;

@@ -21,6 +21,7 @@ export const passed = (detail?: string): Finding =>
 export const failed = (detail: string): Finding => ({ outcome: 'failed', detail });
 export const skipped = (detail: string): Finding => ({ outcome: 'skipped', detail });
 
+/** The part of a draft that a rule is from, by a word of ours; `SECTIONS` has the drafts' titles. */
 export type Section =
   | 'discovery'
   | 'interfaces'
@@ -45,6 +46,7 @@ interface Sentence {
 
 /** A sentence that a guest can check from where it is. */
 export interface Checked extends Sentence {
+  /** Asks the subject. What it throws fails the rule whatever its level, save for a MAY that met a malformed answer. */
   readonly check: (subject: Subject) => Awaitable<Finding>;
   /**
    * `first`: asked even where no CommonHV is found; `last`: asked when all others have been; `resumed`: puts a saved
@@ -63,19 +65,24 @@ export interface OfGuests extends Sentence {
 
 /** A sentence about hypervisors that no guest can check, and why. */
 export interface Unchecked extends Sentence {
+  /** Why not. */
   readonly reason: string;
 }
 
+/** A normative sentence, or a note: checked by asking, about guests and held by a test of ours, or beyond any check. */
 export type Rule = Checked | OfGuests | Unchecked;
 
+/** Whether `judge` can ask for what the rule says. */
 export const isChecked = (rule: Rule): rule is Checked => 'check' in rule;
+/** Whether the rule is about guests, which `judge` leaves out of its report. */
 export const isOfGuests = (rule: Rule): rule is OfGuests => 'heldBy' in rule;
 
+/** What stands before the dot of a rule's `id`. */
 export function sectionOf(rule: Pick<Rule, 'id'>): Section {
   return rule.id.slice(0, rule.id.indexOf('.')) as Section;
 }
 
-/** The drafts' own titles of their sections. */
+/** The drafts' own titles of their sections; a draft without the section has none. */
 export const SECTIONS: Readonly<Record<Section, Readonly<Partial<Record<Draft, string>>>>> = {
   discovery: { 1: 'Discovery', 2: 'Discovery', 3: 'Discovery' },
   interfaces: {

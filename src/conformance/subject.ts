@@ -33,22 +33,29 @@ export interface Entry {
   readonly regs: Regs;
 }
 
+/** What a rule's check is given: the processor, its answers checked for their width, and what CommonHV says on it, read once. */
 export interface Subject extends Cpu {
   /** The draft that it is judged by. */
   readonly draft: Draft;
   /** 4F000000H as it is, even where it is not CommonHV's. */
   readonly root: Regs;
+  /** max_commonhv_leaf; 4F000000H where no CommonHV was found. */
   readonly maxLeaf: number;
-  /** Subleaf 0 of the leaves above, zeros where max_commonhv_leaf does not reach them. */
+  /** CPUID.4F000001H.0; this and the next two are zeros where max_commonhv_leaf does not reach them. */
   readonly interfaces: Regs;
+  /** CPUID.4F000002H.0. */
   readonly features: Regs;
+  /** CPUID.4F000003H.0; zeros in draft 1, which has no such leaf. */
   readonly registers: Regs;
   /** The entries of the list, in order; at most `MAX_INTERFACES`. Draft 1 ends at the first that is all zeros. */
   readonly entries: readonly Entry[];
   /** How many tuples the hypervisor says that there are, unbounded. In draft 1 as many as were found. */
   readonly count: number;
+  /** The RNG where it is offered and max_commonhv_leaf reaches its register's leaf; `input`: it takes writes (draft 1: always). */
   readonly rng: { readonly msr: number; readonly input: boolean } | undefined;
+  /** Draft 3, likewise; `undefined` too where its index is the RNG's. */
   readonly generation: { readonly msr: number } | undefined;
+  /** What the caller of `judge` can do to the machine. */
   readonly deeds: Deeds;
   /** The processor of a machine that a deed brought back, its answers checked alike. */
   check(cpu: Cpu): Cpu;

@@ -1,4 +1,4 @@
-/** The model engine: the layer itself as a processor, in this process. There is no guest; whoever holds it is the guest. */
+/** The model engine: the layer itself as a processor, in this process. There is no guest; whoever holds it is the guest. @module */
 import type { Layer, SyncCpu } from '../cpu.ts';
 import { bare } from '../cpu.ts';
 

@@ -13,6 +13,7 @@ export interface Interface extends Tuple {
   readonly product: string | undefined;
   /** Whether CPUID at the location spells the signature. */
   readonly confirmed: boolean;
+  /** Who names it: CommonHV's list, or the old search. */
   readonly source: 'commonhv' | 'scan';
 }
 
@@ -20,6 +21,7 @@ export interface Interface extends Tuple {
 export interface Detection {
   /** CPUID.1.ECX bit 31, set or hidden. */
   readonly hypervisorBit: boolean;
+  /** `undefined`: CommonHV is not there. */
   readonly commonhv: Discovery | undefined;
   /** In the hypervisor's order of preference, or by location where the search had to find them. */
   readonly interfaces: readonly Interface[];

@@ -44,8 +44,9 @@ export interface Discovery {
   readonly preferred: number | undefined;
   /** In the hypervisor's order, at most MAX_INTERFACES of them whatever it claims. */
   readonly interfaces: readonly Listed[];
+  /** `undefined`: none is offered, or max_commonhv_leaf does not reach its register's leaf. */
   readonly rng: Rng | undefined;
-  /** Draft 3: the register that changes when the machine starts or was put back from a saved state. */
+  /** Draft 3: MSR_COMMONHV_GENERATION, which changes when the machine starts or was put back; never the RNG's index. */
   readonly generation: { readonly msr: number } | undefined;
 }
 

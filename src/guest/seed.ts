@@ -16,10 +16,16 @@ import { discover } from './discover.ts';
 /** How many words are read: 512 bits, twice what Linux wants before its generator counts as seeded. */
 export const SEED_WORDS = 8;
 
-/** Why there are no words to seed from. */
+/**
+ * Why there are no words to seed from. `fault`: reading the RNG raised one; `stuck`: a word came twice; `patterned`: they
+ * went up or down by equal steps.
+ */
 export type Refusal = 'no-commonhv' | 'no-rng' | 'fault' | 'stuck' | 'patterned';
 
-/** Why the words count for as much as they do; every reason but `secure` means 0 bits. */
+/**
+ * Why the words count for as much as they do; every reason but `secure` means 0 bits. `draft`: drafts 1 and 2 state
+ * nothing; `no-statement`, `insecure`: draft 3's 4F000003H.EBX; `confidential`: a guest that must not trust its hypervisor.
+ */
 export type Reason = 'secure' | 'draft' | 'no-statement' | 'insecure' | 'confidential';
 
 /** Words to seed from. They become the guest's secret: never shown, wiped by whoever used them. */
@@ -29,15 +35,20 @@ export interface Seed {
   readonly bytes: Uint8Array;
   /** How many bits of entropy they may be credited, 0 to 8 times `bytes.length`. */
   readonly credit: number;
+  /** Why `credit` is what it is. */
   readonly reason: Reason;
+  /** Found on the way, or what `options` brought. */
   readonly discovery: Discovery;
 }
 
+/** No words, and why. What was read before they were refused is not handed out. */
 export interface Unseeded {
   readonly outcome: Refusal;
+  /** Found on the way, or what `options` brought; `undefined` with `no-commonhv` alone. */
   readonly discovery: Discovery | undefined;
 }
 
+/** How `seed` reads. */
 export interface SeedOptions {
   /** 2 to 512, default 8: fewer than two cannot be checked, and 512 fill Linux' pool many times over. */
   readonly words?: number;
@@ -90,7 +101,10 @@ async function reasonFor(cpu: Cpu, { draft }: Discovery, { secure }: Rng): Promi
   return (await isConfidential(cpu)) ? 'confidential' : 'secure';
 }
 
-/** Whether this is a guest that must not trust its hypervisor: Intel TDX, or AMD SEV of any kind. */
+/**
+ * Whether this is a guest that must not trust its hypervisor: Intel TDX (leaf 21H), or AMD SEV of any kind (SEV_STATUS). At
+ * most three CPUIDs, and an RDMSR only where the processor knows of memory encryption.
+ */
 export async function isConfidential(cpu: Cpu): Promise<boolean> {
   const { eax: maxBasic } = await cpu.cpuid(LEAF_MAX_BASIC, 0);
   if (maxBasic >= LEAF_TDX) {

@@ -5,12 +5,14 @@ import type { GenerationOptions, Options, RngOptions } from './options.ts';
 import { countingSource, type Source, stuckSource, systemGeneration, systemSource } from './source.ts';
 import type { Failure } from './words.ts';
 
-/** `stuck` and `counting` are wrong on purpose. */
+/** `os`: `systemSource`. `stuck` and `counting` are wrong on purpose, for tests. */
 export type SourceName = 'os' | 'stuck' | 'counting';
 
 /** As `Options`, with the source by its name, and the generation drawn from the operating system. */
 export interface Data extends Omit<Options, 'rng' | 'generation'> {
+  /** Without it no RNG is offered. */
   readonly rng?: Omit<RngOptions, 'source' | 'onFailure'> & { readonly source: SourceName };
+  /** Draft 3; without it no generation register is offered. */
   readonly generation?: Omit<GenerationOptions, 'next'>;
 }
 
@@ -20,7 +22,7 @@ const SOURCES: Readonly<Record<SourceName, () => Source>> = {
   counting: () => countingSource(),
 };
 
-/** `commonhv` from data. `onFailure` hears of a source that fails, as the option of that name does. */
+/** `commonhv` from data, which throws as it does. `onFailure` hears of a source that fails, as the option of that name does. */
 export function commonhvFrom(
   { rng, generation, ...rest }: Data,
   onFailure?: (failure: Failure) => void,

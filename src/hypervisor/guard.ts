@@ -2,9 +2,14 @@
 import { FALSE_ALARM, health, repetitionCutoff } from './health.ts';
 import type { Source } from './source.ts';
 
-/** Why a source is not to be used any more. `detail` is one line for people and holds no random bytes. */
+/** Why a source is not to be used any more. */
 export interface Broken {
+  /**
+   * `promise`: it returned one, though words are needed at once; `short`: it filled too little; `slow`: a draw took more
+   * than a second; `health`: a health test failed.
+   */
   readonly reason: 'threw' | 'promise' | 'short' | 'slow' | 'health';
+  /** One line for people; it holds no random bytes. */
   readonly detail: string;
   /** With `threw`: what the source threw. */
   readonly cause?: unknown;

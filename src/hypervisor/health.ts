@@ -10,12 +10,17 @@
  * cipher under a known key passes.
  */
 
+/**
+ * The test that failed: of bytes, 4.4.1 "Repetition Count Test" and 4.4.2 "Adaptive Proportion Test" of NIST SP 800-90B; of
+ * 64-bit words, the former and a search for cycles.
+ */
 export type HealthTest =
   | 'repetition of bytes'
   | 'proportion of bytes'
   | 'repetition of words'
   | 'cycle of words';
 
+/** The tests of one stream, with what they have to remember of it. */
 export interface Health {
   /** Looks at the next bytes, a multiple of 8; the name of the test that fails, if one does. Keeps no reference. */
   check(bytes: Uint8Array): HealthTest | undefined;
@@ -30,13 +35,13 @@ const ENTROPY = 8;
 /** Alpha, the false-alarm rate, is 2 to the power of minus this; the standard recommends 20 to 40. */
 export const FALSE_ALARM = 40;
 
-/** 4.4.1: C = 1 + ceil(-log2(alpha) / H), with alpha = 2^-`falseAlarm` and H = `entropy` bits a sample. */
+/** NIST SP 800-90B, 4.4.1: C = 1 + ceil(-log2(alpha) / H), with alpha = 2^-`falseAlarm` and H = `entropy` bits a sample. */
 export function repetitionCutoff(entropy: number, falseAlarm: number): number {
   return 1 + Math.ceil(falseAlarm / entropy);
 }
 
 /**
- * 4.4.2: C = 1 + CRITBINOM(W, 2^-H, 1 - alpha): one more than the least count that W samples exceed less often than
+ * NIST SP 800-90B, 4.4.2: C = 1 + CRITBINOM(W, 2^-H, 1 - alpha): one more than the least count that W samples exceed less often than
  * alpha. As the first sample counts itself, a window of W alarms with P(X >= C - 1), X binomial over W - 1: at 2^-40, where
  * C is 19, once in 2^37.6 windows.
  */
@@ -53,7 +58,7 @@ export function proportionCutoff(window: number, entropy: number, falseAlarm: nu
   return 1 + k;
 }
 
-/** One stream's tests; `falseAlarm` as above. */
+/** One stream's tests. Alpha, the false-alarm rate, is 2^-`falseAlarm`: 40 by default, and 20 to 40 is recommended. */
 export function health(falseAlarm = FALSE_ALARM): Health {
   const bytesTest = byteTests(
     repetitionCutoff(ENTROPY, falseAlarm),

@@ -25,6 +25,7 @@
  *
  * A guest is hostile here: it may read and write for ever, and costs its own machine only. A source is trusted to be what it
  * says, not to stay well.
+ * @module
  */
 export { commonhvFrom, type Data, type SourceName } from './data.ts';
 export { type Health, type HealthTest, health, proportionCutoff, repetitionCutoff } from './health.ts';

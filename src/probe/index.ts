@@ -13,6 +13,7 @@
  *
  * The two ends do not trust each other. What the line brings is bounded in length, number and time (`lines.ts`),
  * and what is no answer is skipped: firmware, boot loaders and consoles talk on the same line.
+ * @module
  */
 import { PROBE_BASE64 } from './image.ts';
 

@@ -4,6 +4,7 @@ import { MachineError, u32 } from '../cpu.ts';
 import { lines } from './lines.ts';
 import { cpuidLine, GREETING, rdmsrLine, readCpuid, readRdmsr, readWrmsr, wrmsrLine } from './wire.ts';
 
+/** How long to wait for a guest that may still be booting, or never answer. */
 export interface SerialOptions {
   /** How long the greeting may take, in milliseconds: firmware and boot loaders come first. Default 30,000. */
   readonly greetingTimeout?: number;

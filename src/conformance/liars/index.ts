@@ -8,4 +8,5 @@ import { rng } from './rng.ts';
 
 export type { Liar, LyingCpu } from './lie.ts';
 
+/** At least one for each checked rule, in every draft that has it, but for a MAY, which nothing can break. */
 export const liars: readonly Liar[] = [...discovery, ...interfaces, ...features, ...rng, ...generation];

@@ -24,6 +24,7 @@ export interface LyingCpu extends SyncCpu {
 export interface Liar {
   /** The rule that it breaks, in each of `drafts`. */
   readonly rule: Rule['id'];
+  /** The drafts of which it makes a wrong hypervisor. */
   readonly drafts: readonly Draft[];
   /** What it does, in a few words: a verb first. */
   readonly title: string;

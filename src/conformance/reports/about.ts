@@ -1,6 +1,7 @@
 /** What a report says beside its results. */
 import type { Report, Result } from '../judge.ts';
 
+/** What a reporter is told beside the results. */
 export interface About {
   /** What ran the guest: an engine's name, `serial` or `exec`. */
   readonly engine: string;

@@ -3,7 +3,9 @@ import type { Outcome, Report, Result } from '../judge.ts';
 import { SECTIONS, type Section, sectionOf } from '../rule.ts';
 import { type About, deterministicLine, isBad, plain, verdict } from './about.ts';
 
+/** How a piece of the text report is to look. */
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+/** Gives a piece of text a look, by escape sequences say; without one `textReport` writes plain text. */
 export type Paint = (style: Style, text: string) => string;
 
 const MARKS: Readonly<Record<Outcome, readonly [mark: string, style: Style]>> = {

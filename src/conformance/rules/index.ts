@@ -7,6 +7,7 @@ import { generation, rest } from './generation.ts';
 import { interfaces } from './interfaces.ts';
 import { rng } from './rng.ts';
 
+/** The rules of all drafts, notes included; an `id` comes again where another draft words its sentence in another way. */
 export const rules: readonly Rule[] = [
   ...discovery,
   ...interfaces,
@@ -17,6 +18,7 @@ export const rules: readonly Rule[] = [
   ...rest,
 ];
 
+/** The rules that a draft has, those about guests included, in the order of its text. */
 export function rulesOf(draft: Draft): readonly Rule[] {
   return rules.filter(({ drafts }) => drafts.includes(draft));
 }

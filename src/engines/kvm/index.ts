@@ -27,6 +27,7 @@
  *
  * There is no firmware and no bus. A serial line, a clock, and for operating systems the kernel's own interrupt controllers
  * and timer (`ports.ts`, `uart.ts`) are what a guest finds. Whatever else it touches ends the machine, by name.
+ * @module
  */
 import { load, MOST_MEMORY } from '../../boot/index.ts';
 import type { Cpu, Engine, Image, Layer } from '../../cpu.ts';
@@ -45,10 +46,11 @@ import { openSystem } from './vm.ts';
 export type { LayerModule } from './job.ts';
 export type { KvmMachine } from './machine.ts';
 
+/** What an engine's machines are like. */
 export interface KvmOptions {
   /** The guest's memory in bytes, 1 MiB to 3 GiB; 512 MiB by default. The host gives a page when it is first touched. */
   readonly memory?: number;
-  /** 1 to 16; 1 by default. */
+  /** Virtual CPUs: 1 to 16, and no more than this KVM has; 1 by default. */
   readonly vcpus?: number;
   /** Puts Hyper-V's leaves at 40000000H and KVM's at 40000100H, where the kernel has the former. */
   readonly hyperv?: boolean;
@@ -61,8 +63,10 @@ export interface KvmOptions {
   readonly device?: string;
 }
 
+/** An engine that takes a layer as a module too, to be built on the machine's own thread. */
 export interface KvmEngine extends Engine {
   readonly name: 'kvm';
+  /** As `Engine.start`; a `TypeError` for a layer that is neither, `MachineError` where there is no KVM or it refuses. */
   start(layer: Layer | LayerModule, image: Image): Promise<KvmMachine>;
 }
 
@@ -70,7 +74,7 @@ const DEFAULT_MEMORY = 512 * 2 ** 20;
 const MOST_MSRS = 16; // KVM_MSR_FILTER_MAX_RANGES
 const MOST_VCPUS = 16; // as many stacks as the probe has
 
-/** An engine on KVM. Options out of range throw at once; a machine without KVM is told of when something is asked of it. */
+/** An engine on KVM. Options out of range throw a RangeError at once; a machine without KVM is told of when something is asked of it. */
 export function kvm({
   memory = DEFAULT_MEMORY,
   vcpus = 1,

@@ -16,6 +16,7 @@ import { hire } from './pool.ts';
 import type { System, Vm, VmOptions } from './vm.ts';
 import { createVm } from './vm.ts';
 
+/** A machine on KVM: it can be paused, and has no saved states. */
 export interface KvmMachine extends Machine {
   /** One serial line for each vCPU where each was entered with the image (multiboot), else the machine's one. */
   readonly consoles: readonly Console[];

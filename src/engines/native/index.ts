@@ -1,9 +1,10 @@
-/** The machine that we run on, as a processor: no layer of ours, and no guest. Linux on x86. */
+/** The machine that we run on, as a processor: no layer of ours, and no guest. Linux on x86. @module */
 import type { SyncCpu } from '../../cpu.ts';
 import { MachineError } from '../../cpu.ts';
 import { device, readCpuid, readMsr, writeMsr } from './devices.ts';
 import { instruction } from './instruction.ts';
 
+/** Which processor of the machine is asked. */
 export interface NativeOptions {
   /** The logical processor, 0 to 1023; by default CPUID is executed wherever the thread is, and MSRs are those of 0. */
   readonly cpu?: number | undefined;
@@ -13,6 +14,7 @@ export interface NativeOptions {
 export interface NativeCpu extends SyncCpu {
   /** How CPUID is executed: by this process, or through the kernel's driver. */
   readonly how: 'instruction' | 'driver';
+  /** Gives them back; safe to call twice. */
   close(): void;
 }
 
