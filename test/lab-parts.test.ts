@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { rulesOf } from 'commonhv/conformance';
 import type { Draft } from 'commonhv/spec';
+import { formatSignature, parseSignature } from 'commonhv/spec';
 import fc from 'fast-check';
 import { sentenceId, sentenceLink } from '../lab/conformance/sentence.ts';
 import { callName } from '../lab/leaves/text.ts';
@@ -11,7 +12,6 @@ import { fieldsOf, REGISTERS } from '../lab/leaves/words.ts';
 import { chacha20 } from '../lab/random/chacha.ts';
 import { liarNames } from '../lab/settings/liars.ts';
 import { DEFAULTS, fromFragment, type Settings, toFragment } from '../lab/settings/settings.ts';
-import { formatSignature, parseSignature } from '../lab/settings/signature.ts';
 import { eventText, nearest } from '../lab/timeline/reading.ts';
 import { store } from '../lab/timeline/store.ts';
 

@@ -1,12 +1,12 @@
 /** What the guest sees: its leaves as a table, and one register of it bit by bit. */
 import type { Regs } from 'commonhv';
 import type { Draft } from 'commonhv/spec';
+import { formatSignature } from 'commonhv/spec';
 import { useEffect, useState } from 'preact/hooks';
 import { change, settings } from '../lab.ts';
 import type { Session } from '../machine/session.ts';
 import { Section } from '../section.tsx';
 import { Select } from '../settings/fields.tsx';
-import { formatSignature } from '../settings/signature.ts';
 import { BitsView } from './bits.tsx';
 import { under } from './compare.ts';
 import type { Row } from './row.ts';

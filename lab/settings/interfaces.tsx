@@ -1,10 +1,9 @@
 /** The interfaces that the hypervisor advertises, in its order: moved by drag, by buttons, or by the arrow keys. */
-import { KNOWN, productOf, type Tuple } from 'commonhv/spec';
+import { formatSignature, KNOWN, parseSignature, productOf, type Tuple } from 'commonhv/spec';
 import { useRef, useState } from 'preact/hooks';
 import { change, settings } from '../lab.ts';
 import { HexField } from './fields.tsx';
 import { MOST_INTERFACES } from './settings.ts';
-import { formatSignature, parseSignature } from './signature.ts';
 
 export function InterfacesView() {
   const { interfaces, preferred, draft } = settings.value;

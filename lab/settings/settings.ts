@@ -1,6 +1,12 @@
 /** What the reader chose: one plain value, its defaults, and its form in the URL's fragment, so that it can be sent. */
-import { DEFAULT_GENERATION_MSR, DEFAULT_RNG_MSR, type Draft, type Tuple } from 'commonhv/spec';
-import { formatSignature, parseSignature } from './signature.ts';
+import {
+  DEFAULT_GENERATION_MSR,
+  DEFAULT_RNG_MSR,
+  type Draft,
+  formatSignature,
+  parseSignature,
+  type Tuple,
+} from 'commonhv/spec';
 
 export const SOURCES = ['os', 'stuck', 'counting'] as const;
 export const INPUTS = ['none', 'ignore', 'mix'] as const;

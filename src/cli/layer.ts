@@ -5,7 +5,7 @@ import { commonhvFrom, type Data } from '../hypervisor/index.ts';
 import type { Tuple } from '../spec/index.ts';
 import { type Io, UsageError } from './io.ts';
 import type { LayerOptions } from './options.ts';
-import { parseSignature } from './options.ts';
+import { readSignature } from './options.ts';
 
 /** The layer that the options describe. */
 export async function layerFrom(options: LayerOptions, below: Cpu): Promise<Layer> {
@@ -62,7 +62,7 @@ function preference(
   if (prefer === undefined) return { interfaces };
   const index = /^\d+$/.test(prefer)
     ? Number(prefer)
-    : interfaces.findIndex(({ signature }) => signature === parseSignature(prefer)) + 1;
+    : interfaces.findIndex(({ signature }) => signature === readSignature(prefer)) + 1;
   const chosen = interfaces[index - 1];
   if (chosen === undefined) {
     const names = interfaces.map(({ signature }) => signature.replace(/\0+$/, ''));

@@ -1,6 +1,7 @@
 /** The options that commands share: how each is written, read and refused. */
 import { InvalidArgumentError, Option } from 'commander';
 import type { Draft, Tuple } from '../spec/index.ts';
+import { parseSignature } from '../spec/index.ts';
 import { UsageError } from './io.ts';
 
 export type EngineName = 'v86' | 'kvm' | 'model' | 'native';
@@ -65,27 +66,22 @@ export function parseHex(text: string): number {
   return Number.parseInt(text.replace(/^0x/i, ''), 16);
 }
 
-/** A signature of up to 12 characters, `\xHH` for any byte, padded with NULs. */
-export function parseSignature(text: string): string {
-  const bytes = text.replace(/\\x([0-9a-f]{2})/gi, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 16)),
-  );
-  if (bytes.length === 0 || bytes.length > 12 || /[^\0-\xff]/.test(bytes)) {
+/** As `parseSignature` of the specification's room, with commander's error. */
+export function readSignature(text: string): string {
+  try {
+    return parseSignature(text);
+  } catch {
     throw new InvalidArgumentError(
       'Expected a signature of 1 to 12 one-byte characters (\\xHH for any byte).',
     );
   }
-  return bytes.padEnd(12, '\0');
 }
 
 /** `SIG@LEAF`; the signature ends at the last @. */
 export function parseInterface(text: string, before: readonly Tuple[] = []): readonly Tuple[] {
   const at = text.lastIndexOf('@');
   if (at < 0) throw new InvalidArgumentError('Expected SIG@LEAF, such as KVMKVMKVM@40000000.');
-  return [
-    ...before,
-    { signature: parseSignature(text.slice(0, at)), location: parseHex(text.slice(at + 1)) },
-  ];
+  return [...before, { signature: readSignature(text.slice(0, at)), location: parseHex(text.slice(at + 1)) }];
 }
 
 const choice = (flags: string, text: string, choices: readonly string[]): Option =>
@@ -166,7 +162,7 @@ export const formatOption = (formats: readonly string[]): Option =>
 
 export const requireOption = (): Option =>
   new Option('--require <sig>', 'exit 1 unless this interface is there; may be given again').argParser(
-    (text: string, before: readonly string[] = []) => [...before, parseSignature(text)],
+    (text: string, before: readonly string[] = []) => [...before, readSignature(text)],
   );
 
 export const seedOptions = (): readonly Option[] => [

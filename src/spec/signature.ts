@@ -21,3 +21,25 @@ export function decodeSignature({ ebx, ecx, edx }: Pick<Regs, 'ebx' | 'ecx' | 'e
   bytes.setUint32(8, edx, true);
   return String.fromCharCode(...new Uint8Array(bytes.buffer));
 }
+
+/**
+ * A signature as a person writes it: printable ASCII, `\xHH` for any byte, the NULs at its end left out. Twelve characters; throws
+ * a RangeError for none, for more than twelve, and for what is no byte.
+ */
+export function parseSignature(text: string): string {
+  const bytes = text.replace(/\\x([0-9a-f]{2})/gi, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 16)),
+  );
+  if (bytes.length === 0 || bytes.length > 12 || /[^\0-\xff]/.test(bytes)) {
+    throw new RangeError(`signature: expected 1 to 12 characters of one byte each, got “${text}”`);
+  }
+  return bytes.padEnd(12, '\0');
+}
+
+/** The same the other way: what `parseSignature` reads as this signature. */
+export function formatSignature(signature: string): string {
+  return signature
+    .replace(/\0+$/, '')
+    .replace(/\\(?=x[0-9a-f]{2})/gi, '\\x5c')
+    .replace(/[^\x20-\x7e]/g, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
