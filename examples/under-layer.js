@@ -35,7 +35,7 @@ for (const [name, layer] of Object.entries({ commonhv: offered, hide })) {
   /** @type {number[]} */
   const sent = [];
   emulator.add_listener('serial0-output-byte', (/** @type {number} */ byte) => sent.push(byte));
-  await new Promise((resolve) => emulator.add_listener('cpu-event-halt', resolve));
+  await new Promise((halted) => emulator.add_listener('cpu-event-halt', halted)); // v86's types leave it out
   await emulator.destroy();
 
   const saw = new DataView(Uint8Array.from(sent).buffer);
