@@ -15,9 +15,11 @@ import type { Failure } from './words.ts';
 /** What becomes of the words that a guest writes: refused with #GP, dropped, or mixed into what it reads. */
 export type Input = 'none' | 'ignore' | 'mix';
 
+/** MSR_COMMONHV_RNG, and where its words come from ("CommonHV RNG" in drafts 1 and 2, "The RNG" in draft 3). */
 export interface RngOptions {
   /** MSR_COMMONHV_RNG; 400000A0H by default. */
   readonly msr?: number;
+  /** Where random bytes come from: `systemSource()`, or one of a test's. What it says of itself is what the leaves say. */
   readonly source: Source;
   /** `none` by default in drafts 2 and 3, `ignore` in draft 1, which has to accept what guests write. */
   readonly input?: Input;
@@ -30,6 +32,7 @@ export interface RngOptions {
   readonly onFailure?: (failure: Failure) => void;
 }
 
+/** MSR_COMMONHV_GENERATION: one value a machine, another after each restore (draft 3, "The generation"). */
 export interface GenerationOptions {
   /** MSR_COMMONHV_GENERATION; 400000A1H by default. */
   readonly msr?: number;
@@ -37,6 +40,7 @@ export interface GenerationOptions {
   readonly next: () => bigint;
 }
 
+/** What a hypervisor offers its guest; the leaves follow from it. */
 export interface Options {
   /** 3 by default. */
   readonly draft?: Draft;

@@ -5,6 +5,7 @@
  * these A0H-AFH has no user in the public headers of Hyper-V, and only old Xen claims them all.
  */
 export const DEFAULT_RNG_MSR = 0x4000_00a0;
+/** The index beside it, for MSR_COMMONHV_GENERATION of draft 3. */
 export const DEFAULT_GENERATION_MSR = 0x4000_00a1;
 
 /** MSR indices first to last, both included. */

@@ -4,6 +4,7 @@
  * v86 has no hook for these instructions. `wasm.ts` puts one into its module, `hook.ts` answers it, `board.ts` powers a
  * machine on without firmware, `machine.ts` runs it. What is below the layer is v86's own processor: it shows
  * "VMwareVMware" at 40000000H, answers 0 for every MSR that it does not know, and drops writes to them.
+ * @module
  */
 
 import { LEAST_MEMORY, type Loaded, load } from '../../boot/index.ts';
@@ -18,6 +19,7 @@ import { readState, restoreState } from './state.ts';
 
 export type { WasmSource } from './module.ts';
 
+/** The machine's memory, and where v86's module is. */
 export interface Options {
   /** Guest memory in bytes, 1 MiB to 2047 MiB; default 256 MiB. */
   readonly memory?: number;
