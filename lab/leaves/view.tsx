@@ -70,40 +70,43 @@ export function LeavesView({ machine }: { machine: Session | undefined }) {
         <p class="hint">Marked is what draft {compare} says otherwise, its value below the machine’s.</p>
       )}
       {compare === draft && <p class="hint">The machine is of draft {draft} itself: nothing differs.</p>}
-      {rows.length > 0 && (
-        // On the way to the bits the pointer crosses other registers: what was chosen comes back when it is out.
-        <table class="leaves" role="table" onMouseLeave={() => hover(undefined)}>
-          <caption class="unseen">The leaves that the guest read, each register in hexadecimal</caption>
-          <thead role="rowgroup">
-            <tr role="row">
-              <th role="columnheader" scope="col">
-                Leaf
-              </th>
-              {REGISTERS.map((register) => (
-                <th key={register} role="columnheader" scope="col">
-                  {register.toUpperCase()}
+      {/* The bits stay in view beside the table, and never over what stands before it. */}
+      <div>
+        {rows.length > 0 && (
+          // On the way to the bits the pointer crosses other registers: what was chosen comes back when it is out.
+          <table class="leaves" role="table" onMouseLeave={() => hover(undefined)}>
+            <caption class="unseen">The leaves that the guest read, each register in hexadecimal</caption>
+            <thead role="rowgroup">
+              <tr role="row">
+                <th role="columnheader" scope="col">
+                  Leaf
                 </th>
+                {REGISTERS.map((register) => (
+                  <th key={register} role="columnheader" scope="col">
+                    {register.toUpperCase()}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody role="rowgroup">
+              {rows.map((row) => (
+                <LeafRow
+                  key={`${row.leaf}.${row.subleaf}`}
+                  row={row}
+                  draft={draft}
+                  other={answer?.(row)}
+                  compare={compare}
+                  pinned={registerIn(row, kept)}
+                  shown={registerIn(row, at)}
+                  pin={pin}
+                  hover={hover}
+                />
               ))}
-            </tr>
-          </thead>
-          <tbody role="rowgroup">
-            {rows.map((row) => (
-              <LeafRow
-                key={`${row.leaf}.${row.subleaf}`}
-                row={row}
-                draft={draft}
-                other={answer?.(row)}
-                compare={compare}
-                pinned={registerIn(row, kept)}
-                shown={registerIn(row, at)}
-                pin={pin}
-                hover={hover}
-              />
-            ))}
-          </tbody>
-        </table>
-      )}
-      {at && <BitsView chosen={at} draft={draft} other={answer?.(at.row)} compare={compare} />}
+            </tbody>
+          </table>
+        )}
+        {at && <BitsView chosen={at} draft={draft} other={answer?.(at.row)} compare={compare} />}
+      </div>
     </Section>
   );
 }
