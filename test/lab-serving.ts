@@ -89,6 +89,9 @@ export function serving(address: () => string, browser: () => Browser): void {
     assert.equal(policy, `${own}; frame-ancestors 'none'`);
     assert.doesNotMatch(policy.replace("'wasm-unsafe-eval'", ''), /unsafe|blob:|data:|https?:|\*/);
     assert.equal(headers['x-content-type-options'], 'nosniff');
+    // Only to an isolated page a worker's clock shows less than a tenth of a millisecond: a CPUID takes that.
+    assert.equal(headers['cross-origin-embedder-policy'], 'require-corp');
+    assert.equal(headers['cross-origin-opener-policy'], 'same-origin');
   });
 
   test('only the page’s own files are served, and only to this machine’s names', async () => {
