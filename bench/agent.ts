@@ -102,7 +102,7 @@ async function copies(machine: Machine, shell: Shell): Promise<readonly Figure[]
     const state = await machine.save!();
     const copy = await engine.resume(layer, state);
     const start = performance.now();
-    const its = await shellOf(copy, true);
+    const its = await shellOf(copy, { plain: true });
     await its.until('resumed from a saved state', 60_000);
     await its.until('credited', 60_000);
     noticed.push(performance.now() - start);

@@ -86,7 +86,7 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
   async function under<T>(layer: Layer, use: (shell: Shell, machine: Machine) => Promise<T>): Promise<T> {
     const machine = await engine.resume(layer, state);
     try {
-      return await use(await shellOf(machine, true), machine);
+      return await use(await shellOf(machine, { plain: true }), machine);
     } finally {
       await machine.close();
     }

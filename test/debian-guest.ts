@@ -42,8 +42,11 @@ export interface Shell {
 /** Commands as they come, one a line, without prompt, echo and line editing. */
 const PLAIN = `stty -echo; echo pla''in; while read -r line; do eval "$line"; done; exit\n`;
 
-/** The shell on a machine's console; `plain`: the machine was saved when it had been made plain already. */
-export async function shellOf({ console }: Machine, plain = false): Promise<Shell> {
+/**
+ * The shell on a machine's console. `plain`: the machine was saved when it had been made plain already. `ahead`: the output
+ * of what has been typed already, waited for before anything else is typed: the guest echoes into it otherwise.
+ */
+export async function shellOf({ console }: Machine, { plain = false, ahead = '' } = {}): Promise<Shell> {
   const reader = console.readable.getReader();
   const writer = console.writable.getWriter();
   const decoder = new TextDecoder('latin1');
@@ -76,6 +79,7 @@ export async function shellOf({ console }: Machine, plain = false): Promise<Shel
   const type = (text: string) => writer.write(new TextEncoder().encode(text));
   if (!plain) {
     await until('guest ready: Linux');
+    await until(ahead);
     await until('/ # ');
     await type(PLAIN);
     await until('plain\r\n');

@@ -52,7 +52,7 @@ describe('stock Debian 12 on v86', { skip: debian.skip, timeout: 600_000 }, () =
     const typed = machine.console.writable.getWriter();
     void typed.write(new TextEncoder().encode("echo typed''-ahead-of-everything\n"));
     typed.releaseLock();
-    shell = await shellOf(machine);
+    shell = await shellOf(machine, { ahead: '\ntyped-ahead-of-everything\r\n' });
   });
   after(() => machine?.close());
 
@@ -105,7 +105,7 @@ describe('stock Debian 12 on v86', { skip: debian.skip, timeout: 600_000 }, () =
     await shell.run('echo kept >/tmp/kept');
     const state = await machine.save!();
     const copy = await engine.resume(layer(1000n, 8n), state);
-    const its = await shellOf(copy, true);
+    const its = await shellOf(copy, { plain: true });
     try {
       assert.equal(await its.run('cat /tmp/kept'), 'kept');
       assert.deepEqual([await rdmsr(its, 0x4000_00a0), await rdmsr(its, 0x4000_00a1)], [1000n, 8n]);
