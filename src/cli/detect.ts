@@ -1,11 +1,12 @@
 /** `commonhv detect`: which interfaces the hypervisor below offers, of a living processor or a recorded one. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Cpu } from '../cpu.ts';
 import { hex } from '../cpu.ts';
 import type { Detection } from '../guest/index.ts';
 import { detect } from '../guest/index.ts';
 import { gaps, replay, type Unknown } from '../snapshot.ts';
 import { decodeSignature, HV_1, KNOWN_VENDORS } from '../spec/index.ts';
-import { detectionJson, detectionText } from './detection.ts';
+import { detectionJson, detectionText, leavesOpen } from './detection.ts';
 import { readDump } from './dump.ts';
 import { detectionNfd, detectionPrometheus, verdict } from './exporters.ts';
 import type { Io } from './io.ts';
@@ -30,7 +31,7 @@ export async function runDetect(options: DetectOptions, io: Io): Promise<number>
   if (found.commonhv !== undefined) there.add('CommonHVIntf');
   const missing = (options.require ?? []).filter((signature) => !there.has(signature));
   if (missing.length === 0) return 0;
-  const open = unknown.has('commonhv') || unknown.has('interfaces');
+  const open = leavesOpen(unknown);
   io.err(
     `commonhv: ${open ? 'not in what was recorded, which is not all' : 'not there'}: ${missing.map(printable).join(', ')}`,
   );
@@ -67,20 +68,21 @@ async function ofProcessor(processor: Processor): Promise<Outcome> {
 
 /** The first processor of which most is recorded; a word where others of the machine say otherwise. */
 async function ofDump(file: string, io: Io): Promise<Outcome> {
-  const tables = await readDump(file, io);
-  const open = tables.map((table) => gaps(table).size);
-  const shown = open.indexOf(Math.min(...open));
-  const cpus = tables.map(replay);
-  const cpu = cpus[shown]!;
-  const found = await detect(cpu);
-  for (const [i, other] of cpus.entries()) {
-    if (JSON.stringify(await detect(other)) === JSON.stringify(found)) continue;
-    io.err(
-      `commonhv: ${file}: the processors disagree: CPU ${i} shows something else than CPU ${shown}, which is shown here`,
-    );
-    break;
+  const records = [];
+  for (const table of await readDump(file, io)) {
+    const cpu = replay(table);
+    records.push({ cpu, found: await detect(cpu), unknown: new Set(gaps(table).keys()) });
   }
-  return { found, aside: await asideOf(cpu, found), unknown: new Set(gaps(tables[shown]!).keys()) };
+  const open = records.map(({ unknown }) => unknown.size);
+  const shown = open.indexOf(Math.min(...open));
+  const { cpu, found, unknown } = records[shown]!;
+  const other = records.findIndex((record) => !isDeepStrictEqual(record.found, found));
+  if (other >= 0) {
+    io.err(
+      `commonhv: ${file}: the processors disagree: CPU ${other} shows something else than CPU ${shown}, which is shown here`,
+    );
+  }
+  return { found, aside: await asideOf(cpu, found), unknown };
 }
 
 /** What else a person wants to know: whose processor it is, and which interface speaks Hyper-V's language. */

@@ -36,6 +36,10 @@ export function detectionJson({ hypervisorBit, commonhv, interfaces, cost }: Det
   };
 }
 
+/** Whether a record does not tell which interfaces there are. */
+export const leavesOpen = (unknown: ReadonlySet<Unknown>): boolean =>
+  unknown.has('commonhv') || unknown.has('interfaces');
+
 /**
  * Aligned lines: what CommonHV says, the interfaces in order, and `more` lines of the same form. `unknown`: what a record of
  * the machine leaves open.
@@ -64,7 +68,7 @@ export function detectionText(
     ]);
     rows.push(['generation', generation === undefined ? 'none' : `MSR ${hex(generation.msr)}`]);
   }
-  const none = detection.interfaces.length === 0 && (unknown.has('interfaces') || unknown.has('commonhv'));
+  const none = detection.interfaces.length === 0 && leavesOpen(unknown);
   rows.push(['interfaces', none ? unrecorded : interfacesText(detection, paint).join('\n')]);
   rows.push(['cost', `${cost.cpuid} CPUIDs`]);
   const lines = [...rows, ...more].flatMap(([name, text]) => {

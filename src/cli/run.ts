@@ -56,17 +56,12 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
       const paint = painter(io);
       const head = paint('bold', `a probe guest on ${engine} under CommonHV draft ${options.draft}`);
       const verdict = `${passed} passed, ${failed} failed, ${warned} warned, ${skipped} skipped`;
-      const more: readonly (readonly [string, string])[] = [
-        ...(rng === undefined
-          ? []
-          : [
-              [
-                'words',
-                `${rng.words} read, ${rng.distinct} different${foretold ? `, deterministic (--rng-source ${foretold})` : ''}`,
-              ] as const,
-            ]),
-        ['conformance', failed === 0 ? paint('green', verdict) : paint('red', verdict)],
-      ];
+      const more: [string, string][] = [];
+      if (rng !== undefined) {
+        const how = foretold === undefined ? '' : `, deterministic (--rng-source ${foretold})`;
+        more.push(['words', `${rng.words} read, ${rng.distinct} different${how}`]);
+      }
+      more.push(['conformance', failed === 0 ? paint('green', verdict) : paint('red', verdict)]);
       await io.out(`${head}, ${milliseconds} ms\n\n${detectionText(discovery, paint, more)}\n`);
     }
     const sound = rng === undefined || rng.distinct === rng.words;
