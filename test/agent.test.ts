@@ -171,8 +171,9 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
       const saved = await machine.save!();
       assert.doesNotMatch(await shell.run('sleep 1; cat /tmp/log'), /resumed/);
       await machine.restore!(saved);
+      const twice = 'for i in $(seq 200); do [ $(grep -c credited /tmp/log) = 2 ] && break; sleep 0.1; done';
       assert.match(
-        await shell.run('sleep 1; cat /tmp/log'),
+        await shell.run(`${twice}; cat /tmp/log`),
         /was resumed from a saved state\n.*credited 512/,
       );
     });

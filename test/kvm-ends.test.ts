@@ -10,6 +10,8 @@ import { url } from './kvm-layers.ts';
 const guest = (...code: readonly number[]): Uint8Array => flat(code);
 const memory = 16 * 2 ** 20;
 const bare: Layer = (below) => below;
+/** After so many ms the engine ends a vCPU by force: a close that took less was heard by the guest's own exits. */
+const PATIENCE = 1000;
 
 async function endOf(kernel: Uint8Array, layer: Layer | LayerModule = bare): Promise<End> {
   const machine = await kvm({ memory }).start(layer, { kernel });
@@ -135,7 +137,10 @@ test('a missing KVM is one line that names the engine that would do', {
   );
 });
 
-test('a guest that loops on MSR reads is closed at once, wherever its layer is', { skip }, async () => {
+test('a guest that loops on MSR reads is closed at once, wherever its layer is', {
+  skip,
+  timeout: 20_000,
+}, async () => {
   let reads = 0;
   const counting: Layer = (below) => ({
     ...below,
@@ -147,12 +152,12 @@ test('a guest that loops on MSR reads is closed at once, wherever its layer is',
   const kernel = guest(...RDMSR, 0xeb, 0xfc); // jmp to the rdmsr
   for (const layer of [counting, { module: url, export: 'counting' }]) {
     const machine = await kvm({ memory }).start(layer, { kernel });
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    do await new Promise((resolve) => setTimeout(resolve, 100));
+    while (reads <= 100);
     const before = performance.now();
     await machine.close();
-    assert.ok(performance.now() - before < 100);
+    assert.ok(performance.now() - before < PATIENCE);
   }
-  assert.ok(reads > 100, String(reads));
 });
 
 test('a guest that floods the console is held by an unread line, and flows when it is read', {
@@ -178,5 +183,5 @@ test('a guest that floods the console is held by an unread line, and flows when 
   await new Promise((resolve) => setTimeout(resolve, 300));
   const before = performance.now();
   await unread.close();
-  assert.ok(performance.now() - before < 100);
+  assert.ok(performance.now() - before < PATIENCE);
 });
