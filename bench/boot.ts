@@ -1,34 +1,14 @@
 /** A stock Debian kernel to its shell under v86, with and without the hook: both boot at the same time, in turns. */
-import { type Layer, MachineError } from 'commonhv';
+import { type Image, type Layer, MachineError } from 'commonhv';
 import { commonhv, systemSource } from 'commonhv/hypervisor';
 import { debianGuest } from '../test/debian-guest.ts';
 import { type Bench, median } from './figure.ts';
-import { start } from './firmware.ts';
+import { toShell } from './firmware.ts';
 
 const ROUNDS = 5;
-const READY = 'guest ready: Linux';
-const PATIENCE = 300_000;
-
 /** Seconds that the guest ran until its shell. */
-async function once(image: Parameters<typeof start>[0], layer: Layer | undefined): Promise<number> {
-  let heard = '';
-  let done: (ran: number) => void;
-  const ready = new Promise<number>((resolve) => {
-    done = resolve;
-  });
-  const stop = await start(image, {
-    layer,
-    memory: 128 * 2 ** 20,
-    onByte(byte, ran) {
-      heard = (heard + String.fromCharCode(byte)).slice(-READY.length);
-      if (heard === READY) done(ran / 1000);
-    },
-  });
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new MachineError(`no shell within ${PATIENCE / 1000} s`)), PATIENCE);
-  });
-  const seconds = await Promise.race([ready, late]).finally(() => clearTimeout(timer));
+async function once(image: Image, layer: Layer | undefined): Promise<number> {
+  const { seconds, stop } = await toShell(image, layer);
   await stop();
   return seconds;
 }

@@ -95,3 +95,32 @@ export async function start(image: Image, { onByte, layer, memory }: Run): Promi
   await emulator.run();
   return () => emulator.destroy();
 }
+
+const READY = 'guest ready: Linux';
+const PATIENCE = 300_000; // milliseconds
+
+/** Starts the stock guest, and resolves once it is at its shell: for how many seconds it ran until then, and what ends it. */
+export async function toShell(
+  image: Image,
+  layer: Layer | undefined,
+): Promise<{ seconds: number; stop: () => Promise<void> }> {
+  let heard = '';
+  let done: (seconds: number) => void;
+  const ready = new Promise<number>((resolve) => {
+    done = resolve;
+  });
+  const stop = await start(image, {
+    layer,
+    memory: 128 * 2 ** 20,
+    onByte(byte, ran) {
+      heard = (heard + String.fromCharCode(byte)).slice(-READY.length);
+      if (heard === READY) done(ran / 1000);
+    },
+  });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new MachineError(`no shell within ${PATIENCE / 1000} s`)), PATIENCE);
+  });
+  const seconds = await Promise.race([ready, late]).finally(() => clearTimeout(timer));
+  return { seconds, stop };
+}

@@ -1,18 +1,15 @@
 /** What an idle stock guest at its shell takes of a processor: under v86 as it comes, and under the engine. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { MachineError } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, systemSource } from 'commonhv/hypervisor';
 import { debianGuest, shellOf } from '../test/debian-guest.ts';
 import { type Bench, median } from './figure.ts';
-import { start } from './firmware.ts';
+import { toShell } from './firmware.ts';
 
 const ROUNDS = 3;
 const WINDOW = 10_000; // milliseconds
-const READY = 'guest ready: Linux';
-const memory = 128 * 2 ** 20;
 const layer = commonhv({ rng: { source: systemSource() } });
-
-const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** The share of a processor that this process takes, in percent, once the guest has come to rest. */
 async function idle(): Promise<number> {
@@ -29,28 +26,14 @@ export const bench: Bench = async () => {
   const { image } = debian;
 
   async function asItComes(): Promise<number> {
-    let heard = '';
-    let ready = () => {};
-    const booted = new Promise<void>((resolve) => {
-      ready = resolve;
-    });
-    const onByte = (byte: number) => {
-      heard = (heard + String.fromCharCode(byte)).slice(-READY.length);
-      if (heard === READY) ready();
-    };
-    const stop = await start(image, { layer, memory, onByte });
-    await booted;
-    const share = await idle();
-    await stop();
-    return share;
+    const { stop } = await toShell(image, layer);
+    return idle().finally(stop);
   }
 
   async function engine(): Promise<number> {
-    const machine = await v86({ memory }).start(layer, image);
+    const machine = await v86({ memory: 128 * 2 ** 20 }).start(layer, image);
     await shellOf(machine);
-    const share = await idle();
-    await machine.close();
-    return share;
+    return idle().finally(() => machine.close());
   }
 
   const plain: number[] = [];
