@@ -72,8 +72,8 @@ if command -v flock >/dev/null; then
 fi
 [ -f "$cache/vmlinuz" ] || fetch
 
-mkdir "$work/root"
-cat >"$work/root/init" <<'INIT'
+mkdir "$work/guest"
+cat >"$work/guest/init" <<'INIT'
 #!/bin/busybox sh
 export PATH=/sbin:/bin HOME=/ TERM=vt100
 /bin/busybox mkdir -p /dev /proc /sys /sbin /tmp
@@ -90,9 +90,9 @@ echo "guest ready: Linux $(uname -r)"
 setsid cttyhack sh
 poweroff -f
 INIT
-chmod 755 "$work/root/init"
+chmod 755 "$work/guest/init"
 
-set -- "$cache/base" "$work/root"
+set -- "$cache/base" "$work/guest"
 IFS='
 '
 for layer in $layers; do set -- "$@" "$layer"; done
