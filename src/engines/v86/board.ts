@@ -149,7 +149,7 @@ function yieldByMessages({ v86 }: Emulator): void {
   };
 }
 
-/** v86 spins through waits of less than 1 ms: an idle Linux, woken every 4 ms, would take a third of a processor. */
+/** A timer waits 1 ms at least; v86 would spin through less, and an idle Linux, woken every 4 ms, take a third of a processor. */
 function yieldByTimers({ v86 }: Emulator): void {
   v86.yield = (milliseconds, tick) => {
     if (milliseconds > 0) setTimeout(() => v86.yield_callback(tick), milliseconds);
