@@ -1,11 +1,4 @@
 /** Whether this machine has a KVM that a benchmark can use; without it the benchmark leaves KVM's figures out. */
-import { accessSync, constants } from 'node:fs';
+import { kvmUnavailable } from 'commonhv/engines/kvm';
 
-export function hasKvm(): boolean {
-  try {
-    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
+export const hasKvm = (): boolean => kvmUnavailable() === undefined;

@@ -43,6 +43,7 @@ import { startMachine } from './machine.ts';
 import type { System } from './vm.ts';
 import { openSystem } from './vm.ts';
 
+export { kvmUnavailable } from './device.ts';
 export type { LayerModule } from './job.ts';
 export type { KvmMachine } from './machine.ts';
 

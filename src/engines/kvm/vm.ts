@@ -4,6 +4,7 @@ import { MachineError } from '../../cpu.ts';
 import type { Ffi } from '../ffi.ts';
 import { MAP, must, OPEN, PROT } from '../ffi.ts';
 import { cap, ioctl, layout, value } from './abi.ts';
+import { kvmUnavailable } from './device.ts';
 import { mpTable } from './mp-table.ts';
 import { enter } from './registers.ts';
 import type { VcpuHandle } from './vcpu.ts';
@@ -21,11 +22,11 @@ const NEEDED_FOR_INTERRUPTS = ['IRQCHIP', 'PIT2'] as const;
 
 /** Opens the device and checks its version and capabilities; a `MachineError` names what is missing. */
 export function openSystem(sys: Ffi, path: string): System {
-  const fd = sys.open(path, OPEN.readWrite | OPEN.closeOnExec);
+  const why = kvmUnavailable(path);
+  const fd = why === undefined ? sys.open(path, OPEN.readWrite | OPEN.closeOnExec) : -1;
   if (fd < 0) {
-    const why = fd === -2 ? 'it is not there' : fd === -13 ? 'this user may not open it' : `error ${-fd}`;
     throw new MachineError(
-      `no KVM: cannot open ${path}: ${why}; the engine v86 needs nothing of the machine`,
+      `no KVM: cannot open ${path}: ${why ?? `error ${-fd}`}; the engine v86 needs nothing of the machine`,
     );
   }
   const close = (): void => void sys.close(fd);

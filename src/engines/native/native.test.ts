@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { Regs } from '../../cpu.ts';
 import { MachineError } from '../../cpu.ts';
 import { device, readCpuid, readMsr, writeMsr } from './devices.ts';
 import { native } from './index.ts';
@@ -48,12 +49,14 @@ test('a chosen processor answers, and the thread may go back to where it was', {
 
 const driver = '/dev/cpu/0/cpuid';
 const noDriver = existsSync(driver) ? false : 'no /dev/cpu/0/cpuid';
-test('the driver answers as the instruction does', { skip: skip || noDriver }, () => {
+// Only what no host changes between CPL 3 and CPL 0: the vendor and the processor's signature. The hypervisor's leaves may
+// differ (seen: "bhyve bhyve " by the instruction, KVMKVMKVM by the driver, on one machine).
+test('driver and instruction name the same processor', { skip: skip || noDriver }, () => {
   const direct = instruction(0);
   const through = device(driver, 'cpuid');
-  for (const leaf of [0, 0x4000_0000, 0x4f00_0000, 0x8000_0000]) {
-    assert.deepEqual(readCpuid(through, leaf, 0), direct.cpuid(leaf, 0));
-  }
+  const vendor = ({ ebx, ecx, edx }: Regs) => ({ ebx, ecx, edx });
+  assert.deepEqual(vendor(readCpuid(through, 0, 0)), vendor(direct.cpuid(0, 0)));
+  assert.equal(readCpuid(through, 1, 0).eax, direct.cpuid(1, 0).eax);
   assert.throws(() => readCpuid(through, 0, 0xffff_ffff), /subleaf 0xffffffff cannot be asked/);
   through.close();
   direct.close();
