@@ -17,7 +17,7 @@ const engine = v86({ memory: 128 * 2 ** 20 });
 const layer = commonhv({ rng: { source: systemSource() }, generation: { next: systemGeneration() } });
 
 export async function bench(): Promise<readonly Figure[]> {
-  execFileSync('make', ['-s', '-C', 'agent', `OUT=../${OUT}`, 'agent32']);
+  execFileSync('make', ['-s', '-C', 'c/agent', `OUT=../../${OUT}`, 'agent32']);
   execFileSync('cc', ['-m32', '-O2', '-static', '-o', `${OUT}/run-time`, 'bench/run-time.c']);
   execFileSync('cc', ['-m32', '-nostdlib', '-static', '-s', '-o', `${OUT}/nothing`, 'bench/nothing.S']);
   const files = { 'commonhv-agent32': 'commonhv-agent', 'run-time': 'run-time', nothing: 'nothing' };

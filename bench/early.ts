@@ -13,7 +13,7 @@ const WORK = '.cache/early';
 const PATIENCE = 240;
 
 export async function bench(): Promise<readonly Figure[]> {
-  execFileSync('make', ['-s', '-C', 'agent', `OUT=${process.cwd()}/${WORK}/agent`, 'agent32']);
+  execFileSync('make', ['-s', '-C', 'c/agent', `OUT=${process.cwd()}/${WORK}/agent`, 'agent32']);
   const withAgent = await boot('with', '#!/bin/sh\ncommonhv-agent --once\n');
   const without = await boot('without', '#!/bin/sh\n:\n');
   return [

@@ -12,7 +12,7 @@ import { debianGuest, type Shell, shellOf } from './debian-guest.ts';
 import { skipUnless } from './require.ts';
 
 const OUT = '.cache/agent';
-const built = spawnSync('make', ['-s', '-C', 'agent', `OUT=../${OUT}`, 'agent32', 'agent64'], {
+const built = spawnSync('make', ['-s', '-C', 'c/agent', `OUT=../../${OUT}`, 'agent32', 'agent64'], {
   encoding: 'utf8',
 });
 const cc = skipUnless(
@@ -43,8 +43,10 @@ const but = (leaves: Readonly<Record<number, Partial<Regs>>>, word?: () => bigin
 const saying = (secure: boolean | undefined): Source => ({ ...systemSource(), secure });
 
 test('the agent is one small C file, and its scripts are what a shell can read', () => {
-  assert.ok(readFileSync('agent/commonhv-agent.c', 'utf8').split('\n').length < 300);
-  for (const file of readdirSync('agent', { recursive: true }).map((name) => join('agent', String(name)))) {
+  assert.ok(readFileSync('c/agent/commonhv-agent.c', 'utf8').split('\n').length < 300);
+  for (const file of readdirSync('c/agent', { recursive: true }).map((name) =>
+    join('c/agent', String(name)),
+  )) {
     if (!statSync(file).isFile() || !readFileSync(file, 'utf8').startsWith('#!')) continue;
     assert.equal(spawnSync('sh', ['-n', file]).status, 0, file);
     assert.ok(statSync(file).mode & 0o100, `${file} is not executable`);
@@ -55,7 +57,7 @@ test('make builds it for 64 bits too, and installs it with its starts', { skip: 
   const { status, stderr } = spawnSync(`${OUT}/commonhv-agent64`, { encoding: 'utf8' });
   assert.deepEqual([status, stderr], [1, 'commonhv-agent: no CommonHV here\n']);
   const root = mkdtempSync(join(tmpdir(), 'commonhv-'));
-  const done = spawnSync('make', ['-s', '-C', 'agent', `OUT=../${OUT}`, 'install', `DESTDIR=${root}`]);
+  const done = spawnSync('make', ['-s', '-C', 'c/agent', `OUT=../../${OUT}`, 'install', `DESTDIR=${root}`]);
   assert.equal(done.status, 0);
   const files = readdirSync(root, { recursive: true }).map(String);
   for (const file of ['usr/sbin/commonhv-agent', 'etc/init.d/commonhv-agent'])
@@ -65,7 +67,7 @@ test('make builds it for 64 bits too, and installs it with its starts', { skip: 
 
 test('the hook for initramfs-tools copies the agent and the module, by the functions that it is given', () => {
   const functions = 'copy_exec() { echo copy "$@"; }; manual_add_modules() { echo add "$@"; };';
-  const hook = readFileSync('agent/initramfs-tools/hooks/commonhv', 'utf8').replace(/^\. .*$/m, functions);
+  const hook = readFileSync('c/agent/initramfs-tools/hooks/commonhv', 'utf8').replace(/^\. .*$/m, functions);
   const run = (...args: string[]) => spawnSync('sh', ['-s', ...args], { input: hook, encoding: 'utf8' });
   assert.equal(run().stdout, 'copy /usr/sbin/commonhv-agent /sbin\nadd msr\n');
   assert.deepEqual([run('prereqs').status, run('prereqs').stdout], [0, '']);

@@ -97,7 +97,7 @@ process.exit(result.without.distinct === 1 && result.with.distinct === COPIES ? 
 function prepare() {
   try {
     const quiet = { stdio: ['ignore', 'pipe', 'pipe'], encoding: /** @type {const} */ ('utf8') };
-    execFileSync('make', ['-s', '-C', `${root}agent`, `OUT=${guest}/agent`, 'agent32'], quiet);
+    execFileSync('make', ['-s', '-C', `${root}c/agent`, `OUT=${guest}/agent`, 'agent32'], quiet);
     const add = `${guest}/agent/commonhv-agent32=/sbin/commonhv-agent`;
     return execFileSync(`${root}scripts/debian-guest.sh`, ['--output', guest, '--add', add], quiet).split(
       ':',

@@ -13,19 +13,10 @@
 #include <linux/fcntl.h>
 #include <linux/random.h>
 #include <linux/uio.h>
+#include "commonhv.h"
 
 enum { OK = 0, NO = 1, CANNOT = 2 };
 enum { WORDS = 8, WORD_BITS = 64 }; /* 512 bits: twice what the kernel wants before it counts as seeded */
-
-struct regs { __u32 eax, ebx, ecx, edx; };
-
-/* What CommonHV offers, any draft. */
-struct offer {
-	int draft; /* 1, 2, 3; 0 where every reading gives no RNG */
-	int has_rng, has_generation;
-	int secure; /* 1, 0, or -1 for no statement */
-	__u32 rng, generation;
-};
 
 static int msr_fd;
 static const char *answered; /* what was said last */
@@ -84,61 +75,22 @@ static int equal(const char *a, const char *b)
 }
 
 /* Secrets do not outlive their use; no compiler leaves this out. */
-static void wipe(volatile __u64 *words)
+static void wipe(volatile uint64_t *words)
 {
 	for (int i = 0; i < WORDS; i++)
 		words[i] = 0;
 }
 
-static struct regs cpuid(__u32 leaf)
+static struct commonhv_regs cpuid(void *context, uint32_t leaf, uint32_t subleaf)
 {
-	struct regs regs;
-	__cpuid_count(leaf, 0, regs.eax, regs.ebx, regs.ecx, regs.edx);
+	struct commonhv_regs regs;
+	(void)context;
+	__cpuid_count(leaf, subleaf, regs.eax, regs.ebx, regs.ecx, regs.edx);
 	return regs;
 }
 
-/* Leaf 4F000000H: 0 where this is not CommonHV, by all twelve bytes and the range of max_commonhv_leaf. */
-static __u32 max_leaf(void)
-{
-	struct regs root = cpuid(0x4f000000);
-	if (root.ebx != 0x6d6d6f43 || root.ecx != 0x56486e6f || root.edx != 0x66746e49) /* "CommonHVIntf" */
-		return 0;
-	return root.eax >= 0x4f000000 && root.eax <= 0x4fffffff ? root.eax : 0;
-}
-
-static struct regs leaf_or_zeros(__u32 leaf, __u32 max)
-{
-	/* "Any leaves ... that exceed max_commonhv_leaf MUST be handled by guests as though they contain all zeros." */
-	return leaf <= max ? cpuid(leaf) : (struct regs){0, 0, 0, 0};
-}
-
-/* Which draft it is, by the same five questions as everywhere in the project; then its registers. */
-static struct offer discover(__u32 max)
-{
-	struct regs list = leaf_or_zeros(0x4f000001, max);
-	struct regs features = leaf_or_zeros(0x4f000002, max);
-	struct regs at = leaf_or_zeros(0x4f000003, max);
-	struct offer offer = {.secure = -1};
-	int third = features.ebx >= 3, first = features.eax || list.ebx || list.ecx || list.edx;
-	offer.draft = third ? 3 : max >= 0x4f000003 ? 2 : first ? 1 : list.eax ? 2 : 0;
-	if (offer.draft == 1) {
-		offer.has_rng = features.eax != 0;
-		offer.rng = features.eax;
-	} else if (max >= 0x4f000003) {
-		offer.has_rng = features.eax & 1;
-		offer.rng = at.eax;
-		if (offer.draft == 3) {
-			offer.generation = at.ecx;
-			offer.has_generation = (features.eax & 4) && !(offer.has_rng && at.ecx == at.eax);
-			if ((at.ebx & 3) == 1 || (at.ebx & 3) == 2)
-				offer.secure = at.ebx & 1;
-		}
-	}
-	return offer;
-}
-
 /* False where it faults: nested, the leaves may be those of a hypervisor whose MSRs are out of reach. */
-static int rdmsr(__u32 index, __u64 *value)
+static int rdmsr(uint32_t index, uint64_t *value)
 {
 	/* The index is the position; with 32 bits the upper half of a position is an argument of its own. */
 	return call(__NR_pread64, msr_fd, (long)value, sizeof *value, (long)index, 0) == sizeof *value;
@@ -147,25 +99,17 @@ static int rdmsr(__u32 index, __u64 *value)
 /* A guest that must not trust its hypervisor: Intel TDX (leaf 21H), AMD SEV of any kind (SEV_STATUS bit 0). */
 static int confidential(void)
 {
-	__u64 status;
-	struct regs vendor = leaf_or_zeros(0x21, cpuid(0).eax);
+	uint64_t status;
+	struct commonhv_regs vendor = {0, 0, 0, 0};
+	if (cpuid(0, 0, 0).eax >= 0x21)
+		vendor = cpuid(0, 0x21, 0);
 	if (vendor.ebx == 0x65746e49 && vendor.edx == 0x5844546c && vendor.ecx == 0x20202020) /* "IntelTDX    " */
 		return 1;
-	return cpuid(0x80000000).eax >= 0x8000001f && rdmsr(0xc0010131, &status) && (status & 1);
-}
-
-/* What a few words can betray: one that comes twice, or two steps from word to word that are the same. */
-static int flawed(const __u64 *words)
-{
-	for (int i = 0; i < WORDS; i++)
-		for (int j = 0; j < i; j++)
-			if (words[i] == words[j] || (j > 0 && words[i] - words[i - 1] == words[j] - words[j - 1]))
-				return 1;
-	return 0;
+	return cpuid(0, 0x80000000, 0).eax >= 0x8000001f && rdmsr(0xc0010131, &status) && (status & 1);
 }
 
 /* Why the words are credited with nothing; a null pointer where they are not. */
-static const char *reason(const struct offer *offer)
+static const char *reason(const struct commonhv *offer)
 {
 	if (offer->draft != 3)
 		return "drafts 1 and 2 say nothing of the words";
@@ -175,11 +119,11 @@ static const char *reason(const struct offer *offer)
 }
 
 /* Mixes and credits; the kernel's generator is then told to use it at once. 0, or the negative error number. */
-static long mix(const __u64 *words, int bits)
+static long mix(const uint64_t *words, int bits)
 {
 	struct {
 		int entropy_count, buf_size;
-		__u64 words[WORDS];
+		uint64_t words[WORDS];
 	} pool = {.entropy_count = bits, .buf_size = sizeof pool.words};
 	int fd = call(__NR_open, (long)"/dev/random", O_WRONLY | O_CLOEXEC, 0, 0, 0);
 	if (fd < 0)
@@ -196,14 +140,14 @@ static long mix(const __u64 *words, int bits)
 }
 
 /* One seeding; `credit` is -1 for what the hypervisor's statement is worth. */
-static int seed(const struct offer *offer, int credit)
+static int seed(const struct commonhv *offer, int credit)
 {
-	__u64 words[WORDS];
+	uint64_t words[WORDS];
 	char draft[12], credited[12];
 	int got = 0;
 	while (got < WORDS && rdmsr(offer->rng, &words[got]))
 		got++;
-	if (got < WORDS || flawed(words)) {
+	if (got < WORDS || commonhv_values_flawed(words, WORDS)) {
 		wipe(words);
 		return answer(NO, got < WORDS
 			? "the RNG's register faults: are the leaves those of another hypervisor, further below?"
@@ -223,9 +167,9 @@ static int seed(const struct offer *offer, int credit)
 }
 
 /* Polls the generation, and seeds when it changes: this machine is then a copy, or was put back. */
-static int watch(const struct offer *offer, int milliseconds, int credit)
+static int watch(const struct commonhv *offer, int milliseconds, int credit)
 {
-	__u64 before, now, told = 0;
+	uint64_t before, now, told = 0;
 	int there = rdmsr(offer->generation, &before), status = seed(offer, credit);
 	if (!there)
 		return answer(NO, "the generation's register faults: nothing to watch");
@@ -269,18 +213,17 @@ static int run(int argc, char **argv)
 		else
 			return answer(CANNOT, "usage: commonhv-agent [--once | --watch] [--interval MILLISECONDS] [--credit BITS]");
 	}
-	__u32 max = max_leaf();
-	if (max == 0)
+	struct commonhv offer;
+	if (!commonhv_discover(&offer, cpuid, 0))
 		return answer(NO, "no CommonHV here");
-	struct offer offer = discover(max);
-	if (!offer.has_rng)
+	if (!(offer.features & COMMONHV_FEATURE_RNG))
 		return answer(NO, "CommonHV is here and offers no RNG");
 	msr_fd = call(__NR_open, (long)"/dev/cpu/0/msr", O_RDONLY | O_CLOEXEC, 0, 0, 0);
 	if (msr_fd == -EACCES || msr_fd == -EPERM)
 		return answer(CANNOT, "/dev/cpu/0/msr: not allowed: run as root, with no kernel lockdown");
 	if (msr_fd < 0)
 		return answer(CANNOT, "/dev/cpu/0/msr: not there: load the module msr");
-	if (watching && offer.has_generation)
+	if (watching && (offer.features & COMMONHV_FEATURE_GENERATION))
 		return watch(&offer, interval, credit);
 	int status = seed(&offer, credit);
 	return watching ? answer(NO, "CommonHV is here and offers no generation to watch (draft 3 does)") : status;
