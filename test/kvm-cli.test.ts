@@ -42,6 +42,11 @@ test('run asks the probe on KVM, with one processor and with two', { skip }, () 
 test('run boots an image, ends it after --timeout, and says how one failed', { skip }, () => {
   const halts = commonhv('run', '--engine', 'kvm', image('halts', ...send('o'), ...send('k'), ...HALT));
   assert.deepEqual([halts.status, halts.stdout], [0, 'ok']);
+  assert.match(halts.stderr, /^commonhv: the guest halted: rip=[^\n]*\n$/);
+  // mov dx, 604h; mov ax, 2000h; out dx, ax
+  const off = [0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef];
+  const quits = commonhv('run', '--engine', 'kvm', image('quits', ...send('o'), ...off));
+  assert.deepEqual([quits.status, quits.stderr], [0, 'commonhv: the guest powered off\n']);
   const spins = commonhv('run', '--engine', 'kvm', '--timeout', '0.3', image('spins', ...SPIN));
   assert.equal(spins.status, 2);
   assert.match(spins.stderr, /^commonhv: the guest still ran after 0\.3 s/);

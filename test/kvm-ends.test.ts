@@ -51,7 +51,12 @@ const ends: [string, Uint8Array, End['reason'], RegExp][] = [
   // mov eax, 0xe0000000; jmp eax
   ['a jump to nowhere', guest(0xb8, ...u32(0xe000_0000), 0xff, 0xe0), 'failed', /0xe0000000|rip=0xe0000000/],
   // mov dx, 0x604; mov ax, 0x2000; out dx, ax
-  ['power off', guest(0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef), 'quit', /^undefined$/],
+  [
+    'power off',
+    guest(0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef),
+    'quit',
+    /^the guest powered off$/,
+  ],
   // mov al, 0xfe; out 0x64, al
   [
     'a reset by the keyboard controller',
@@ -65,6 +70,13 @@ const ends: [string, Uint8Array, End['reason'], RegExp][] = [
     guest(0x66, 0xba, 0xf9, 0x0c, 0xb0, 0x06, 0xee),
     'quit',
     /^the guest asked for a reset$/,
+  ],
+  // mov dx, 0xcf8; mov eax, -1; out dx, eax; hlt
+  [
+    'HLT after a write to PCI’s address register',
+    guest(0x66, 0xba, 0xf8, 0x0c, 0xb8, ...u32(0xffff_ffff), 0xef, 0xf4),
+    'halt',
+    /rip=/,
   ],
   // A fault without an interrupt table ends in a triple fault too.
   ['an MSR that nobody has, and no handler', guest(...RDMSR), 'shutdown', /^triple fault/],

@@ -77,7 +77,7 @@ const endings: [string, number[], { reason: string; detail?: RegExp }][] = [
   [
     'a write to the power port',
     [0x66, 0xba, 4, 6, 0x66, 0xb8, 0, 0x20, 0x66, 0xef, ...SPIN],
-    { reason: 'quit' },
+    { reason: 'quit', detail: /^the guest powered off$/ },
   ],
   [
     'a reset by the keyboard controller',
@@ -85,6 +85,19 @@ const endings: [string, number[], { reason: string; detail?: RegExp }][] = [
     { reason: 'quit', detail: /reset/ },
   ],
 ];
+// mov dx, 0cf8h; then mov eax, value; out dx, eax twice: byte 1 would be 2, then 6, which is a reset at CF9H
+const PCI_WRITES = [0x66, 0xba, 0xf8, 0x0c, 0xb8, ...u32(0x8000_0200), 0xef, 0xb8, ...u32(0x8000_0600), 0xef];
+test(
+  '32-bit writes to PCI’s address register are no writes to the reset control beside it',
+  limit,
+  async () => {
+    const machine = await engine.start(through, { kernel: kernel([...PCI_WRITES, ...send('k'), ...HALT]) });
+    assert.equal(await whole(machine.console.readable), 'k');
+    assert.equal((await machine.ended).reason, 'halt');
+    await machine.close();
+  },
+);
+
 for (const [name, code, { reason, detail }] of endings) {
   test(`${name} is the end: ${reason}`, limit, async () => {
     const machine = await engine.start(through, { kernel: kernel([...send('a'), ...code]) });

@@ -15,6 +15,28 @@ export interface Attachment {
 /** How the guest ended, or who ended it. */
 export type Outcome = End['reason'] | 'timeout' | 'interrupted' | 'escape';
 
+/** Why the guest is no more, in one line. */
+export function endText(outcome: Outcome, { detail }: End, timeout: number | undefined): string {
+  switch (outcome) {
+    case 'timeout':
+      return `the guest still ran after ${timeout} s, and was ended`;
+    case 'interrupted':
+      return 'interrupted';
+    case 'escape':
+      return 'the guest was ended by Ctrl-]';
+    case 'closed':
+      return 'the guest was ended';
+    case 'quit':
+      return detail ?? 'the guest powered off';
+    case 'halt':
+      return `the guest halted: ${detail ?? 'HLT with interrupts off'}`;
+    case 'shutdown':
+      return `the guest shut down: ${detail ?? 'a triple fault'}`;
+    case 'failed':
+      return `the guest failed: ${detail ?? 'the engine says no more'}`;
+  }
+}
+
 /** Runs until the end, closes the machine, and leaves the terminal as it was. */
 export async function attend(
   machine: Machine,

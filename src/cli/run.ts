@@ -5,7 +5,7 @@ import type { Detection } from '../guest/index.ts';
 import { detect } from '../guest/index.ts';
 import { detectionJson, detectionText } from './detection.ts';
 import { openEngine, readImage, startUnder } from './engines.ts';
-import { attend } from './guest.ts';
+import { attend, endText } from './guest.ts';
 import { type Io, painter, UsageError } from './io.ts';
 import { describe, deterministicSource, warnDeterministic } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
@@ -102,12 +102,8 @@ async function runImage(path: string, options: RunOptions, io: Io): Promise<numb
       return io.out(bytes);
     },
   });
-  if (outcome === 'timeout')
-    io.err(`commonhv: the guest still ran after ${options.timeout} s, and was ended`);
-  if (outcome === 'failed') io.err(`commonhv: the guest failed: ${end.detail ?? 'the engine says no more'}`);
-  if (outcome === 'shutdown') io.err(`commonhv: the guest shut down: ${end.detail ?? 'a triple fault'}`);
-  if (outcome === 'interrupted') io.err('commonhv: interrupted');
-  if (outcome === 'halt' && silent) io.err(`commonhv: the guest said nothing and ${end.detail ?? 'halted'}`);
+  const why = outcome === 'halt' && silent ? `the guest said nothing and ${end.detail ?? 'halted'}` : '';
+  io.err(`commonhv: ${why || endText(outcome, end, options.timeout)}`);
   if (outcome === 'timeout' || outcome === 'failed' || outcome === 'interrupted') return 2;
   if (outcome === 'halt' && silent) return 2;
   return outcome === 'shutdown' ? 1 : 0;

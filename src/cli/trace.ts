@@ -2,7 +2,7 @@
 import { hex } from '../cpu.ts';
 import { counter, isScanStep, type Tally, type TraceEvent, trace as tracing } from '../trace.ts';
 import { openEngine, readImage } from './engines.ts';
-import { attend } from './guest.ts';
+import { attend, endText } from './guest.ts';
 import { columns, type Io, type Paint, painter, UsageError } from './io.ts';
 import { layerFrom, warnDeterministic } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
@@ -53,8 +53,7 @@ export async function trace(options: TraceOptions, io: Io): Promise<number> {
   } else {
     await io.out(`${tallyText({ cpuid, msr }, seesCpuid, paint)}\n`);
   }
-  if (outcome === 'failed') io.err(`commonhv: the guest failed: ${end.detail ?? 'the engine says no more'}`);
-  if (outcome === 'shutdown') io.err(`commonhv: the guest shut down: ${end.detail ?? 'a triple fault'}`);
+  io.err(`commonhv: ${endText(outcome, end, options.timeout)}`);
   return outcome === 'failed' ? 2 : 0; // for a trace, an end by the clock is an end
 }
 

@@ -9,46 +9,81 @@ export interface Ports {
 }
 
 const COM1 = 0x3f8;
-const RTC_INDEX = 0x70;
-const RTC_DATA = 0x71;
+const RTC_INDEX = 0x70; // its data is at the next port
 const KEYBOARD = 0x64; // the keyboard controller's command and status
 const KEYBOARD_RESET = 0xfe;
 const RESET = 0xcf9; // the chip set's reset control
 const RESET_CPU = 1 << 2;
-const PM1A_CONTROL = 0x604; // where QEMU has ACPI's PM1a control on a PC, and the probe asks for power off
-const SLP_EN = 1 << 13;
+const PM1A_CONTROL = 0x604; // ACPI's PM1a control, where QEMU has it on a PC; the probe powers off there
+const SCI_ENABLED = 1 << 0; // of its low byte (ACPI 6.5, table 4.11)
+const SLEEP_ENABLE = 1 << 5; // of its high byte: SLP_EN, bit 13
 
-/** `ended` is called when the guest asks for power off or a reset: there is no reset here, both end it. */
+/**
+ * Returns the machine's ports. The first port of an access selects the device, as on a PC: the bytes of a wider access
+ * stay within that device, so a 32-bit write to CF8H (PCI's address register, absent here) is no write to the reset
+ * control at CF9H. `ended` is called when the guest powers off or asks for a reset: there is no reset here, both end it.
+ */
 export function ports(uart: Uart, ended: (end: End) => void, now: () => Date = () => new Date()): Ports {
-  let index = 0;
-  function inByte(port: number): number {
-    if (port >= COM1 && port < COM1 + 8) return uart.read(port - COM1);
-    if (port === RTC_DATA) return clock(index, now());
-    if (port === KEYBOARD) return 0; // no key waits, and a command may be given
-    return 0xff;
-  }
-  function outByte(port: number, value: number): void {
-    if (port >= COM1 && port < COM1 + 8) uart.write(port - COM1, value);
-    else if (port === RTC_INDEX) index = value & 0x7f;
-    else if (port === KEYBOARD && value === KEYBOARD_RESET) reset();
-    else if (port === RESET && (value & RESET_CPU) !== 0) reset();
-  }
   const reset = (): void => ended({ reason: 'quit', detail: 'the guest asked for a reset' });
+  let index = 0;
+  /** Devices of one byte a port: first port, number of ports, and one byte's read and write, by offset. */
+  const devices: readonly ByteDevice[] = [
+    { first: COM1, count: 8, read: uart.read, write: uart.write },
+    {
+      first: RTC_INDEX,
+      count: 2,
+      read: (offset) => (offset === 0 ? 0xff : clock(index, now())),
+      write(offset, value) {
+        if (offset === 0) index = value & 0x7f;
+      },
+    },
+    {
+      first: KEYBOARD,
+      count: 1,
+      read: () => 0, // no key waits, and a command may be given
+      write: (_, value) => value === KEYBOARD_RESET && reset(),
+    },
+    { first: RESET, count: 1, read: () => 0, write: (_, value) => (value & RESET_CPU) !== 0 && reset() },
+    {
+      first: PM1A_CONTROL,
+      count: 2,
+      read: (offset) => (offset === 0 ? SCI_ENABLED : 0),
+      write(offset, value) {
+        if (offset === 1 && (value & SLEEP_ENABLE) !== 0) {
+          ended({ reason: 'quit', detail: 'the guest powered off' });
+        }
+      },
+    },
+  ];
+  const deviceAt = (port: number): ByteDevice | undefined =>
+    devices.find(({ first, count }) => port >= first && port < first + count);
   return {
     in(port, size) {
-      // A wider access is its bytes, at ports that follow each other (the ISA bus).
+      const device = deviceAt(port);
       let value = 0;
-      for (let i = 0; i < size; i++) value |= inByte((port + i) & 0xffff) << (8 * i);
+      for (let i = 0; i < size; i++) {
+        const offset = device === undefined ? 0 : port - device.first + i;
+        const byte = device !== undefined && offset < device.count ? device.read(offset) : 0xff;
+        value |= byte << (8 * i);
+      }
       return value >>> 0;
     },
     out(port, size, value) {
-      if (port === PM1A_CONTROL && size === 2) {
-        if ((value & SLP_EN) !== 0) ended({ reason: 'quit' });
-        return;
+      const device = deviceAt(port);
+      if (device === undefined) return;
+      const from = port - device.first;
+      for (let i = 0; i < size && from + i < device.count; i++) {
+        device.write(from + i, (value >>> (8 * i)) & 0xff);
       }
-      for (let i = 0; i < size; i++) outByte((port + i) & 0xffff, (value >>> (8 * i)) & 0xff);
     },
   };
+}
+
+interface ByteDevice {
+  readonly first: number;
+  readonly count: number;
+  read(offset: number): number;
+  write(offset: number, value: number): void;
 }
 
 /** The clock's registers (Motorola MC146818A data sheet): universal time in BCD, 24 hours, never in the midst of an update. */

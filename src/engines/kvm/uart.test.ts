@@ -90,7 +90,7 @@ test('an interrupt for an empty transmitter: at its enabling and after each byte
   assert.deepEqual(levels, [true, false, true, false]);
 });
 
-test('ports: ones where nothing is, wide accesses as bytes, and a clock in BCD', () => {
+test('ports: ones where nothing is, wide accesses within one device, and a clock in BCD', () => {
   const { device, sent } = line();
   const ends: unknown[] = [];
   const date = new Date(Date.UTC(2031, 11, 9, 23, 45, 6));
@@ -101,6 +101,7 @@ test('ports: ones where nothing is, wide accesses as bytes, and a clock in BCD',
   );
   assert.equal(read(0xcfc, 4), 0xffff_ffff);
   assert.equal(read(0x3fd, 2), 0xb060);
+  assert.equal(read(0x3ff, 2), 0xff00);
   out(0x3f8, 1, 0x61);
   assert.deepEqual(sent, [0x61]);
   const clock = (register: number): number => {
@@ -113,6 +114,28 @@ test('ports: ones where nothing is, wide accesses as bytes, and a clock in BCD',
   out(0x64, 1, 0xd1);
   out(0xcf9, 1, 0x02);
   assert.deepEqual(ends, []);
+  const off = { reason: 'quit', detail: 'the guest powered off' };
   out(0x604, 2, 0x2000);
-  assert.deepEqual(ends, [{ reason: 'quit' }]);
+  out(0x604, 4, 0x2000);
+  out(0x605, 1, 0x20);
+  assert.deepEqual(ends, [off, off, off]);
+});
+
+test('ports: a wide access that begins beside a device does not reach it', () => {
+  const { device, sent } = line();
+  const ends: unknown[] = [];
+  const { in: read, out } = ports(device, (end) => void ends.push(end));
+  // PCI's address register, whose second byte lies where the reset control is (Linux, pci_check_type1).
+  for (const size of [1, 2, 4]) out(0xcf8, size, 0xffff_ffff);
+  out(0xcf6, 4, 0xffff_ffff);
+  out(0x603, 4, 0xffff_ffff);
+  out(0x63, 2, 0xfefe);
+  out(0x3f7, 2, 0x6161);
+  assert.deepEqual([ends, sent], [[], []]);
+  assert.equal(read(0xcf8, 4), 0xffff_ffff);
+  assert.equal(read(0x3f7, 2), 0xffff);
+  out(0xcf9, 2, 0x0006);
+  out(0x64, 4, 0xfe);
+  const reset = { reason: 'quit', detail: 'the guest asked for a reset' };
+  assert.deepEqual(ends, [reset, reset]);
 });

@@ -26,10 +26,17 @@ export interface Emulator {
 interface Processor {
   readonly devices: {
     readonly uart0: { readonly modem_control: number; readonly ier: number; input: number[] };
-    readonly pci: { readonly device_spaces: (Int32Array | undefined)[] };
+    readonly pci: { readonly device_spaces: (Int32Array | undefined)[]; readonly pci_addr: Uint8Array };
   };
   readonly io: {
-    register_write(port: number, device: object, byte: undefined, word: (value: number) => void): void;
+    /** Registers the handlers of writes of 8, 16 and 32 bits; one that is not given stays as it was. */
+    register_write(
+      port: number,
+      device: object,
+      byte: undefined,
+      word: ((value: number) => void) | undefined,
+      double: (value: number) => void,
+    ): void;
   };
   readonly reg32: Int32Array;
   readonly cr: Int32Array;

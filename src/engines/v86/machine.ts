@@ -9,6 +9,9 @@ import { readState, restoreState, saveState } from './state.ts';
 const POWER_PORT = 0x604;
 const SLEEP_ENABLE = 1 << 13;
 
+/** PCI's address register, of 32 bits (PCI Local Bus Specification 3.0, 3.2.2.3.2). */
+const PCI_ADDRESS = 0xcf8;
+
 const INTERRUPT_FLAG = 1 << 9;
 const REQUEST_TO_SEND = 1 << 1;
 const LOOPBACK = 1 << 4;
@@ -129,8 +132,14 @@ export async function makeMachine(
     polls = 0;
     line.sent(byte);
   });
-  emulator.v86.cpu.io.register_write(POWER_PORT, {}, undefined, (value) => {
-    if ((value & SLEEP_ENABLE) !== 0) stopShort({ reason: 'quit' });
+  const { io, devices } = emulator.v86.cpu;
+  const powerControl = (value: number): void => {
+    if ((value & SLEEP_ENABLE) !== 0) stopShort({ reason: 'quit', detail: 'the guest powered off' });
+  };
+  io.register_write(POWER_PORT, {}, undefined, powerControl, powerControl);
+  // v86 splits this access into bytes, and the second one then counts as a write to the reset control at CF9H.
+  io.register_write(PCI_ADDRESS, {}, undefined, undefined, (value) => {
+    for (let i = 0; i < 4; i++) devices.pci.pci_addr[i] = (value >>> (8 * i)) & (i === 0 ? 0xfc : 0xff);
   });
   try {
     await prepare(board);
