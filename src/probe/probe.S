@@ -73,6 +73,8 @@ entry:
         mov     dl, (COM1 & 0xff) + 2
         mov     al, 7
         out     dx, al                          # FIFOs on and empty
+        mov     dl, COM1 & 0xff
+        in      al, dx                          # QEMU's UART listens again after a read, not after an emptied FIFO
 
 greet:  mov     edi, HOME + put - start         # edi is put wherever there is output
         mov     esi, HOME + greeting - start
