@@ -138,7 +138,7 @@ export async function makeMachine(
   };
   io.register_write(POWER_PORT, {}, undefined, powerControl, powerControl);
   // v86 splits this access into bytes, and the second one then counts as a write to the reset control at CF9H.
-  io.register_write(PCI_ADDRESS, {}, undefined, undefined, (value) => {
+  io.register_write(PCI_ADDRESS, devices.pci, undefined, undefined, (value) => {
     for (let i = 0; i < 4; i++) devices.pci.pci_addr[i] = (value >>> (8 * i)) & (i === 0 ? 0xfc : 0xff);
   });
   try {
