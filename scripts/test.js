@@ -1,22 +1,33 @@
 // Runs the tests that the build left in dist/ and those under test/; arguments narrow by a part of the file's name.
+//   --kvm      those that run guests on KVM, as their source says
+//   --serial   one file at a time
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 
-const wanted = process.argv.slice(2);
-const files = ['dist', 'build/test']
-  .flatMap((dir) => {
-    try {
-      return readdirSync(dir, { recursive: true }).map((name) => join(dir, String(name)));
-    } catch {
-      return [];
-    }
-  })
-  .filter((file) => file.endsWith('.test.js'))
-  .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)));
-if (files.length === 0) {
-  console.error(`no test file matches ${wanted.join(' ')}`);
+const args = process.argv.slice(2);
+const parts = args.filter((arg) => !arg.startsWith('-'));
+const unknown = args.find((arg) => arg.startsWith('-') && !['--kvm', '--serial'].includes(arg));
+if (unknown !== undefined) {
+  console.error(`${unknown}: expected --kvm, --serial, or parts of file names`);
   process.exit(2);
 }
-const { status } = spawnSync(process.execPath, ['--test', ...files], { stdio: 'inherit' });
+
+/** Whether a test under test/ asks for KVM through its one helper. */
+const needsKvm = (file) => {
+  const source = join('test', basename(file).replace(/\.js$/, '.ts'));
+  return file.startsWith('build') && /\/kvm-(here|availability)\.ts'/.test(readFileSync(source, 'utf8'));
+};
+const files = ['dist', 'build/test']
+  .filter((folder) => existsSync(folder))
+  .flatMap((folder) => readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name))))
+  .filter((file) => file.endsWith('.test.js'))
+  .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
+  .filter((file) => !args.includes('--kvm') || needsKvm(file));
+if (files.length === 0) {
+  console.error(`no test file matches ${args.join(' ')}`);
+  process.exit(2);
+}
+const options = args.includes('--serial') ? ['--test-concurrency=1'] : [];
+const { status } = spawnSync(process.execPath, ['--test', ...options, ...files], { stdio: 'inherit' });
 process.exit(status ?? 1);

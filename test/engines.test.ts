@@ -10,6 +10,7 @@ import { detect, discover } from 'commonhv/guest';
 import { commonhv, countingSource, type Options } from 'commonhv/hypervisor';
 import { overSerial, probeImage } from 'commonhv/probe';
 import { skip as noKvm } from './kvm-here.ts';
+import { scaled } from './support/time.ts';
 
 interface Opened {
   readonly cpu: Cpu;
@@ -102,7 +103,7 @@ const MSRS = [0, 0x10_0000, 0x4000_00a0, 0x4000_00a1, 0x4b56_4e00, 0xffff_ffff];
 
 for (const { name, skip, below, open, agrees } of candidates) {
   for (const [title, options] of Object.entries(descriptions)) {
-    test(`${name} tells the truth: ${title}`, { skip, timeout: 60_000 }, async () => {
+    test(`${name} tells the truth: ${title}`, { skip, timeout: scaled(60_000) }, async () => {
       const floor = await below();
       const said = commonhv(options())(floor);
       const { cpu, close } = await open(commonhv(options()));

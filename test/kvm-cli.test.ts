@@ -8,12 +8,16 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { HALT, kernel, SPIN, send, u32 } from './guests.ts';
 import { skip } from './kvm-here.ts';
+import { scaled } from './support/time.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'commonhv-kvm-'));
 after(() => rmSync(work, { recursive: true, force: true }));
 
 function commonhv(...args: readonly string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, ['dist/cli/bin.js', ...args], { encoding: 'utf8', timeout: 60_000 });
+  return spawnSync(process.execPath, ['dist/cli/bin.js', ...args], {
+    encoding: 'utf8',
+    timeout: scaled(60_000),
+  });
 }
 function image(name: string, ...code: readonly number[]): string {
   const path = join(work, name);
@@ -111,7 +115,7 @@ test('an index that the kernel has an MSR at is the layer’s where it is asked 
   assert.deepEqual(rng, { words: 8, distinct: 8 });
 });
 
-test('Ctrl-C ends a guest that spins', { skip, timeout: 20_000 }, async () => {
+test('Ctrl-C ends a guest that spins', { skip, timeout: scaled(20_000) }, async () => {
   const path = image('spins-and-says', ...send('x'), ...SPIN);
   const child = spawn(process.execPath, ['dist/cli/bin.js', 'run', '--engine', 'kvm', path]);
   await once(child.stdout, 'data');
@@ -136,7 +140,7 @@ test('without koffi: one line that says so, and which engine would do', {
     };`,
   );
   const args = ['-r', without, 'dist/cli/bin.js', 'run', '--engine', 'kvm'];
-  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 });
+  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: scaled(60_000) });
   assert.equal(status, 2);
   assert.match(
     stderr,

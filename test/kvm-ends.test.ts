@@ -7,6 +7,7 @@ import { CODE, kernel as flat, u32 } from './guests.ts';
 import { closeSoon } from './kvm-closing.ts';
 import { skip } from './kvm-here.ts';
 import { url } from './kvm-layers.ts';
+import { scaled } from './support/time.ts';
 
 const guest = (...code: readonly number[]): Uint8Array => flat(code);
 const memory = 16 * 2 ** 20;
@@ -152,7 +153,7 @@ test('a missing KVM is one line that names the engine that would do', {
 
 test('a guest that loops on MSR reads is closed at once, wherever its layer is', {
   skip,
-  timeout: 20_000,
+  timeout: scaled(20_000),
 }, async () => {
   let reads = 0;
   const counting: Layer = (below) => ({

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { kvm } from 'commonhv/engines/kvm';
 import { u32 } from './guests.ts';
 import { skip } from './kvm-here.ts';
+import { scaled } from './support/time.ts';
 
 /** A bzImage by the 32-bit boot protocol whose protected-mode part, at 1 MiB, is the code. */
 function bzImage(code: readonly number[]): Uint8Array {
@@ -58,7 +59,7 @@ const guest = bzImage([
 for (const vcpus of [1, 2]) {
   test(`interrupts reach a guest on ${vcpus} vCPUs: the timer's, and the line's`, {
     skip,
-    timeout: 30_000,
+    timeout: scaled(30_000),
   }, async () => {
     const engine = kvm({ memory: 16 * 2 ** 20, vcpus });
     const machine = await engine.start((below) => below, { kernel: guest, commandLine: 'hello, ' });

@@ -10,6 +10,7 @@ import { kernel, SPIN, send } from './guests.ts';
 import { closeSoon } from './kvm-closing.ts';
 import { skip } from './kvm-here.ts';
 import { url } from './kvm-layers.ts';
+import { repetitions, scaled } from './support/time.ts';
 
 const spinner = kernel([...send('x'), ...SPIN]);
 const engine = kvm({ memory: 2 ** 21 });
@@ -24,7 +25,7 @@ test('a guest that spins for ever is closed within 100 ms, one vCPU or four', { 
   await closeSoon([1, 1, 1, 1, 1, 1, 1, 1, 4, 4].map((vcpus) => () => spinning(vcpus)));
 });
 
-test('a layer that never comes back is ended by force', { skip, timeout: 20_000 }, async () => {
+test('a layer that never comes back is ended by force', { skip, timeout: scaled(20_000) }, async () => {
   const guest = kernel([...send('x'), 0x0f, 0x32]); // rdmsr of whatever ECX holds: index 0, which KVM knows, is no trap
   const trap = kernel([...send('x'), 0xb9, 0, 0, 0xad, 0xde, 0x0f, 0x32]); // mov ecx, dead0000h; rdmsr
   for (const image of [trap, guest]) {
@@ -55,10 +56,11 @@ function left(): Left {
 }
 const mappings = (): number => readFileSync('/proc/self/maps', 'utf8').split('\n').length;
 
-test('1,000 machines made and closed one after another leave nothing behind', {
+test('machines made and closed one after another leave nothing behind', {
   skip,
-  timeout: 120_000,
-}, async () => {
+  timeout: scaled(120_000),
+}, async (t) => {
+  const machines = repetitions(1000, 100);
   const once = async (): Promise<void> => {
     const machine = await engine.start({ module: url, export: 'random' }, { kernel: spinner });
     await machine.close();
@@ -66,7 +68,8 @@ test('1,000 machines made and closed one after another leave nothing behind', {
   for (let i = 0; i < 50; i++) await once();
   const before = { ...left(), descriptorCount: readdirSync('/proc/self/fd').length };
   const mapped = mappings();
-  for (let i = 0; i < 1000; i++) await once();
+  for (let i = 0; i < machines; i++) await once();
+  t.diagnostic(`${machines} machines`);
   assert.deepEqual({ ...left(), descriptorCount: readdirSync('/proc/self/fd').length }, before);
   assert.deepEqual(before.descriptors, []);
   assert.equal(before.vcpuPages, 0);
@@ -80,7 +83,7 @@ async function spinnerProcess(way: string, signal?: NodeJS.Signals) {
   const stderr: Buffer[] = [];
   child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
   const exited = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-  const late = setTimeout(() => child.kill('SIGKILL'), 15_000);
+  const late = setTimeout(() => child.kill('SIGKILL'), scaled(15_000));
   let said = performance.now();
   child.stdout.once('data', () => {
     said = performance.now();
@@ -106,7 +109,7 @@ const ways: [
   ['process.exit around a worker that runs the engine', 'nested', undefined, { code: 5, by: null }, /^$/],
 ];
 for (const [name, way, signal, expected, stderr] of ways) {
-  test(`a process whose guest spins ends by ${name}`, { skip, timeout: 20_000 }, async () => {
+  test(`a process whose guest spins ends by ${name}`, { skip, timeout: scaled(20_000) }, async () => {
     const result = await spinnerProcess(way, signal);
     assert.deepEqual({ code: result.code, by: result.by }, expected, result.stderr);
     assert.match(result.stderr, stderr);

@@ -8,8 +8,9 @@ import { kvm } from 'commonhv/engines/kvm';
 import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
 import { skip as noKvm } from './kvm-here.ts';
 import { skipUnless } from './require.ts';
+import { scaled } from './support/time.ts';
 
-const PATIENCE = 240_000;
+const PATIENCE = scaled(240_000);
 
 /** Some KVMs emulate their guests' privileged code, and lack an instruction that CPUID promises. */
 const without: Layer = (below) => ({

@@ -8,6 +8,7 @@ import { commonhv, countingSource } from 'commonhv/hypervisor';
 import { overSerial, probeImage } from 'commonhv/probe';
 import { skip } from './kvm-here.ts';
 import { url } from './kvm-layers.ts';
+import { scaled } from './support/time.ts';
 
 const memory = 16 * 2 ** 20;
 const module = (name: string, options?: unknown): LayerModule => ({ module: url, export: name, options });
@@ -140,7 +141,7 @@ test('a paused machine does nothing, and goes on where it was', { skip }, () =>
   }),
 );
 
-test('a layer in the machine’s home tells its owner', { skip, timeout: 20_000 }, async () => {
+test('a layer in the machine’s home tells its owner', { skip, timeout: scaled(20_000) }, async () => {
   const heard: unknown[] = [];
   let told = () => {};
   const first = new Promise<void>((resolve) => {
@@ -160,7 +161,7 @@ test('a layer in the machine’s home tells its owner', { skip, timeout: 20_000 
 
 test('pausing twice is pausing once, and a paused machine can be closed', {
   skip,
-  timeout: 20_000,
+  timeout: scaled(20_000),
 }, async () => {
   for (const vcpus of [1, 3]) {
     await probed(

@@ -7,6 +7,7 @@ import { v86 } from 'commonhv/engines/v86';
 import { commonhv, type Failure, type RngOptions, systemSource } from 'commonhv/hypervisor';
 import { HALT, kernel, send, u32, whole } from './guests.ts';
 import { skip } from './kvm-here.ts';
+import { scaled } from './support/time.ts';
 
 // mov ecx, RNG; mov esi, 5000; rdmsr; dec esi; jnz; then 'b'
 const read = [0xb9, ...u32(0x4000_00a0), 0xbe, ...u32(5000), 0x0f, 0x32, 0x4e, 0x75, 0xfb];
@@ -33,7 +34,7 @@ const engines: [string, () => Engine, false | string][] = [
   ['kvm', () => kvm({ memory: 4 * 2 ** 20 }), skip],
 ];
 for (const [name, engine, skip] of engines) {
-  test(`${name}: a generator goes on, unseen by the guest`, { skip, timeout: 60_000 }, async () => {
+  test(`${name}: a generator goes on, unseen by the guest`, { skip, timeout: scaled(60_000) }, async () => {
     const { layer, failures } = failing('generator');
     const machine = await engine().start(layer, image);
     assert.equal(await whole(machine.console.readable), 'b');
@@ -45,7 +46,10 @@ for (const [name, engine, skip] of engines) {
     );
   });
 
-  test(`${name}: with fallback stop the machine ends, and says why`, { skip, timeout: 60_000 }, async () => {
+  test(`${name}: with fallback stop the machine ends, and says why`, {
+    skip,
+    timeout: scaled(60_000),
+  }, async () => {
     const { layer, failures } = failing('stop');
     const machine = await engine().start(layer, image);
     assert.equal(await whole(machine.console.readable), '');

@@ -10,8 +10,9 @@ import { commonhv, countingSource, systemGeneration, systemSource } from 'common
 import { overSerial, probeImage } from 'commonhv/probe';
 import type { Draft } from 'commonhv/spec';
 import { skip as kvmSkip } from './kvm-here.ts';
+import { scaled } from './support/time.ts';
 
-const limit = { timeout: 120_000 };
+const limit = { timeout: scaled(120_000) };
 const MEMORY = 16 * 2 ** 20;
 const RNG = 0x4000_00a0;
 const GENERATION = 0x4000_00a1;

@@ -1,0 +1,141 @@
+// npm run bed -- [OPTIONS] COMMAND...: runs a command in a virtual machine that has a real /dev/kvm, on any x86-64 machine with
+// QEMU: TCG emulates AMD's SVM with nested paging, and a stock Debian kernel there loads its kvm modules. See docs/bed.md.
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { bedImage, cache, KERNELS, Missing, programPath } from './bed/image.js';
+import { CPU, runInBed } from './bed/machine.js';
+import { makeProject } from './bed/project.js';
+
+const USAGE = `npm run bed -- [OPTIONS] COMMAND [ARGUMENT]...
+Runs COMMAND in the project's folder inside of the KVM bed; its output and its exit status come back.
+One argument is a line for the shell; several are a program and its arguments.
+  --kernel cloud|full   Debian's cloud kernel boots fastest; the full one reads an MP table and has VMGenID (default cloud)
+  --timeout SECONDS     limit for the command (default 600); then exit status 124
+  --memory MB           of the bed (default 2048)
+  --cpu MODEL           QEMU's CPU model (default ${CPU})
+  --add FILE=PATH       a file or folder that is laid into the project's folder there; may be given again
+  --verbose             says what booted, and how long it took
+Exit status: the command's; 124 out of time; 2 wrong usage or a broken bed; 3 something is missing on this machine.`;
+
+function fail(text, status = 2) {
+  console.error(`bed: ${text}`);
+  process.exit(status);
+}
+
+const OPTIONS = {
+  kernel: { type: 'string', default: 'cloud' },
+  timeout: { type: 'string', default: '600' },
+  memory: { type: 'string', default: '2048' },
+  cpu: { type: 'string', default: CPU },
+  add: { type: 'string', multiple: true, default: [] },
+  verbose: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+};
+
+/** The options end at the first argument that is none: all that follows is the command's. */
+function readArguments(args) {
+  let at = 0;
+  while (at < args.length && args[at].startsWith('--')) {
+    if (args[at] === '--') {
+      at++;
+      break;
+    }
+    const name = args[at].slice(2).split('=')[0];
+    at += OPTIONS[name]?.type === 'string' && !args[at].includes('=') ? 2 : 1;
+  }
+  try {
+    const { values } = parseArgs({ args: args.slice(0, at).filter((arg) => arg !== '--'), options: OPTIONS });
+    return { values, command: args.slice(at) };
+  } catch (error) {
+    return fail(error.message);
+  }
+}
+
+function positive(name, text, most) {
+  const value = Number(text);
+  if (!(value > 0 && value <= most)) fail(`--${name} ${text}: expected a number above 0, at most ${most}`);
+  return value;
+}
+
+function addition(text) {
+  const [from, ...to] = text.split('=');
+  if (statSync(from, { throwIfNoEntry: false }) === undefined)
+    fail(`--add ${text}: expected FILE=PATH, and ${from} is not there`);
+  return [from, to.join('=')];
+}
+
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** The host's COMMONHV_ variables hold inside too, except for its promises: the bed promises KVM. */
+function shellScript(command) {
+  const environment = {
+    COMMONHV_TIME_SCALE: '10',
+    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('COMMONHV_'))),
+    COMMONHV_REQUIRE: 'kvm',
+    COMMONHV_BED: '1',
+  };
+  const exports = Object.entries(environment).map(([name, value]) => `export ${name}=${quoted(value)}\n`);
+  const line = command.length === 1 ? command[0] : `exec ${command.map(quoted).join(' ')}`;
+  return `${exports.join('')}${line}\n`;
+}
+
+const { values, command } = readArguments(process.argv.slice(2));
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
+if (command.length === 0) fail('a COMMAND is missing; --help shows the options');
+if (!KERNELS.includes(values.kernel)) fail(`--kernel ${values.kernel}: expected ${KERNELS.join(' or ')}`);
+const seconds = positive('timeout', values.timeout, 86_400);
+const memory = positive('memory', values.memory, 65_536);
+const added = values.add.map(addition);
+
+/** Removes what a run left that was killed: its folder names its process. */
+function removeStale() {
+  for (const name of readdirSync(cache)) {
+    const [, pid] = /^run-(\d+)-/.exec(name) ?? [];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`))
+      rmSync(join(cache, name), { recursive: true, force: true });
+  }
+}
+
+let work;
+const clean = () => work && rmSync(work, { recursive: true, force: true });
+process.on('exit', clean);
+try {
+  const qemu = programPath('qemu-system-x86_64');
+  programPath('timeout');
+  const image = bedImage(values.kernel, qemu);
+  removeStale();
+  work = mkdtempSync(join(cache, `run-${process.pid}-`));
+  const project = join(work, 'project.img');
+  makeProject(project, work, added);
+  const options = {
+    qemu,
+    image,
+    project,
+    work,
+    seconds,
+    memory,
+    cpu: values.cpu,
+    verbose: values.verbose,
+    extra: [],
+  };
+  const abort = new AbortController();
+  for (const [signal, status] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ]) {
+    process.on(signal, () => abort.abort(status));
+  }
+  process.exitCode = await runInBed({ ...options, signal: abort.signal }, shellScript(command));
+} catch (error) {
+  if (!(error instanceof Error))
+    process.exitCode = error; // a signal's status
+  else {
+    console.error(`bed: ${error.message}`);
+    process.exitCode = error instanceof Missing ? 3 : 2;
+  }
+}

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Unpacks a stock Debian kernel and busybox for the KVM bed.
+# Usage: scripts/bed/packages.sh METAPACKAGE FOLDER     FOLDER/name is written last and holds the kernel package's name
+# Needs apt-get with Debian's sources and dpkg-deb, not root. Downloads once (27 or 71 MB), into a private apt state.
+set -eu
+
+here=$(cd "$(dirname "$0")/../.." && pwd)
+die() { echo "bed: $1" >&2; exit "${2:-2}"; }
+. "$here/scripts/private-apt.sh"
+
+# Exit status 3: something is missing that this machine cannot get; tests skip on it.
+for tool in apt-get dpkg-deb; do
+  command -v $tool >/dev/null || die "$tool is not installed" 3
+done
+mkdir -p "$2"
+# One process downloads, the others wait.
+if command -v flock >/dev/null; then
+  exec 9>"$2.lock"
+  flock 9
+fi
+[ ! -f "$2/name" ] || exit 0
+
+work=$(mktemp -d "$2.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+private_apt amd64 "$work/apt"
+kernel=$(kernel_of "$1")
+mkdir "$work/packages"
+download "$work/packages" "$kernel" busybox-static
+for package in "$work"/packages/*.deb; do dpkg-deb -x "$package" "$2"; done
+echo "$kernel" >"$2/name"

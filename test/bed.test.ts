@@ -1,0 +1,36 @@
+/** The KVM bed's command line; and the bed itself, where QEMU and Debian's packages can be had. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { skipUnless } from './require.ts';
+
+const bed = (...args: string[]) =>
+  spawnSync(process.execPath, ['scripts/bed.js', ...args], { encoding: 'utf8', timeout: 400_000 });
+
+const wrong: [string[], RegExp][] = [
+  [[], /^bed: a COMMAND is missing; --help shows the options\n$/],
+  [['--kernel', 'tiny', 'true'], /^bed: --kernel tiny: expected cloud or full\n$/],
+  [['--timeout', '0', 'true'], /^bed: --timeout 0: expected a number above 0, at most 86400\n$/],
+  [['--add', 'nowhere=x', 'true'], /^bed: --add nowhere=x: expected FILE=PATH, and nowhere is not there\n$/],
+];
+for (const [args, message] of wrong) {
+  test(`exits with status 2 for: bed ${args.join(' ')}`, () => {
+    const { status, stderr } = bed(...args);
+    assert.equal(status, 2);
+    assert.match(stderr, message);
+  });
+}
+
+test('a command in the bed has /dev/kvm; its output and exit status come back; it is bounded in time', (t) => {
+  if (process.env.COMMONHV_BED !== undefined) return t.skip('this is the bed');
+  const command = 'test -c /dev/kvm && seq 20000 && echo error >&2; sleep 1; exit 7';
+  const { status, stdout, stderr } = bed('--timeout', '120', command);
+  if (status === 3) return t.skip(String(skipUnless('bed', false, stderr.trim())));
+  assert.equal(status, 7, stderr);
+  assert.equal(stdout, Array.from({ length: 20_000 }, (_, i) => `${i + 1}\n`).join(''));
+  assert.equal(stderr, 'error\n');
+
+  const late = bed('--timeout', '2', 'echo begun; sleep 100');
+  assert.deepEqual([late.status, late.stdout], [124, 'begun\n']);
+  assert.equal(late.stderr, 'bed: not done after 2 s (--timeout)\n');
+});
