@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import type { Machine } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
-import { debianGuest, type Shell, shellOf } from '../test/debian-guest.ts';
+import { debianGuest, type Shell, shellOf } from '../test/support/debian-guest.ts';
 import { type Figure, median } from './figure.ts';
 
 const OUT = '.cache/agent';

@@ -1,7 +1,7 @@
 /** A stock Debian kernel to its shell under v86, with and without the hook: both boot at the same time, in turns. */
 import { type Image, type Layer, MachineError } from 'commonhv';
 import { commonhv, systemSource } from 'commonhv/hypervisor';
-import { debianGuest } from '../test/debian-guest.ts';
+import { debianGuest } from '../test/support/debian-guest.ts';
 import { type Bench, median } from './figure.ts';
 import { toShell } from './firmware.ts';
 

@@ -10,7 +10,7 @@ import type { Figure } from './figure.ts';
 
 const WORK = '.cache/early';
 /** Seconds of our time until a boot that says nothing is given up. */
-const PATIENCE = 240;
+const TIMEOUT_S = 240;
 
 export async function bench(): Promise<readonly Figure[]> {
   execFileSync('make', ['-s', '-C', 'c/agent', `OUT=${process.cwd()}/${WORK}/agent`, 'agent32']);
@@ -45,7 +45,7 @@ async function boot(name: string, rc: string): Promise<{ seeded: number; ready: 
     initrd: readFileSync(`${output}/initrd`),
     commandLine: 'console=ttyS0 random.trust_cpu=off',
   });
-  const timer = setTimeout(() => machine.close(), PATIENCE * 1000);
+  const timer = setTimeout(() => machine.close(), TIMEOUT_S * 1000);
   let text = '';
   let asked = false;
   const writer = machine.console.writable.getWriter();

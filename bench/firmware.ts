@@ -97,7 +97,7 @@ export async function start(image: Image, { onByte, layer, memory }: Run): Promi
 }
 
 const READY = 'guest ready: Linux';
-const PATIENCE = 300_000; // milliseconds
+const TIMEOUT_MS = 300_000; // milliseconds
 
 /** Starts the stock guest, and resolves once it is at its shell: for how many seconds it ran until then, and what ends it. */
 export async function toShell(
@@ -119,7 +119,7 @@ export async function toShell(
   });
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new MachineError(`no shell within ${PATIENCE / 1000} s`)), PATIENCE);
+    timer = setTimeout(() => reject(new MachineError(`no shell within ${TIMEOUT_MS / 1000} s`)), TIMEOUT_MS);
   });
   const seconds = await Promise.race([ready, late]).finally(() => clearTimeout(timer));
   return { seconds, stop };

@@ -1,7 +1,7 @@
 /** What the hook costs a guest under v86: the same loops with and without it, in one run. */
 import type { Layer } from 'commonhv';
 import { commonhv, systemSource } from 'commonhv/hypervisor';
-import { kernel, SEND_AL, SPIN, u32 } from '../test/guests.ts';
+import { kernel, SEND_AL, SPIN, u32 } from '../test/support/guests.ts';
 import { type Bench, median } from './figure.ts';
 import { start } from './firmware.ts';
 

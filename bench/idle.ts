@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { MachineError } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, systemSource } from 'commonhv/hypervisor';
-import { debianGuest, shellOf } from '../test/debian-guest.ts';
+import { debianGuest, shellOf } from '../test/support/debian-guest.ts';
 import { type Bench, median } from './figure.ts';
 import { toShell } from './firmware.ts';
 

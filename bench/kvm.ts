@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type KvmMachine, kvm, type LayerModule } from 'commonhv/engines/kvm';
 import { overSerial, probeImage } from 'commonhv/probe';
-import { HALT, kernel, RECEIVE_AL, send, u32 } from '../test/guests.ts';
+import { HALT, kernel, RECEIVE_AL, send, u32 } from '../test/support/guests.ts';
 import { type Bench, type Figure, median } from './figure.ts';
 
 const EXITS = 20_000;
@@ -16,7 +16,7 @@ const CHARACTERS = 20_000;
 
 const layer: LayerModule = {
   module: 'commonhv/hypervisor',
-  export: 'commonhvFrom',
+  export: 'fromConfig',
   options: { rng: { source: 'os' } },
 };
 const engine = kvm({ memory: 2 ** 21 });

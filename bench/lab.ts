@@ -13,8 +13,8 @@ import {
   says,
   serveLab,
   visit,
-} from '../test/browser.ts';
-import { kernel } from '../test/guests.ts';
+} from '../test/support/browser.ts';
+import { kernel } from '../test/support/guests.ts';
 import { type Bench, type Figure, median } from './figure.ts';
 
 const DEBIAN = '.cache/debian';

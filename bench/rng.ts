@@ -4,7 +4,7 @@ import { bare, type Layer, type Machine } from 'commonhv';
 import { kvm } from 'commonhv/engines/kvm';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, health, systemSource } from 'commonhv/hypervisor';
-import { HALT, kernel, send, u32 } from '../test/guests.ts';
+import { HALT, kernel, send, u32 } from '../test/support/guests.ts';
 import { type Bench, type Figure, median } from './figure.ts';
 import { hasKvm } from './words/kvm-here.ts';
 import { CONSTANT, url } from './words/layers.ts';

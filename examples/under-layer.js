@@ -4,7 +4,7 @@
 // The guest is a BIOS of a few instructions that looks for CommonHV, reads its RNG twice, and tells COM1 what it saw.
 import { hex } from 'commonhv';
 import { underLayer } from 'commonhv/engines/v86';
-import { commonhv, hide, systemSource } from 'commonhv/hypervisor';
+import { commonhv, maskCommonhv, systemSource } from 'commonhv/hypervisor';
 import { decodeRoot, decodeSignature } from 'commonhv/spec';
 import { V86 } from 'v86';
 
@@ -24,7 +24,7 @@ bios.set([
 bios.set([0xea, 0x00, 0x00, 0x00, 0xf0], SIZE - 16); // jmp F000H:0
 
 const offered = commonhv({ rng: { source: systemSource() } });
-for (const [name, layer] of Object.entries({ commonhv: offered, hide })) {
+for (const [name, layer] of Object.entries({ commonhv: offered, maskCommonhv })) {
   const emulator = new V86({
     wasm_fn: underLayer(layer),
     bios: { buffer: bios.buffer },

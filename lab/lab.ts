@@ -3,8 +3,8 @@ import { computed, effect, signal } from '@preact/signals';
 import type { Chosen, Saved } from './machine/protocol.ts';
 import { type Session, session } from './machine/session.ts';
 import { jump, sectionOf } from './sections.ts';
+import { faultyNames, KEEPER } from './settings/faulty.ts';
 import { flawOf } from './settings/layer.ts';
-import { KEEPER, liarNames } from './settings/liars.ts';
 import { DEFAULTS, fromFragment, type Settings, toFragment, whyNoGeneration } from './settings/settings.ts';
 
 /** The browser cannot run v86: the model still shows what a guest would see. */
@@ -67,17 +67,17 @@ export async function save(): Promise<void> {
 export const notKept = computed(() => {
   const saved = kept.value?.settings;
   if (saved === undefined) return 'no machine is saved';
-  return whyNoGeneration(saved) ?? flawOf({ ...saved, liar: KEEPER });
+  return whyNoGeneration(saved) ?? flawOf({ ...saved, faulty: KEEPER });
 });
 
 /**
  * Two machines from the saved one, under the settings that it was saved with: those of the form are for new machines.
- * Without a liar, whatever it ran under, the copies find the generation renewed; under the keeper they find it kept.
+ * Without a faulty hypervisor, whatever it ran under, the copies find the generation renewed; under the keeper they find it kept.
  */
-export function copy(liar: '' | typeof KEEPER): void {
+export function copy(faultyHypervisor: '' | typeof KEEPER): void {
   const state = kept.value;
   if (state === undefined) return;
-  const under = { ...state.settings, liar };
+  const under = { ...state.settings, faulty: faultyHypervisor };
   // Asked before what runs is stopped.
   if (flawOf(under) !== undefined) return;
   replace(['copy A', 'copy B'].map((name) => session(name, under, state.chosen, state.saved)));
@@ -96,7 +96,7 @@ function machineOf(all: Settings): string {
 
 /** Takes the settings from an address, whatever stands in it. */
 function read(fragment: string): void {
-  const reading = fromFragment(fragment, liarNames);
+  const reading = fromFragment(fragment, faultyNames);
   asked = reading.settings.engine;
   problems.value = reading.problems;
   settings.value = noWebAssembly ? { ...reading.settings, engine: 'model' } : reading.settings;

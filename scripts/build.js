@@ -46,7 +46,7 @@ const noChildProcess = {
 };
 await build({
   ...bundle,
-  entryPoints: ['src/cli/program.ts', 'src/cli/subject.ts'],
+  entryPoints: ['src/cli/program.ts', 'src/cli/implementation.ts'],
   splitting: true,
   chunkNames: 'chunk-[hash]',
   plugins: [noChildProcess],
@@ -62,7 +62,7 @@ await build({
   entryPoints: ['src/cli/bin.ts'],
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
-  plugins: [apart('program'), apart('subject')],
+  plugins: [apart('program'), apart('implementation')],
   define: { 'import.meta.url': '__filename' }, // createRequire takes either
 });
 writeFileSync('dist/cli/bin.js', "#!/usr/bin/env node\nimport './bin.cjs';\n");

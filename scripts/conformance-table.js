@@ -1,16 +1,23 @@
-// node scripts/conformance-table.js [--print]: docs/conformance.md from the rules and the liars of the built package.
+// node scripts/conformance-table.js [--print]: docs/conformance.md from the rules and the faultyHypervisors of the built package.
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { isChecked, isOfGuests, liars, rulesOf, SECTIONS, sectionOf } from 'commonhv/conformance';
+import {
+  faultyHypervisors,
+  isChecked,
+  isGuestRule,
+  rulesOf,
+  SECTIONS,
+  sectionOf,
+} from 'commonhv/conformance';
 
 const cell = (text) =>
   text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('*', '\\*');
 
-function heldBy(rule, draft) {
-  if (isOfGuests(rule))
-    return rule.heldBy === undefined ? `guests; ${rule.reason}` : `guests; test "${rule.heldBy}"`;
+function provedBy(rule, draft) {
+  if (isGuestRule(rule))
+    return rule.testedBy === undefined ? `guests; ${rule.reason}` : `guests; test "${rule.testedBy}"`;
   if (!isChecked(rule)) return `cannot be checked: ${rule.reason}`;
-  const own = liars.filter((liar) => liar.rule === rule.id && liar.drafts.includes(draft));
+  const own = faultyHypervisors.filter((one) => one.rule === rule.id && one.drafts.includes(draft));
   if (own.length === 0) return 'a hypervisor that does and one that does not both pass';
   return own.map(({ title }) => title).join('; ');
 }
@@ -18,10 +25,10 @@ function heldBy(rule, draft) {
 function table(draft) {
   const rows = rulesOf(draft).map((rule) => [
     SECTIONS[sectionOf(rule)][draft],
-    rule.level === 'note' ? `(no sentence) ${rule.text}` : rule.text,
+    rule.level === 'advisory' ? `(no sentence) ${rule.text}` : rule.text,
     rule.level,
     `\`${rule.id}\``,
-    heldBy(rule, draft),
+    provedBy(rule, draft),
   ]);
   return [
     '| Section | Sentence | Level | Rule | A hypervisor that breaks it, which the rule catches |',
@@ -31,9 +38,9 @@ function table(draft) {
 }
 
 function count(draft) {
-  const rules = rulesOf(draft).filter(({ level }) => level !== 'note');
+  const rules = rulesOf(draft).filter(({ level }) => level !== 'advisory');
   const checked = rules.filter(isChecked).length;
-  const guests = rules.filter(isOfGuests).length;
+  const guests = rules.filter(isGuestRule).length;
   return (
     `${rules.length} rules from its sentences: ${checked} are checked, ${guests} are about guests, ` +
     `${rules.length - checked - guests} nobody can check from a guest.`
@@ -44,9 +51,9 @@ const text = `<!-- Made by scripts/conformance-table.js; a test holds it. -->
 
 # Conformance, sentence by sentence
 
-\`commonhv verify\` judges a hypervisor by the rules below; \`src/conformance/\` has them as data. Every normative sentence of the
+\`commonhv verify\` verifies a hypervisor by the rules below; \`src/conformance/\` has them as data. Every normative sentence of the
 three drafts is here, in capitals or not, in its own words. A MUST that is broken fails; a SHOULD is a warning, and fails under
-\`--strict\`; a MAY passes either way. A note looks at what no sentence asks for, and never fails. A plain statement of a text
+\`--strict\`; a MAY passes either way. An advisory looks at what no sentence asks for, and never fails. A plain statement of a text
 ("EBX, ECX, and EDX form the string") binds as a MUST.
 
 The last column names the hypervisors of the tests that are wrong in just that way: each is caught by its rule, and passes every

@@ -42,7 +42,7 @@ await picture('copies', {
     await press(page, 'Save');
     await says(page, '#machine', /A machine is saved/);
     await idle(page);
-    await press(page, '… under the liar that keeps the generation');
+    await press(page, '… under the faulty hypervisor that keeps the generation');
     await page.waitForSelector('.verdict.ill');
     await idle(page);
   },
@@ -52,8 +52,8 @@ await picture('stuck', {
   selector: '#random',
   prepare: (page) => says(page, '.state', /does not call itself seeded/),
 });
-await picture('liar', {
-  fragment: '#liar=features.draft',
+await picture('faulty', {
+  fragment: '#faulty=features.draft',
   selector: '#conformance',
   async prepare(page) {
     await idle(page);

@@ -4,8 +4,8 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { dump, formatDump } from 'commonhv/cpuid-dump';
 import { overSerial, probeImage } from 'commonhv/probe';
-import { format, snapshot } from 'commonhv/snapshot';
 
 const MACHINES = {
   'qemu-tcg-max': ['-cpu', 'max'], // absent leaves echo the highest basic one
@@ -40,7 +40,7 @@ for (const [name, args] of Object.entries(MACHINES)) {
     readable: Readable.toWeb(qemu.stdout),
     writable: Writable.toWeb(qemu.stdin),
   });
-  const rows = [...(await snapshot(cpu))];
+  const rows = [...(await dump(cpu))];
   const slots = Array.from({ length: 256 }, (_, i) => 0x4000_0000 + 0x100 * i);
   for (const leaf of [...slots, 0x4f00_0000, 0x4fff_ffff]) {
     if (rows.some((row) => row.leaf === leaf)) continue;
@@ -49,7 +49,7 @@ for (const [name, args] of Object.entries(MACHINES)) {
       rows.push({ leaf, subleaf: 0, indexed: false, ...regs });
   }
   rows.sort((a, b) => a.leaf - b.leaf || a.subleaf - b.subleaf);
-  writeFileSync(fileURLToPath(new URL(`../test/machines/${name}.txt`, import.meta.url)), format([rows]));
+  writeFileSync(fileURLToPath(new URL(`../test/machines/${name}.txt`, import.meta.url)), formatDump([rows]));
   qemu.kill();
   console.log(`${name}: ${rows.length} rows`);
 }

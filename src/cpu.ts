@@ -107,7 +107,7 @@ export interface Engine {
   /** For people: what reports and messages call it. */
   readonly name: string;
   /** The processor under any layer, to be scanned before a layer is built; never a guest's. */
-  below(): Promise<Cpu>;
+  hostCpu(): Promise<Cpu>;
   /** Boots an image under a layer. Throws a `TypeError` or `RangeError` for a bad image, `MachineError` where the world is broken. */
   start(layer: Layer, image: Image): Promise<Machine>;
   /** A new machine from a saved state, under a layer of its own. */

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import type { SyncCpu } from './cpu.ts';
 import { counter, type TraceEvent, trace } from './trace.ts';
 
-const below: SyncCpu = {
+const host: SyncCpu = {
   cpuid: (leaf, subleaf) => ({ eax: leaf, ebx: subleaf, ecx: 0xffff_ffff, edx: 7 }),
   rdmsr: (index) => (index % 2 === 0 ? 0x1234_5678_9abc_def0n : '#GP'),
   wrmsr: (index) => (index % 2 === 0 ? undefined : '#GP'),
@@ -15,17 +15,17 @@ const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 test('what the guest sees is what is below', () => {
   fc.assert(
     fc.property(u32, u32, (a, b) => {
-      const cpu = trace(() => {})(below);
-      assert.deepEqual(cpu.cpuid(a, b), below.cpuid(a, b));
-      assert.deepEqual(cpu.rdmsr(a), below.rdmsr(a));
-      assert.deepEqual(cpu.wrmsr(a, 1n), below.wrmsr(a, 1n));
+      const cpu = trace(() => {})(host);
+      assert.deepEqual(cpu.cpuid(a, b), host.cpuid(a, b));
+      assert.deepEqual(cpu.rdmsr(a), host.rdmsr(a));
+      assert.deepEqual(cpu.wrmsr(a, 1n), host.wrmsr(a, 1n));
     }),
   );
 });
 
 test('a trace holds no value that was read from or written to an MSR', () => {
   const events: TraceEvent[] = [];
-  const cpu = trace((event) => events.push(event))(below);
+  const cpu = trace((event) => events.push(event))(host);
   cpu.rdmsr(0x4000_00a0);
   cpu.wrmsr(0x4000_00a0, 0xdead_beef_0bad_cafen);
   cpu.rdmsr(1);
@@ -38,14 +38,14 @@ test('a trace holds no value that was read from or written to an MSR', () => {
 
 test('a restore passes down to the layer below, then shows', () => {
   const seen: string[] = [];
-  const cpu = trace(({ kind }) => seen.push(kind))({ ...below, restored: () => seen.push('below') });
+  const cpu = trace(({ kind }) => seen.push(kind))({ ...host, restored: () => seen.push('below') });
   cpu.restored?.();
   assert.deepEqual(seen, ['below', 'restored']);
 });
 
 test('the tally counts leaves by subleaf, scan steps, reads, writes and faults', () => {
   const { count, tally } = counter();
-  const cpu = trace(count)(below);
+  const cpu = trace(count)(host);
   for (let leaf = 0x4000_0000; leaf <= 0x4000_ff00; leaf += 0x100) cpu.cpuid(leaf, 0);
   for (const subleaf of [0, 1, 1, 0xffff_ffff]) cpu.cpuid(0x4f00_0001, subleaf);
   cpu.cpuid(0x4000_0001, 0); // inside of an interface: no step of the search

@@ -15,24 +15,24 @@ export type TraceEvent =
  * `(below) => trace(log)(commonhv(options)(below))`. What `onEvent` throws ends the machine.
  */
 export function trace(onEvent: (event: TraceEvent) => void): Layer {
-  return (below) => ({
+  return (host) => ({
     cpuid(leaf, subleaf) {
-      const regs = below.cpuid(leaf, subleaf);
+      const regs = host.cpuid(leaf, subleaf);
       onEvent({ kind: 'cpuid', leaf, subleaf, regs });
       return regs;
     },
     rdmsr(index) {
-      const answer = below.rdmsr(index);
+      const answer = host.rdmsr(index);
       onEvent({ kind: 'rdmsr', index, fault: typeof answer === 'bigint' ? undefined : answer });
       return answer;
     },
     wrmsr(index, value) {
-      const fault = below.wrmsr(index, value);
+      const fault = host.wrmsr(index, value);
       onEvent({ kind: 'wrmsr', index, fault });
       return fault;
     },
     restored() {
-      below.restored?.();
+      host.restored?.();
       onEvent({ kind: 'restored' });
     },
   });

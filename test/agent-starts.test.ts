@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
-import { skipUnless } from './require.ts';
+import { skipUnless } from './support/require.ts';
 
 const FOLDER = '.cache/debian-initrds';
 

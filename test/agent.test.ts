@@ -8,8 +8,8 @@ import { before, describe, test } from 'node:test';
 import type { Layer, Machine, Regs } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, type Source, systemGeneration, systemSource } from 'commonhv/hypervisor';
-import { debianGuest, type Shell, shellOf } from './debian-guest.ts';
-import { skipUnless } from './require.ts';
+import { debianGuest, type Shell, shellOf } from './support/debian-guest.ts';
+import { skipUnless } from './support/require.ts';
 
 const OUT = '.cache/agent';
 const built = spawnSync('make', ['-s', '-C', 'c/agent', `OUT=../../${OUT}`, 'agent32', 'agent64'], {
@@ -26,13 +26,13 @@ const engine = v86({ memory: 128 * 2 ** 20 });
 
 const good = commonhv({ rng: { source: systemSource() }, generation: { next: systemGeneration() } });
 /** A right hypervisor, but for a leaf or the RNG. */
-const but = (leaves: Readonly<Record<number, Partial<Regs>>>, word?: () => bigint | '#GP'): Layer => {
-  return (below) => {
-    const right = good(below);
+const but = (leaves: Readonly<Record<number, Partial<Regs>>>, value?: () => bigint | '#GP'): Layer => {
+  return (host) => {
+    const right = good(host);
     return {
       ...right,
       cpuid: (leaf, subleaf) => ({ ...right.cpuid(leaf, subleaf), ...leaves[leaf] }),
-      rdmsr: (index) => (index === 0x400000a0 && word !== undefined ? word() : right.rdmsr(index)),
+      rdmsr: (index) => (index === 0x400000a0 && value !== undefined ? value() : right.rdmsr(index)),
       wrmsr: (index, value) => {
         if (index === 0x400000a0 || index === 0x400000a1) assert.fail('something was written to the host');
         return right.wrmsr(index, value);
@@ -96,19 +96,19 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
   const once = (layer: Layer, args = '') =>
     under(layer, (shell) => shell.run(`commonhv-agent ${args} 2>&1; echo status $?`));
 
-  test('it seeds the kernel, and credits the words that are said to be secure', async () => {
+  test('it seeds the kernel, and credits the values that are said to be secure', async () => {
     const mixed =
       "commonhv-agent: mixed 512 bits from draft 3's RNG, credited 512: the hypervisor says they are secure";
     assert.equal(await once(but({})), `${mixed}\nstatus 0`);
     assert.match(await once(but({}), '--once --credit 64'), /credited 64: as told by --credit\nstatus 0$/);
   });
 
-  test('it credits nothing where the words are not vouched for, or must not be trusted', async () => {
+  test('it credits nothing where the values are not vouched for, or must not be trusted', async () => {
     const source = (secure: boolean | undefined) =>
       commonhv({ rng: { source: saying(secure) }, generation: { next: systemGeneration() } });
     assert.match(
       await once(source(undefined)),
-      /credited 0: the hypervisor says nothing of its words\nstatus 0$/,
+      /credited 0: the hypervisor says nothing of its values\nstatus 0$/,
     );
     assert.match(await once(source(false)), /credited 0: the hypervisor says they are insecure\nstatus 0$/);
     for (const draft of [1, 2] as const) {
@@ -122,7 +122,7 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
     assert.match(await once(but(tdx)), /credited 0: a confidential guest must not trust its hypervisor/);
   });
 
-  test('it uses no words that repeat, count or fault, whatever --credit says', async () => {
+  test('it uses no values that repeat, count or fault, whatever --credit says', async () => {
     let count = 0n;
     assert.match(
       await once(
@@ -151,7 +151,7 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
     assert.equal(await once(but({ 1325400064: { eax: 0x4f000002 } })), none);
   });
 
-  test('it says what is missing: rights, a generation to watch, a word of the command line', async () => {
+  test('it says what is missing: rights, a generation to watch, a value of the command line', async () => {
     const noDevice =
       'mv /dev/cpu/0/msr /tmp/msr; commonhv-agent 2>&1; echo status $?; mv /tmp/msr /dev/cpu/0/msr';
     assert.match(

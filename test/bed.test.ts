@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { skipUnless } from './require.ts';
+import { skipUnless } from './support/require.ts';
 
 const bed = (...args: string[]) =>
   spawnSync(process.execPath, ['scripts/bed.js', ...args], { encoding: 'utf8', timeout: 400_000 });

@@ -8,7 +8,7 @@ import { bare } from 'commonhv';
 import { discover } from 'commonhv/guest';
 import * as spec from 'commonhv/spec';
 import fc from 'fast-check';
-import { skipUnless } from './require.ts';
+import { skipUnless } from './support/require.ts';
 
 const HEADER = 'c/include/commonhv.h';
 const OUT = '.cache/c-header';

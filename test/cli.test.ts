@@ -17,7 +17,7 @@ function commonhv(...args: readonly string[]): { status: number | null; stdout: 
 /** A multiboot kernel of a few bytes: what follows the header is entered. */
 function multiboot(code: readonly number[]): string {
   const image = new DataView(new ArrayBuffer(32 + code.length));
-  const words = [
+  const values = [
     0x1bad_b002,
     0x0001_0000,
     -(0x1bad_b002 + 0x0001_0000),
@@ -27,7 +27,7 @@ function multiboot(code: readonly number[]): string {
     0,
     0x10_0020,
   ];
-  for (const [i, word] of words.entries()) image.setUint32(4 * i, word >>> 0, true);
+  for (const [i, value] of values.entries()) image.setUint32(4 * i, value >>> 0, true);
   for (const [i, byte] of code.entries()) image.setUint8(32 + i, byte);
   const path = join(work, `kernel-${code.length}-${code[0]}`);
   writeFileSync(path, new Uint8Array(image.buffer));
@@ -53,7 +53,7 @@ test('run without an image: the probe guest, in the JSON that programs rely on',
   assert.equal(typeof milliseconds, 'number');
   assert.equal(rest.engine, 'v86');
   assert.equal(rest.draft, 3);
-  assert.deepEqual(rng, { words: 8, distinct: 8 });
+  assert.deepEqual(rng, { values: 8, distinct: 8 });
   assert.deepEqual(discovery.commonhv, {
     draft: 3,
     maxLeaf: '0x4f000003',
@@ -80,7 +80,7 @@ test('run as text: aligned lines, no colour where there is no terminal', () => {
     stdout,
     /1 {2}0x40000100 {2}"KVMKVMKVM" {2}Linux KVM {2}preferred, not confirmed at its location/,
   );
-  assert.match(stdout, /words {11}8 read, 8 different\n/);
+  assert.match(stdout, /random values {3}8 read, 8 different\n/);
   assert.ok(!stdout.includes('\x1b'));
 });
 
@@ -142,7 +142,7 @@ test('what was ended by --timeout is no answer, 2', () => {
       'verify',
       /^commonhv: (the hypervisor was not judged within|it took longer than) 0\.\d+ s \(--timeout\)\n$/,
     ],
-    ['snapshot --engine v86', /^commonhv: it took longer than 0\.\d+ s \(--timeout\)\n$/],
+    ['dump --engine v86', /^commonhv: it took longer than 0\.\d+ s \(--timeout\)\n$/],
   ] as const) {
     for (const seconds of ['0.05', '0.2', '0.3', '0.4']) {
       const { status, stdout, stderr } = commonhv(...command.split(' '), '--timeout', seconds);
@@ -164,14 +164,14 @@ test('a guest that says nothing, and a file that is none, get one line, 2', () =
   );
 });
 
-test('words that can be foretold are named in every report', () => {
+test('values that can be foretold are named in every report', () => {
   const counting = ['--draft', '2', '--rng-source', 'counting'];
   assert.match(commonhv('run', ...counting).stdout, /8 different, deterministic \(--rng-source counting\)/);
   assert.equal(JSON.parse(commonhv('run', '--format', 'json', ...counting).stdout).deterministic, 'counting');
-  const line = "commonhv: the RNG's words are deterministic: --rng-source counting is for tests\n";
+  const line = "commonhv: the RNG's values are deterministic: --rng-source counting is for tests\n";
   for (const command of [
     ['detect', '--engine', 'model'],
-    ['snapshot', '--engine', 'model'],
+    ['dump', '--engine', 'model'],
     ['trace', asks],
     ['run', asks],
   ]) {

@@ -7,7 +7,7 @@ import { Worker } from 'node:worker_threads';
 import type { Machine } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, type Source, systemGeneration, systemSource } from 'commonhv/hypervisor';
-import { kernel, RECEIVE_AL, SEND_AL, u32 } from './guests.ts';
+import { kernel, RECEIVE_AL, SEND_AL, u32 } from './support/guests.ts';
 
 const limit = { timeout: 60_000 };
 const engine = v86({ memory: 4 * 2 ** 20 });
@@ -88,8 +88,8 @@ test(
   'layers from the same options in several worker threads share no word and no generation',
   limit,
   async () => {
-    const code = `Promise.all([import('commonhv'), import('commonhv/hypervisor')]).then(([{ bare }, { commonhvFrom }]) => {
-    const cpu = commonhvFrom({ rng: { source: 'os', input: 'mix' }, generation: {} })(bare);
+    const code = `Promise.all([import('commonhv'), import('commonhv/hypervisor')]).then(([{ bare }, { fromConfig }]) => {
+    const cpu = fromConfig({ rng: { source: 'os', input: 'mix' }, generation: {} })(bare);
     const words = Array.from({ length: 1000 }, () => cpu.rdmsr(0x400000a0));
     require('node:worker_threads').parentPort.postMessage([cpu.rdmsr(0x400000a1), ...words]);
   })`;

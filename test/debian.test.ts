@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import type { Machine, SyncCpu } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, countingSource } from 'commonhv/hypervisor';
-import { debianGuest, type Shell, shellOf } from './debian-guest.ts';
+import { debianGuest, type Shell, shellOf } from './support/debian-guest.ts';
 
 const debian = debianGuest();
 const engine = v86({ memory: 128 * 2 ** 20 });
@@ -46,7 +46,7 @@ describe('stock Debian 12 on v86', { skip: debian.skip, timeout: 600_000 }, () =
 
   before(async () => {
     if (debian.skip !== false) return;
-    said = layer(1n, 7n)((await engine.below()) as SyncCpu);
+    said = layer(1n, 7n)((await engine.hostCpu()) as SyncCpu);
     machine = await engine.start(layer(1n, 7n), debian.image);
     // Long before anybody reads it.
     const typed = machine.console.writable.getWriter();

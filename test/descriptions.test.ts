@@ -4,10 +4,10 @@ import { test } from 'node:test';
 import { model } from 'commonhv/engines/model';
 import { discover } from 'commonhv/guest';
 import {
+  type CommonhvOptions,
   commonhv,
   countingSource,
-  hide,
-  type Options,
+  maskCommonhv,
   systemGeneration,
   systemSource,
 } from 'commonhv/hypervisor';
@@ -46,7 +46,7 @@ test('encode, detect and decode gives the description back, for each draft', asy
         fc.pre(draft !== 1 || (rng?.msr !== 0 && interfaces.every(({ signature }) => signature !== empty)));
         fc.pre(draft !== 3 || rng === undefined || rng.msr !== generation);
         const prefers = draft === 3 && preferred >= 1 && preferred <= interfaces.length;
-        const options: Options = {
+        const options: CommonhvOptions = {
           draft,
           hypervisorBit: bit,
           interfaces,
@@ -90,9 +90,9 @@ test('encode, detect and decode gives the description back, for each draft', asy
 });
 
 test('a hypervisor that serves no CommonHV to its guests hides that of the hypervisor below', async () => {
-  const below = commonhv({ rng: { source: countingSource() } });
-  assert.ok(await discover(model(below)));
-  assert.equal(await discover(model((cpu) => hide(below(cpu)))), undefined);
+  const host = commonhv({ rng: { source: countingSource() } });
+  assert.ok(await discover(model(host)));
+  assert.equal(await discover(model((cpu) => maskCommonhv(host(cpu)))), undefined);
 });
 
 test('nested: the inner hypervisor answers, whatever the outer one offers', async () => {

@@ -1,11 +1,11 @@
-/** `commonhv detect` and `snapshot` as processes: every format, what scripts ask, and what bad input gets for an answer. */
+/** `commonhv detect` and `dump` as processes: every format, what scripts ask, and what bad input gets for an answer. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { skipUnless } from './require.ts';
+import { skipUnless } from './support/require.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'commonhv-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -131,10 +131,10 @@ test('a record without all the leaves that matter says so, and is no answer for 
   assert.match(err, /CPU 0 shows something else than CPU 1, which is shown here\n$/);
 });
 
-test('a snapshot in either format, through standard input, is the same machine', () => {
-  const dump = run(['snapshot', '--engine', 'v86', '--draft', '2']).out;
-  const json = run(['snapshot', '--from', '-', '--format', 'json'], dump).out;
-  assert.equal(run(['snapshot', '--from', '-'], json).out, dump);
+test('a dump in either format, through standard input, is the same machine', () => {
+  const dump = run(['dump', '--engine', 'v86', '--draft', '2']).out;
+  const json = run(['dump', '--from', '-', '--format', 'json'], dump).out;
+  assert.equal(run(['dump', '--from', '-'], json).out, dump);
   assert.equal(run(['detect', '--from', '-'], json).out, run(['detect', '--from', '-'], dump).out);
   assert.match(run(['detect', '--from', '-'], json).out, /draft 2/);
 });
@@ -162,12 +162,12 @@ test('input that is no recorded machine gets one line and exit status 2', () => 
     [['detect', '--from', 'dist'], /dist: it is a folder/],
     [['detect', '--from', noise], /line 1 is not what cpuid -r prints.*no leaf could be read/],
     [['detect', '--from', file('empty', '')], /no leaf could be read/],
-    [['detect', '--from', 'package.json'], /the JSON is not a snapshot/],
+    [['detect', '--from', 'package.json'], /the JSON is not a CPUID dump/],
     [['detect', '--from', file('big', Buffer.alloc(33 << 20, 'CPU 0:\n'))], /got more than 32 MiB/],
     [['detect', '--from', 'x', '--draft', '1'], /--draft says nothing of --from a file/],
     [['detect', '--engine', 'native', '--no-rng'], /--no-rng says nothing of --engine native/],
     [['detect', '--engine', 'model', '--cpu', '0'], /--cpu says nothing of --engine model/],
-    [['snapshot', '--cpu', '1023'], /CPU 1023/],
+    [['dump', '--cpu', '1023'], /CPU 1023/],
     [['seed', '--interval', '0'], /Expected 1 to 60000 milliseconds/],
   ];
   for (const [args, expected] of cases) {

@@ -7,9 +7,9 @@ import { kvm } from 'commonhv/engines/kvm';
 import { model } from 'commonhv/engines/model';
 import { v86 } from 'commonhv/engines/v86';
 import { detect, discover } from 'commonhv/guest';
-import { commonhv, countingSource, type Options } from 'commonhv/hypervisor';
+import { type CommonhvOptions, commonhv, countingSource } from 'commonhv/hypervisor';
 import { overSerial, probeImage } from 'commonhv/probe';
-import { skip as noKvm } from './kvm-here.ts';
+import { skip as noKvm } from './support/kvm-availability.ts';
 import { scaled } from './support/time.ts';
 
 interface Opened {
@@ -25,10 +25,10 @@ interface Candidate {
   below(): Promise<SyncCpu>;
   open(layer: Layer): Promise<Opened>;
   /** Where it cannot give an answer as it was said: what else is the truth. */
-  agrees?(leaf: number, answer: Regs, said: Regs, below: SyncCpu): boolean;
+  agrees?(leaf: number, answer: Regs, said: Regs, host: SyncCpu): boolean;
 }
 
-const zeros: SyncCpu = model((below) => below);
+const zeros: SyncCpu = model((host) => host);
 const candidates: readonly Candidate[] = [
   {
     name: 'model',
@@ -39,7 +39,7 @@ const candidates: readonly Candidate[] = [
   {
     name: 'v86',
     skip: false,
-    below: async () => (await v86().below()) as SyncCpu,
+    below: async () => (await v86().hostCpu()) as SyncCpu,
     async open(layer) {
       const machine = await v86({ memory: 4 * 2 ** 20 }).start(layer, { kernel: probeImage() });
       return { cpu: await overSerial(machine.console), close: () => machine.close() };
@@ -48,27 +48,27 @@ const candidates: readonly Candidate[] = [
   {
     name: 'kvm',
     skip: noKvm,
-    below: async () => (await kvm().below()) as SyncCpu,
+    below: async () => (await kvm().hostCpu()) as SyncCpu,
     async open(layer) {
       // Index 0 is the kernel's own, IA32_P5_MC_ADDR, unless it is told to let it go.
       const machine = await kvm({ memory: 4 * 2 ** 20, msrs: [0] }).start(layer, { kernel: probeImage() });
       return { cpu: await overSerial(machine.console), close: () => machine.close() };
     },
-    agrees(leaf, answer, said, below) {
+    agrees(leaf, answer, said, host) {
       // A kernel that emulates adds features of its own to leaf 1; the hypervisor bit is the layer's affair.
       if (leaf === 1) {
         const more = { ...said, ecx: (said.ecx | answer.ecx) >>> 0, edx: (said.edx | answer.edx) >>> 0 };
         return isDeepStrictEqual(answer, more) && (answer.ecx ^ said.ecx) >= 0;
       }
       // With an Intel processor, a leaf that is not in the table has the data of the highest basic one (SDM, CPUID).
-      return zero(said) && isDeepStrictEqual(answer, below.cpuid(below.cpuid(0, 0).eax, 0));
+      return zero(said) && isDeepStrictEqual(answer, host.cpuid(host.cpuid(0, 0).eax, 0));
     },
   },
 ];
 const zero = ({ eax, ebx, ecx, edx }: Regs): boolean => (eax | ebx | ecx | edx) === 0;
 
-/** Descriptions that between them use every option of every draft; a fresh source each, so that the words are known. */
-const descriptions: Readonly<Record<string, () => Options>> = {
+/** Descriptions that between them use every option of every draft; a fresh source each, so that the values are known. */
+const descriptions: Readonly<Record<string, () => CommonhvOptions>> = {
   'draft 1 with an RNG': () => ({ draft: 1, rng: { msr: 0x4000_00a0, source: countingSource() } }),
   'draft 2 without anything': () => ({ draft: 2 }),
   'draft 2 with interfaces and input': () => ({
@@ -101,10 +101,10 @@ const LEAVES = [
 const BEYOND = [0x4fff_ffff, 0x5000_0000, 0x8000_0000, 0xffff_ffff];
 const MSRS = [0, 0x10_0000, 0x4000_00a0, 0x4000_00a1, 0x4b56_4e00, 0xffff_ffff];
 
-for (const { name, skip, below, open, agrees } of candidates) {
+for (const { name, skip, below: host, open, agrees } of candidates) {
   for (const [title, options] of Object.entries(descriptions)) {
     test(`${name} tells the truth: ${title}`, { skip, timeout: scaled(60_000) }, async () => {
-      const floor = await below();
+      const floor = await host();
       const said = commonhv(options())(floor);
       const { cpu, close } = await open(commonhv(options()));
       try {
@@ -130,16 +130,16 @@ for (const { name, skip, below, open, agrees } of candidates) {
     });
   }
 
-  test(`${name}: the words of the RNG come out in their order, none twice and none left out`, {
+  test(`${name}: the values of the RNG come out in their order, none twice and none left out`, {
     skip,
   }, async () => {
     const { cpu, close } = await open(commonhv({ rng: { source: countingSource() } }));
     try {
-      const words = [];
-      for (let i = 1n; i <= 50n; i++) words.push(await cpu.rdmsr(0x4000_00a0));
+      const values = [];
+      for (let i = 1n; i <= 50n; i++) values.push(await cpu.rdmsr(0x4000_00a0));
       assert.deepEqual(
-        words,
-        words.map((_, i) => BigInt(i + 1)),
+        values,
+        values.map((_, i) => BigInt(i + 1)),
       );
     } finally {
       await close();

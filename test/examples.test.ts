@@ -18,7 +18,7 @@ test('under-layer: one’s own v86 sees CommonHV under one layer, and nothing of
   assert.equal(name, '  CommonHVIntf, with its RNG at MSR 0x400000a0');
   const [, first, second] = /^ {2}words (0x[0-9a-f]{16}) (0x[0-9a-f]{16})$/.exec(words!) ?? [];
   assert.ok(first !== undefined && first !== second, words);
-  assert.equal(hidden, 'hide: CPUID 4F000000H is 0x00000000 0x00000000 0x00000000 0x00000000');
+  assert.equal(hidden, 'maskCommonhv: CPUID 4F000000H is 0x00000000 0x00000000 0x00000000 0x00000000');
   assert.deepEqual([none, ...rest], ['  no CommonHV']);
 });
 
@@ -28,7 +28,7 @@ test('own-hypervisor: a right layer of one’s own breaks no rule, a wrong one t
   const [right, wrong] = [found.slice(0, at), found.slice(at)];
   assert.equal(right[0], 'notebook, which keeps 42 at 0x400000a8, by draft 3:');
   assert.match(right[1]!, /^ {2}[1-9]\d* passed, 0 failed, \d+ skipped$/);
-  assert.match(right[2]!, /^ {2}the judge asked [1-9]\d* CPUIDs and met \d+ faults$/);
+  assert.match(right[2]!, /^ {2}the checker asked [1-9]\d* CPUIDs and met \d+ faults$/);
   assert.equal(right.length, 3);
   assert.equal(
     wrong[1],

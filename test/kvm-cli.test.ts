@@ -6,8 +6,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { HALT, kernel, SPIN, send, u32 } from './guests.ts';
-import { skip } from './kvm-here.ts';
+import { HALT, kernel, SPIN, send, u32 } from './support/guests.ts';
+import { skip } from './support/kvm-availability.ts';
 import { scaled } from './support/time.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'commonhv-kvm-'));
@@ -31,7 +31,7 @@ test('run asks the probe on KVM, with one processor and with two', { skip }, () 
     assert.equal(status, 0, stderr);
     const report = JSON.parse(stdout);
     assert.equal(report.engine, 'kvm');
-    assert.deepEqual(report.rng, { words: 8, distinct: 8 });
+    assert.deepEqual(report.rng, { values: 8, distinct: 8 });
     assert.equal(report.discovery.commonhv.draft, 3);
     assert.deepEqual(report.discovery.interfaces[0], {
       signature: 'KVMKVMKVM\0\0\0',
@@ -112,7 +112,7 @@ test('an index that the kernel has an MSR at is the layer’s where it is asked 
   assert.equal(status, 0);
   const { discovery, rng } = JSON.parse(stdout);
   assert.equal(discovery.commonhv.rng.msr, '0x00000000');
-  assert.deepEqual(rng, { words: 8, distinct: 8 });
+  assert.deepEqual(rng, { values: 8, distinct: 8 });
 });
 
 test('Ctrl-C ends a guest that spins', { skip, timeout: scaled(20_000) }, async () => {

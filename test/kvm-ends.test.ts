@@ -3,15 +3,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { End, Layer } from 'commonhv';
 import { kvm, type LayerModule } from 'commonhv/engines/kvm';
-import { CODE, kernel as flat, u32 } from './guests.ts';
-import { closeSoon } from './kvm-closing.ts';
-import { skip } from './kvm-here.ts';
-import { url } from './kvm-layers.ts';
+import { CODE, kernel as flat, u32 } from './support/guests.ts';
+import { skip } from './support/kvm-availability.ts';
+import { closeSoon } from './support/kvm-closing.ts';
+import { url } from './support/kvm-layers.ts';
 import { scaled } from './support/time.ts';
 
 const guest = (...code: readonly number[]): Uint8Array => flat(code);
 const memory = 16 * 2 ** 20;
-const bare: Layer = (below) => below;
+const bare: Layer = (host) => host;
 /** So often is closing measured. */
 const TIMES = 5;
 
@@ -91,8 +91,8 @@ for (const [name, kernel, reason, detail] of ends) {
 }
 
 test('a layer that throws ends the machine with what it threw, on either thread', { skip }, async () => {
-  const here: Layer = (below) => ({
-    ...below,
+  const here: Layer = (host) => ({
+    ...host,
     rdmsr() {
       throw new RangeError('the layer broke');
     },
@@ -133,7 +133,7 @@ test('a missing KVM is one line that names the engine that would do', {
   skip: process.platform !== 'linux' && 'needs Linux',
 }, async () => {
   for (const asked of [
-    kvm({ device: '/nowhere/kvm' }).below(),
+    kvm({ device: '/nowhere/kvm' }).hostCpu(),
     kvm({ device: '/nowhere/kvm' }).start(bare, { kernel: guest(0xf4) }),
   ]) {
     await assert.rejects(asked, (error: Error) => {
@@ -146,7 +146,7 @@ test('a missing KVM is one line that names the engine that would do', {
     });
   }
   await assert.rejects(
-    kvm({ device: '/dev/null' }).below(),
+    kvm({ device: '/dev/null' }).hostCpu(),
     /^MachineError: no KVM: \/dev\/null is not KVM's device$/,
   );
 });
@@ -156,8 +156,8 @@ test('a guest that loops on MSR reads is closed at once, wherever its layer is',
   timeout: scaled(20_000),
 }, async () => {
   let reads = 0;
-  const counting: Layer = (below) => ({
-    ...below,
+  const counting: Layer = (host) => ({
+    ...host,
     rdmsr() {
       reads++;
       return 0n;

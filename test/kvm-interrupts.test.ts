@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { kvm } from 'commonhv/engines/kvm';
-import { u32 } from './guests.ts';
-import { skip } from './kvm-here.ts';
+import { u32 } from './support/guests.ts';
+import { skip } from './support/kvm-availability.ts';
 import { scaled } from './support/time.ts';
 
 /** A bzImage by the 32-bit boot protocol whose protected-mode part, at 1 MiB, is the code. */
@@ -62,7 +62,7 @@ for (const vcpus of [1, 2]) {
     timeout: scaled(30_000),
   }, async () => {
     const engine = kvm({ memory: 16 * 2 ** 20, vcpus });
-    const machine = await engine.start((below) => below, { kernel: guest, commandLine: 'hello, ' });
+    const machine = await engine.start((host) => host, { kernel: guest, commandLine: 'hello, ' });
     try {
       assert.equal(machine.consoles.length, 1);
       const reader = machine.console.readable.getReader();

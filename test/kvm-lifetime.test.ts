@@ -6,17 +6,17 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { kvm } from 'commonhv/engines/kvm';
-import { kernel, SPIN, send } from './guests.ts';
-import { closeSoon } from './kvm-closing.ts';
-import { skip } from './kvm-here.ts';
-import { url } from './kvm-layers.ts';
+import { kernel, SPIN, send } from './support/guests.ts';
+import { skip } from './support/kvm-availability.ts';
+import { closeSoon } from './support/kvm-closing.ts';
+import { url } from './support/kvm-layers.ts';
 import { repetitions, scaled } from './support/time.ts';
 
 const spinner = kernel([...send('x'), ...SPIN]);
 const engine = kvm({ memory: 2 ** 21 });
 
 async function spinning(vcpus = 1) {
-  const machine = await kvm({ memory: 2 ** 21, vcpus }).start((below) => below, { kernel: spinner });
+  const machine = await kvm({ memory: 2 ** 21, vcpus }).start((host) => host, { kernel: spinner });
   await Promise.all(machine.consoles.map((console) => console.readable.getReader().read()));
   return machine;
 }

@@ -6,17 +6,17 @@ import { test } from 'node:test';
 import type { Layer } from 'commonhv';
 import { kvm } from 'commonhv/engines/kvm';
 import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
-import { skip as noKvm } from './kvm-here.ts';
-import { skipUnless } from './require.ts';
+import { skip as noKvm } from './support/kvm-availability.ts';
+import { skipUnless } from './support/require.ts';
 import { scaled } from './support/time.ts';
 
-const PATIENCE = scaled(240_000);
+const TIMEOUT_MS = scaled(240_000);
 
 /** Some KVMs emulate their guests' privileged code, and lack an instruction that CPUID promises. */
-const without: Layer = (below) => ({
-  ...below,
+const without: Layer = (host) => ({
+  ...host,
   cpuid(leaf, subleaf) {
-    const regs = below.cpuid(leaf, subleaf);
+    const regs = host.cpuid(leaf, subleaf);
     return leaf === 1 ? { ...regs, ecx: (regs.ecx & ~(1 << 13)) >>> 0 } : regs; // CMPXCHG16B
   },
 });
@@ -34,7 +34,7 @@ function stockKernel(): { path?: string; missing?: string } {
 
 test('a stock Debian kernel finds two processors and its hypervisor', {
   skip: noKvm,
-  timeout: PATIENCE + 300_000,
+  timeout: TIMEOUT_MS + 300_000,
 }, async (t) => {
   const { path, missing } = stockKernel();
   if (path === undefined) {
@@ -44,12 +44,12 @@ test('a stock Debian kernel finds two processors and its hypervisor', {
   const layer = commonhv({ rng: { source: systemSource() }, generation: { next: systemGeneration() } });
   const commandLine = 'earlyprintk=ttyS0 console=ttyS0 noxsave commonhv.test=1';
   const started = performance.now();
-  const machine = await kvm({ memory: 128 * 2 ** 20, vcpus: 2 }).start((below) => layer(without(below)), {
+  const machine = await kvm({ memory: 128 * 2 ** 20, vcpus: 2 }).start((host) => layer(without(host)), {
     kernel: readFileSync(path),
     commandLine,
   });
   let text = '';
-  const late = setTimeout(() => void machine.close(), PATIENCE);
+  const late = setTimeout(() => void machine.close(), TIMEOUT_MS);
   try {
     for await (const chunk of machine.console.readable) {
       text += new TextDecoder('latin1').decode(chunk);

@@ -6,8 +6,8 @@ import { type KvmMachine, kvm, type LayerModule } from 'commonhv/engines/kvm';
 import { detect } from 'commonhv/guest';
 import { commonhv, countingSource } from 'commonhv/hypervisor';
 import { overSerial, probeImage } from 'commonhv/probe';
-import { skip } from './kvm-here.ts';
-import { url } from './kvm-layers.ts';
+import { skip } from './support/kvm-availability.ts';
+import { url } from './support/kvm-layers.ts';
 import { scaled } from './support/time.ts';
 
 const memory = 16 * 2 ** 20;
@@ -36,7 +36,7 @@ const homes: Record<string, () => Layer | LayerModule> = {
 for (const [name, layer] of Object.entries(homes)) {
   test(`the guest sees the layer: ${name}`, { skip }, () =>
     probed(layer(), async ([cpu]) => {
-      const said = commonhv({ rng: { source: countingSource() } })((await kvm().below()) as never);
+      const said = commonhv({ rng: { source: countingSource() } })((await kvm().hostCpu()) as never);
       for (const leaf of [0x4f00_0000, 0x4f00_0001, 0x4f00_0002, 0x4f00_0003, 0x4000_0000, 0, 0x8000_0000]) {
         assert.deepEqual(await cpu!.cpuid(leaf, 0), said.cpuid(leaf, 0), leaf.toString(16));
       }
@@ -86,20 +86,20 @@ test('a layer module takes options', { skip }, () =>
 );
 
 test('KVM’s own leaves are below the layer, and pass through to the guest', { skip }, async () => {
-  const below = await (await kvm().below()).cpuid(0x4000_0000, 0);
-  assert.equal(text(below), 'KVMKVMKVM\0\0\0');
+  const host = await (await kvm().hostCpu()).cpuid(0x4000_0000, 0);
+  assert.equal(text(host), 'KVMKVMKVM\0\0\0');
   const interfaces = [{ signature: 'KVMKVMKVM\0\0\0', location: 0x4000_0000 }];
   await probed(commonhv({ interfaces }), async ([cpu]) => {
     const tuple = await cpu!.cpuid(0x4f00_0001, 1);
-    assert.deepEqual(tuple, { ...below, eax: 0x4000_0000 });
-    assert.deepEqual(await cpu!.cpuid(tuple.eax, 0), below);
+    assert.deepEqual(tuple, { ...host, eax: 0x4000_0000 });
+    assert.deepEqual(await cpu!.cpuid(tuple.eax, 0), host);
   });
 });
 
 test('with hyperv a guest sees both interfaces, each at its place', { skip }, async (t) => {
   let host: Cpu;
   try {
-    host = await kvm({ hyperv: true }).below();
+    host = await kvm({ hyperv: true }).hostCpu();
   } catch (error) {
     assert.match((error as Error).message, /^this KVM offers no Hyper-V leaves/);
     return t.skip((error as Error).message);

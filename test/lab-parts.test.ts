@@ -10,7 +10,7 @@ import { sentenceId, sentenceLink } from '../lab/conformance/sentence.ts';
 import { callName } from '../lab/leaves/text.ts';
 import { fieldsOf, REGISTERS } from '../lab/leaves/words.ts';
 import { chacha20 } from '../lab/random/chacha.ts';
-import { liarNames } from '../lab/settings/liars.ts';
+import { faultyNames } from '../lab/settings/faulty.ts';
 import { DEFAULTS, fromFragment, type Settings, toFragment } from '../lab/settings/settings.ts';
 import { eventText, nearest } from '../lab/timeline/reading.ts';
 import { store } from '../lab/timeline/store.ts';
@@ -37,7 +37,7 @@ const settings: fc.Arbitrary<Settings> = fc
       input: fc.constantFrom('none' as const, 'ignore' as const, 'mix' as const),
       generation: fc.boolean(),
       generationMsr: u32,
-      liar: fc.constantFrom(...liarNames),
+      faulty: fc.constantFrom(...faultyNames),
       memory: fc.integer({ min: 4, max: 1024 }),
       compare: fc.constantFrom<Draft | 0>(0, 1, 2, 3),
     },
@@ -50,7 +50,7 @@ const settings: fc.Arbitrary<Settings> = fc
 test('an address gives back the settings that it was made from', () => {
   fc.assert(
     fc.property(settings, (all) => {
-      assert.deepEqual(fromFragment(`#${toFragment(all)}`, liarNames), { settings: all, problems: [] });
+      assert.deepEqual(fromFragment(`#${toFragment(all)}`, faultyNames), { settings: all, problems: [] });
     }),
   );
 });
@@ -58,12 +58,12 @@ test('an address gives back the settings that it was made from', () => {
 test('any address gives settings that make sense, and names what it did not understand', () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.webFragments()), (fragment) => {
-      const { settings: read, problems } = fromFragment(fragment, liarNames);
-      assert.deepEqual(fromFragment(toFragment(read), liarNames).settings, read);
+      const { settings: read, problems } = fromFragment(fragment, faultyNames);
+      assert.deepEqual(fromFragment(toFragment(read), faultyNames).settings, read);
       assert.ok(problems.every((problem) => problem.length < 200));
     }),
   );
-  assert.deepEqual(fromFragment('', liarNames), { settings: DEFAULTS, problems: [] });
+  assert.deepEqual(fromFragment('', faultyNames), { settings: DEFAULTS, problems: [] });
 });
 
 test('a signature is read as it was written', () => {

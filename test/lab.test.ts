@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 import type { Browser } from 'playwright-core';
-import { buildLab, CHROMIUM, type InPage, launch, type Served, serveLab, visit } from './browser.ts';
-import { everybody } from './lab-everybody.ts';
-import { hostile } from './lab-hostile.ts';
-import { images } from './lab-images.ts';
-import { seeing } from './lab-seeing.ts';
-import { serving } from './lab-serving.ts';
-import { skipUnless } from './require.ts';
+import { buildLab, CHROMIUM, type InPage, launch, type Served, serveLab, visit } from './support/browser.ts';
+import { everybody } from './support/lab-accessibility.ts';
+import { images } from './support/lab-images.ts';
+import { hostile } from './support/lab-robustness.ts';
+import { serving } from './support/lab-serving.ts';
+import { seeing } from './support/lab-views.ts';
+import { skipUnless } from './support/require.ts';
 
 const skip = skipUnless('chromium', CHROMIUM !== undefined, 'there is no Chromium here');
 
@@ -25,10 +25,10 @@ describe('the lab', { skip, timeout: 240_000 }, () => {
   });
 
   /** Runs `deed` in a page of its own, and holds it to a clean console and policy. */
-  const inPage: InPage = async (fragment, deed, options = {}) => {
+  const inPage: InPage = async (fragment, control, options = {}) => {
     const { page, wrong, close } = await visit(browser, `${served.url}${fragment}`, options);
     try {
-      await deed(page);
+      await control(page);
       assert.deepEqual(wrong, []);
     } finally {
       await close();

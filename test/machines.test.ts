@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parseDump, replay } from 'commonhv/cpuid-dump';
 import { type Detection, detect } from 'commonhv/guest';
-import { parse, replay } from 'commonhv/snapshot';
 
-const read = (file: string) => parse(readFileSync(file, 'latin1'));
+const read = (file: string) => parseDump(readFileSync(file, 'latin1'));
 
 /** The hypervisor bit and the interfaces, as the manifest of recorded machines writes them. */
 function summary({ hypervisorBit, interfaces, commonhv }: Detection): string {

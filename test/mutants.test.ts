@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Fault, Regs, SyncCpu } from 'commonhv';
-import { judge, type Report } from 'commonhv/conformance';
+import { type Report, verify } from 'commonhv/conformance';
 import type { Draft } from 'commonhv/spec';
-import { right, stage } from './stage.ts';
+import { right, stage } from './support/harness.ts';
 
 type Name = keyof Regs;
 const NAMES: readonly Name[] = ['eax', 'ebx', 'ecx', 'edx'];
@@ -22,7 +22,7 @@ interface Place {
   readonly bit: number;
 }
 
-function flip({ leaf, subleaf, name, bit }: Place, good: (below: SyncCpu) => SyncCpu) {
+function flip({ leaf, subleaf, name, bit }: Place, good: (host: SyncCpu) => SyncCpu) {
   return (under: SyncCpu): SyncCpu => {
     const honest = good(under);
     return {
@@ -70,7 +70,7 @@ function allowed(draft: Draft, { leaf, subleaf, name, bit }: Place, input: boole
   if (leaf === 0x4f00_0004 || draft === 1) return true; // a leaf that the draft does not have
   if (name === 'eax') return false; // an index where nothing is
   if (draft === 2) return true; // registers that draft 2 does not describe
-  return name === 'ebx' && bit < 2; // another statement about the words, or none
+  return name === 'ebx' && bit < 2; // another statement about the values, or none
 }
 
 /** A hypervisor may end with the list in draft 2, and with the root in draft 1; draft 3 has a floor. */
@@ -91,8 +91,8 @@ function reallyDraft1(draft: Draft, { leaf, name, bit }: Place): boolean {
   return draft === 3 && leaf === 0x4f00_0000 && name === 'eax' && bit === 1;
 }
 
-async function failures(layer: (below: SyncCpu) => SyncCpu, draft?: Draft): Promise<Report> {
-  return judge(stage(layer).cpu, { strict: true, ...(draft && { draft }) });
+async function failures(layer: (host: SyncCpu) => SyncCpu, draft?: Draft): Promise<Report> {
+  return verify(stage(layer).cpu, { strict: true, ...(draft && { draft }) });
 }
 
 function agree(report: Report, permitted: boolean, what: string): void {
@@ -128,7 +128,7 @@ interface Answer {
   readonly allowed: (draft: Draft, input: boolean) => boolean;
 }
 
-const word = (change: (value: bigint, count: number) => bigint) => (value: bigint | Fault, count: number) =>
+const value = (change: (value: bigint, count: number) => bigint) => (value: bigint | Fault, count: number) =>
   typeof value === 'bigint' ? BigInt.asUintN(64, change(value, count)) : value;
 const never = () => false;
 const always = () => true;
@@ -136,37 +136,37 @@ const BITS = Array.from({ length: 64 }, (_, bit) => BigInt(bit));
 const ANSWERS: readonly Answer[] = [
   { what: 'RDMSR of the RNG raises #GP', register: RNG, read: () => '#GP', allowed: never },
   { what: 'RDMSR of the RNG raises #UD', register: RNG, read: () => '#UD', allowed: never },
-  { what: 'the RNG reads zero', register: RNG, read: word(() => 0n), allowed: never },
-  { what: 'the RNG reads all ones', register: RNG, read: word(() => -1n), allowed: never },
+  { what: 'the RNG reads zero', register: RNG, read: value(() => 0n), allowed: never },
+  { what: 'the RNG reads all ones', register: RNG, read: value(() => -1n), allowed: never },
   ...BITS.flatMap((bit): Answer[] => [
     {
-      what: `bit ${bit} of the words is 0`,
+      what: `bit ${bit} of the values is 0`,
       register: RNG,
-      read: word((w) => w & ~(1n << bit)),
+      read: value((w) => w & ~(1n << bit)),
       allowed: never,
     },
     {
-      what: `bit ${bit} of the words is 1`,
+      what: `bit ${bit} of the values is 1`,
       register: RNG,
-      read: word((w) => w | (1n << bit)),
+      read: value((w) => w | (1n << bit)),
       allowed: never,
     },
     {
-      what: `bit ${bit} of the words is flipped`,
+      what: `bit ${bit} of the values is flipped`,
       register: RNG,
-      read: word((w) => w ^ (1n << bit)),
+      read: value((w) => w ^ (1n << bit)),
       allowed: always,
     },
     {
       what: `bit ${bit} of the generation is flipped`,
       register: GENERATION,
-      read: word((w) => w ^ (1n << bit)),
+      read: value((w) => w ^ (1n << bit)),
       allowed: always,
     },
     {
       what: `bit ${bit} of the generation is flipped at every second read`,
       register: GENERATION,
-      read: word((w, count) => (count % 2 === 0 ? w : w ^ (1n << bit))),
+      read: value((w, count) => (count % 2 === 0 ? w : w ^ (1n << bit))),
       allowed: (draft) => draft !== 3,
     },
   ]),
@@ -198,7 +198,7 @@ const ANSWERS: readonly Answer[] = [
   { what: 'a neighbour reads zero', register: RNG - 1, read: () => 0n, allowed: always },
 ];
 
-function answering({ register, read, write }: Answer, good: (below: SyncCpu) => SyncCpu) {
+function answering({ register, read, write }: Answer, good: (host: SyncCpu) => SyncCpu) {
   return (under: SyncCpu): SyncCpu => {
     const honest = good(under);
     let count = 0;

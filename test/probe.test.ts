@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { probeImage } from 'commonhv/probe';
-import { skipUnless } from './require.ts';
+import { skipUnless } from './support/require.ts';
 
 const hasAs = spawnSync('as', ['--version']).status === 0 && spawnSync('objcopy', ['--version']).status === 0;
 

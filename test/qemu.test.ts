@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { Console, Cpu, Regs } from 'commonhv';
 import { overSerial, probeDisk, probeImage } from 'commonhv/probe';
-import { skipUnless } from './require.ts';
+import { skipUnless } from './support/require.ts';
 
 const QEMU = 'qemu-system-x86_64';
 const has = (program: string): boolean => spawnSync(program, ['--version']).status === 0;

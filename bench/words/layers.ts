@@ -9,7 +9,7 @@ export const real = (): Layer => commonhv({ rng: { source: systemSource() } });
 
 /** An MSR that answers at no cost, beside the RNG. */
 export const CONSTANT = 0x4000_00c0;
-export const both = (): Layer => (below) => {
-  const cpu = real()(below);
+export const both = (): Layer => (host) => {
+  const cpu = real()(host);
   return { ...cpu, rdmsr: (index) => (index === CONSTANT ? 0x0123_4567_89ab_cdefn : cpu.rdmsr(index)) };
 };

@@ -1,7 +1,7 @@
 /** Random words as a stream of bytes, little-endian: out of the layer in this process, or through a guest's RDMSRs. */
 import { bare, type Machine } from 'commonhv';
 import { commonhv, systemSource } from 'commonhv/hypervisor';
-import { kernel, u32 } from '../../test/guests.ts';
+import { kernel, u32 } from '../../test/support/guests.ts';
 
 const RNG = 0x4000_00a0;
 /** The layer, and a guest's image for `throughGuest`. */

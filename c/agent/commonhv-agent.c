@@ -112,9 +112,9 @@ static int confidential(void)
 static const char *reason(const struct commonhv *offer)
 {
 	if (offer->draft != 3)
-		return "drafts 1 and 2 say nothing of the words";
+		return "drafts 1 and 2 say nothing of the values";
 	if (offer->secure != 1)
-		return offer->secure < 0 ? "the hypervisor says nothing of its words" : "the hypervisor says they are insecure";
+		return offer->secure < 0 ? "the hypervisor says nothing of its values" : "the hypervisor says they are insecure";
 	return confidential() ? "a confidential guest must not trust its hypervisor" : 0;
 }
 

@@ -25,7 +25,7 @@ export function ConformanceView({ machine }: { machine: Session | undefined }) {
       }
       aside={
         <div class="toolbar">
-          <button type="button" class="main" disabled={busy} onClick={() => machine?.judge()}>
+          <button type="button" class="main" disabled={busy} onClick={() => machine?.verify()}>
             Judge this machine
           </button>
         </div>
@@ -81,7 +81,7 @@ function Group({ outcome, rules, report }: { outcome: Outcome; rules: readonly R
             <blockquote>
               <p>{rule.text}</p>
             </blockquote>
-            {rule.level !== 'note' && (
+            {rule.level !== 'advisory' && (
               <a href={sentenceLink(report.rulesOf, rule.text)} target="_blank" rel="noreferrer">
                 the sentence in draft {report.rulesOf}
                 <span class="unseen">: {rule.id}, opens in a new tab</span>

@@ -1,8 +1,8 @@
 /** The same hypervisor under another draft, asked the same: what differs is what the drafts changed. */
 import type { Regs } from 'commonhv';
+import { replay } from 'commonhv/cpuid-dump';
 import { model } from 'commonhv/engines/model';
-import { commonhvFrom } from 'commonhv/hypervisor';
-import { replay } from 'commonhv/snapshot';
+import { fromConfig } from 'commonhv/hypervisor';
 import type { Draft } from 'commonhv/spec';
 import { dataOf } from '../settings/layer.ts';
 import { type Settings, withDraft } from '../settings/settings.ts';
@@ -11,8 +11,8 @@ import type { Row } from './row.ts';
 /** What another draft's hypervisor answers for a row; `undefined` where that draft cannot say what the settings ask for. */
 export function under(draft: Draft, settings: Settings, rows: readonly Row[]): ((row: Row) => Regs) | string {
   try {
-    const below = replay(rows.map((row) => ({ ...row, indexed: true })));
-    const other = model(commonhvFrom(dataOf(withDraft(settings, draft))), below);
+    const host = replay(rows.map((row) => ({ ...row, indexed: true })));
+    const other = model(fromConfig(dataOf(withDraft(settings, draft))), host);
     return ({ leaf, subleaf }) => other.cpuid(leaf, subleaf);
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

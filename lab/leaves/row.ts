@@ -1,7 +1,7 @@
 /** One answer of CPUID, and the rows that the table of leaves begins with. */
 import type { Cpu, Regs } from 'commonhv';
 import type { Discovery } from 'commonhv/guest';
-import { LEAF_BASIC, LEAF_FEATURES, LEAF_INTERFACES, LEAF_REGISTERS, LEAF_ROOT } from 'commonhv/spec';
+import { LEAF_BASIC, LEAF_FEATURES, LEAF_INTERFACES, LEAF_MSRS, LEAF_ROOT } from 'commonhv/spec';
 
 export interface Row extends Regs {
   readonly leaf: number;
@@ -22,7 +22,7 @@ export async function readRows(cpu: Cpu, discovery: Discovery | undefined): Prom
   const most = Math.min(discovery?.interfaces.length ?? 0, 16);
   for (let i = 1; i <= (discovery?.draft === 1 ? most : most + 1); i++) await add(LEAF_INTERFACES, i);
   await add(LEAF_FEATURES);
-  await add(LEAF_REGISTERS);
+  await add(LEAF_MSRS);
   for (const { location } of discovery?.interfaces.slice(0, most) ?? []) await add(location);
   return rows;
 }

@@ -1,6 +1,6 @@
 /** What each bit of CommonHV's registers means, in the drafts' own words. */
 import type { Draft } from 'commonhv/spec';
-import { LEAF_BASIC, LEAF_FEATURES, LEAF_INTERFACES, LEAF_REGISTERS, LEAF_ROOT } from 'commonhv/spec';
+import { LEAF_BASIC, LEAF_FEATURES, LEAF_INTERFACES, LEAF_MSRS, LEAF_ROOT } from 'commonhv/spec';
 
 export type Register = 'eax' | 'ebx' | 'ecx' | 'edx';
 export const REGISTERS: readonly Register[] = ['eax', 'ebx', 'ecx', 'edx'];
@@ -175,7 +175,7 @@ const LEAVES = new Map<number, { readonly title: string; readonly meaning: Meani
   [LEAF_BASIC, { title: 'processor features', meaning: basic }],
   [LEAF_ROOT, { title: 'CommonHV: discovery', meaning: root }],
   [LEAF_FEATURES, { title: 'CommonHV: features', meaning: features }],
-  [LEAF_REGISTERS, { title: 'CommonHV: registers', meaning: registers }],
+  [LEAF_MSRS, { title: 'CommonHV: registers', meaning: registers }],
 ]);
 
 /** The leaf's name, where this page knows one. */

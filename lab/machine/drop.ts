@@ -3,9 +3,9 @@
 /** `over` is told while files are dragged, `take` gets those that are dropped; returns what ends it. */
 export function onFiles(over: (now: boolean) => void, take: (files: readonly File[]) => void): () => void {
   const ending = new AbortController();
-  const listen = (name: 'dragover' | 'dragleave' | 'drop', deed: (event: DragEvent) => void) => {
+  const listen = (name: 'dragover' | 'dragleave' | 'drop', control: (event: DragEvent) => void) => {
     const heard = (event: DragEvent) => {
-      if (event.dataTransfer?.types.includes('Files')) deed(event);
+      if (event.dataTransfer?.types.includes('Files')) control(event);
     };
     addEventListener(name, heard, { signal: ending.signal });
   };

@@ -64,9 +64,9 @@ async function embedded(memory: number): Promise<Bootable> {
 
 function booted(machine: Machine): Booted {
   const { console, ended, close } = machine;
-  const has = <T>(deed: T | undefined, name: string): T => {
-    if (deed === undefined) throw new Error(`this engine cannot ${name}`);
-    return deed;
+  const has = <T>(control: T | undefined, name: string): T => {
+    if (control === undefined) throw new Error(`this engine cannot ${name}`);
+    return control;
   };
   return {
     console,

@@ -8,10 +8,10 @@ import { overSerial } from 'commonhv/probe';
 /** Bytes kept between two flushes; a stock kernel's whole boot is about as much. */
 const MOST = 64 * 1024;
 /** How long the probe may take to answer a line that a person typed, in milliseconds. */
-const PATIENCE = 1000;
+const TIMEOUT_MS = 1000;
 const NEWLINE = 0x0a;
 
-export interface Line {
+export interface ProbeLine {
   /** Waits for the probe and hands out its processor; a resumed probe has said its greeting long ago. */
   cpu(greeting: boolean): Promise<Cpu>;
   /** With the probe: one whole line. Otherwise: bytes as they are. */
@@ -25,7 +25,7 @@ export function openLine(
   console: Console,
   probe: boolean,
   tell: (bytes: Uint8Array<ArrayBuffer>, lost: number) => void,
-): Line {
+): ProbeLine {
   let pending: Uint8Array[] = [];
   let size = 0;
   let lost = 0;
@@ -70,7 +70,7 @@ export function openLine(
   };
   return {
     async cpu(greeting) {
-      const cpu = await overSerial({ readable, writable }, greeting ? {} : { patience: 20 });
+      const cpu = await overSerial({ readable, writable }, greeting ? {} : { pokeIntervalMs: 20 });
       return {
         cpuid: (leaf, subleaf) => alone(async () => cpu.cpuid(leaf, subleaf)),
         rdmsr: (index) => alone(async () => cpu.rdmsr(index)),
@@ -84,7 +84,7 @@ export function openLine(
           typed = (newline) => {
             if (newline) resolve();
           };
-          setTimeout(resolve, PATIENCE);
+          setTimeout(resolve, TIMEOUT_MS);
         });
         await send(bytes);
         await answer;

@@ -47,7 +47,7 @@ export interface Calls {
   read(words: number): Promise<void>;
   /** Draws words from the guest's own generator, which was seeded from the RNG. */
   draw(words: number): Promise<BigUint64Array>;
-  judge(): Promise<Report>;
+  verify(): Promise<Report>;
   /** How often what was asked. */
   tally(): Promise<Tally>;
   /** Bytes for the guest's console. */

@@ -49,13 +49,13 @@ export interface Session {
   search(): void;
   readWords(count: number): void;
   drawWords(count: number): void;
-  judge(): void;
+  verify(): void;
 }
 
 /** Console bytes kept for a terminal that is not there yet. */
 const BACKLOG = 256 * 1024;
 /** How long a machine may take to end by itself before its worker is ended, in milliseconds. */
-const GRACE = 1000;
+const SHUTDOWN_MS = 1000;
 /** Words that a new machine reads and draws at once, so that there is something to see. */
 const FIRST_WORDS = 64;
 const TALLY_EVERY = 250;
@@ -131,12 +131,12 @@ export function session(
   }
 
   /** One thing at a time; what goes wrong is said beside the machine. */
-  async function doing<T>(what: string, deed: () => Promise<T>): Promise<T | undefined> {
+  async function doing<T>(what: string, control: () => Promise<T>): Promise<T | undefined> {
     if (busy.value !== '' || state.value === 'ended' || state.value === 'failed') return undefined;
     busy.value = what;
     detail.value = '';
     try {
-      return await deed();
+      return await control();
     } catch (error) {
       detail.value = error instanceof Error ? error.message : String(error);
       return undefined;
@@ -205,7 +205,7 @@ export function session(
       }),
     stop() {
       calls.stop().catch(() => {});
-      setTimeout(() => end('ended', ENDS.closed), GRACE);
+      setTimeout(() => end('ended', ENDS.closed), SHUTDOWN_MS);
     },
     save: () => doing('saving', calls.save),
     look: () => void doing('looking for CommonHV', look),
@@ -216,9 +216,9 @@ export function session(
     search: () => void doing('searching the old way', calls.search),
     readWords: (count) => void doing('reading the RNG', () => calls.read(count)),
     drawWords: (count) => void doing('drawing', () => draw(count)),
-    judge: () =>
+    verify: () =>
       void doing('judging', async () => {
-        report.value = await calls.judge();
+        report.value = await calls.verify();
       }),
   };
 }

@@ -14,7 +14,7 @@ import {
   start,
 } from '../lab.ts';
 import { Section } from '../section.tsx';
-import { KEEPER } from '../settings/liars.ts';
+import { KEEPER } from '../settings/faulty.ts';
 import { whyNoGeneration } from '../settings/settings.ts';
 import { onFiles } from './drop.ts';
 import { choose } from './image.ts';
@@ -114,7 +114,7 @@ function Toolbar() {
           aria-describedby="saved"
           onClick={() => copy(KEEPER)}
         >
-          … under the liar that keeps the generation
+          … under the faulty hypervisor that keeps the generation
         </button>
       )}
       <span role="status" class="hint" id="saved">

@@ -1,7 +1,7 @@
 /** One machine and all that happens inside of it, off the page's own thread: a guest that floods or spins freezes nothing. */
 
 import type { Calls, Push, Reply, Request } from './protocol.ts';
-import { room } from './room.ts';
+import { room } from './worker-machine.ts';
 
 // The page's types and a worker's exclude each other; this is all that is needed of the latter.
 const port = globalThis as unknown as {

@@ -19,7 +19,7 @@ export interface Draws {
 /** Seeds a generator from the RNG; throws an Error with the reason where the words are of no use. */
 async function seeded(cpu: Cpu, discovery: Discovery, generation: bigint | undefined): Promise<Draws> {
   const result = await seed(cpu, { discovery });
-  if (result.outcome !== 'words') throw new Error(REFUSALS[result.outcome]);
+  if (result.outcome !== 'values') throw new Error(REFUSALS[result.outcome]);
   const key = new Uint32Array(result.bytes.slice(0, 32).buffer);
   result.bytes.fill(0);
   return { key, counter: 0, generation };

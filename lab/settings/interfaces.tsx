@@ -3,7 +3,7 @@ import { formatSignature, KNOWN, parseSignature, productOf, type Tuple } from 'c
 import { useRef, useState } from 'preact/hooks';
 import { change, settings } from '../lab.ts';
 import { HexField } from './fields.tsx';
-import { MOST_INTERFACES } from './settings.ts';
+import { MAX_INTERFACES } from './settings.ts';
 
 export function InterfacesView() {
   const { interfaces, preferred, draft } = settings.value;
@@ -75,7 +75,7 @@ export function InterfacesView() {
       <button
         type="button"
         class="add"
-        disabled={interfaces.length >= MOST_INTERFACES}
+        disabled={interfaces.length >= MAX_INTERFACES}
         onClick={() => put([...interfaces, another(interfaces)], preferred)}
       >
         Add an interface

@@ -1,10 +1,10 @@
 /** The hypervisor that the settings describe, as the library's own options, and why it cannot be had. */
 import { bare, type Layer } from 'commonhv';
-import { commonhvFrom, type Data } from 'commonhv/hypervisor';
-import { liarNamed } from './liars.ts';
+import { type Config, fromConfig } from 'commonhv/hypervisor';
+import { faultyNamed } from './faulty.ts';
 import type { Settings } from './settings.ts';
 
-export function dataOf(settings: Settings): Data {
+export function dataOf(settings: Settings): Config {
   const { draft, hypervisorBit, interfaces, preferred, source, input } = settings;
   return {
     draft,
@@ -18,29 +18,34 @@ export function dataOf(settings: Settings): Data {
 
 /**
  * A new machine's layer; throws a TypeError or RangeError with one line where the settings contradict. For a machine that
- * was saved, `before` is the generation that it had: some liars keep it, and each copy has a layer of its own.
+ * was saved, `before` is the generation that it had: some faulty hypervisors keep it, and each copy has a layer of its own.
  */
 export function layerOf(settings: Settings, before?: bigint): Layer {
-  const liar = settings.liar === '' ? undefined : liarNamed(settings.liar);
-  if (liar === undefined) return commonhvFrom(dataOf(settings));
+  const faultyHypervisor = settings.faulty === '' ? undefined : faultyNamed(settings.faulty);
+  if (faultyHypervisor === undefined) return fromConfig(dataOf(settings));
   const { draft } = settings;
-  if (!liar.drafts.includes(draft)) {
-    throw new TypeError(`liar: this one is about draft ${liar.drafts.join(' and ')}`);
+  if (!faultyHypervisor.drafts.includes(draft)) {
+    throw new TypeError(`faulty: this one is about draft ${faultyHypervisor.drafts.join(' and ')}`);
   }
   if (!settings.rng || settings.interfaces.length === 0 || (draft === 3 && !settings.generation)) {
     const needed = draft === 3 ? 'an interface, the RNG and the generation' : 'an interface and the RNG';
-    throw new TypeError(`liar: it needs ${needed} to lie about`);
+    throw new TypeError(`faulty: it needs ${needed} to lie about`);
   }
-  const input = liar.input === undefined ? settings.input : liar.input ? accepted(settings) : 'none';
-  const good = commonhvFrom(dataOf({ ...settings, input }));
-  if (before === undefined) return liar.lie(good, draft);
+  const input =
+    faultyHypervisor.input === undefined
+      ? settings.input
+      : faultyHypervisor.input
+        ? accepted(settings)
+        : 'none';
+  const good = fromConfig(dataOf({ ...settings, input }));
+  if (before === undefined) return faultyHypervisor.makeFaulty(good, draft);
   let starts = 0;
-  const layer = liar.lie((below) => {
-    const cpu = good(below);
+  const layer = faultyHypervisor.makeFaulty((host) => {
+    const cpu = good(host);
     if (starts++ > 0) return cpu;
     return { ...cpu, rdmsr: (index) => (index === settings.generationMsr ? before : cpu.rdmsr(index)) };
   }, draft);
-  // The machine that was saved: as far as the liar can tell, it ran under this layer too.
+  // The machine that was saved: as far as the faulty hypervisor can tell, it ran under this layer too.
   layer(bare).rdmsr(settings.generationMsr);
   return layer;
 }

@@ -28,8 +28,8 @@ export interface Settings {
   /** Draft 3. */
   readonly generation: boolean;
   readonly generationMsr: number;
-  /** A hypervisor that is wrong on purpose, by its name in `liars.ts`; empty for the right one. */
-  readonly liar: string;
+  /** A hypervisor that is wrong on purpose, by its name in `faulty hypervisors.ts`; empty for the right one. */
+  readonly faulty: string;
   /** MiB. */
   readonly memory: number;
   /** The draft that the table of leaves is compared with; 0 for none. */
@@ -37,7 +37,7 @@ export interface Settings {
 }
 
 /** What the lab's form holds; the library itself takes more. */
-export const MOST_INTERFACES = 16;
+export const MAX_INTERFACES = 16;
 export const MEMORY = { least: 4, most: 1024 };
 
 export const DEFAULTS: Settings = {
@@ -52,7 +52,7 @@ export const DEFAULTS: Settings = {
   input: 'none',
   generation: true,
   generationMsr: DEFAULT_GENERATION_MSR,
-  liar: '',
+  faulty: '',
   memory: 16,
   compare: 0,
 };
@@ -88,7 +88,7 @@ export function toFragment(settings: Settings): string {
   put('rng-input', settings.input, settings.draft === 1 ? 'ignore' : 'none');
   put('generation', settings.generation ? 1 : 0, 1);
   put('generation-msr', settings.generationMsr.toString(16), DEFAULTS.generationMsr.toString(16));
-  put('liar', settings.liar, '');
+  put('faulty', settings.faulty, '');
   put('memory', settings.memory, DEFAULTS.memory);
   put('compare', settings.compare, DEFAULTS.compare);
   return query.toString().replaceAll('+', '%20').replaceAll('%40', '@');
@@ -100,8 +100,8 @@ export interface Reading {
   readonly problems: readonly string[];
 }
 
-/** Anything may stand in an address: what is understood is taken, the rest is named. `liars` are the names that exist. */
-export function fromFragment(fragment: string, liars: readonly string[]): Reading {
+/** Anything may stand in an address: what is understood is taken, the rest is named. `faultyNames` are the names that exist. */
+export function fromFragment(fragment: string, faultyNames: readonly string[]): Reading {
   const problems: string[] = [];
   const query = new URLSearchParams(fragment.replace(/^#/, '').slice(0, 4096).replaceAll('+', '%2B'));
   const known = new Set<string>();
@@ -124,7 +124,7 @@ export function fromFragment(fragment: string, liars: readonly string[]): Readin
     draft,
     hypervisorBit: flag('bit'),
     interfaces: readTuples(query.getAll('interface'), problems),
-    preferred: take('prefer', 0, (text) => integer(text, 0, MOST_INTERFACES), 'an index, or 0 for none'),
+    preferred: take('prefer', 0, (text) => integer(text, 0, MAX_INTERFACES), 'an index, or 0 for none'),
     rng: flag('rng'),
     rngMsr: hex32('rng-msr', DEFAULTS.rngMsr),
     source: oneOf('rng-source', DEFAULTS.source, SOURCES),
@@ -135,7 +135,7 @@ export function fromFragment(fragment: string, liars: readonly string[]): Readin
     ),
     generation: flag('generation'),
     generationMsr: hex32('generation-msr', DEFAULTS.generationMsr),
-    liar: oneOf('liar', '', liars),
+    faulty: oneOf('faulty', '', faultyNames),
     memory: take(
       'memory',
       DEFAULTS.memory,
@@ -164,10 +164,10 @@ export function parseHex32(text: string): number | undefined {
 
 function readTuples(texts: readonly string[], problems: string[]): readonly Tuple[] {
   if (texts.length === 0) return DEFAULTS.interfaces;
-  if (texts.length > MOST_INTERFACES)
-    problems.push(`interface: more than ${MOST_INTERFACES}; the rest is left out`);
+  if (texts.length > MAX_INTERFACES)
+    problems.push(`interface: more than ${MAX_INTERFACES}; the rest is left out`);
   const tuples: Tuple[] = [];
-  for (const text of texts.slice(0, MOST_INTERFACES)) {
+  for (const text of texts.slice(0, MAX_INTERFACES)) {
     if (text === 'none') continue;
     const at = text.lastIndexOf('@');
     const location = parseHex32(text.slice(at + 1));

@@ -2,9 +2,9 @@
 import type { Draft } from 'commonhv/spec';
 import { change, changed, flaw, image, noWebAssembly, settings, start } from '../lab.ts';
 import { Section } from '../section.tsx';
+import { FAULTY, faultyNamed } from './faulty.ts';
 import { Check, Choice, HexField, NumberField, Select } from './fields.tsx';
 import { InterfacesView } from './interfaces.tsx';
-import { LIARS, liarNamed } from './liars.ts';
 import { DRAFTS, MEMORY, type Settings, withDraft } from './settings.ts';
 import { Share } from './share.tsx';
 
@@ -18,12 +18,19 @@ const INPUT_TITLES = { none: 'refused, #GP', ignore: 'accepted, dropped', mix: '
 /** Beside the machine there is room for the form; above it, it would push the machine off the screen. */
 const WIDE = matchMedia('(min-width: 62rem)').matches;
 
-function summaryOf({ draft, interfaces, rng, source, generation, liar }: Settings): string {
+function summaryOf({
+  draft,
+  interfaces,
+  rng,
+  source,
+  generation,
+  faulty: faultyHypervisor,
+}: Settings): string {
   const count = interfaces.length === 1 ? '1 interface' : `${interfaces.length} interfaces`;
   const words = rng ? `${{ os: 'good', stuck: 'stuck', counting: 'counting' }[source]} RNG` : 'no RNG';
   const parts = [`draft ${draft}`, count, words];
   if (draft === 3) parts.push(generation ? 'generation' : 'no generation');
-  if (liar !== '') parts.push('a liar');
+  if (faultyHypervisor !== '') parts.push('a faulty hypervisor');
   return parts.join(', ');
 }
 
@@ -96,13 +103,13 @@ export function SettingsView() {
           <fieldset>
             <legend>Wrong on purpose</legend>
             <select
-              aria-label="A liar in the hypervisor’s place"
-              value={now.liar}
-              onChange={(event) => change({ liar: event.currentTarget.value })}
+              aria-label="A faulty hypervisor in the hypervisor’s place"
+              value={now.faulty}
+              onChange={(event) => change({ faulty: event.currentTarget.value })}
             >
               <option value="">nothing: the hypervisor is right</option>
               {/* One that another draft left chosen stays in the list: what is wrong with it is said below. */}
-              {LIARS.filter(({ drafts, name }) => drafts.includes(now.draft) || name === now.liar).map(
+              {FAULTY.filter(({ drafts, name }) => drafts.includes(now.draft) || name === now.faulty).map(
                 ({ name, title }) => (
                   <option key={name} value={name}>
                     {title}
@@ -110,10 +117,10 @@ export function SettingsView() {
                 ),
               )}
             </select>
-            {now.liar !== '' && flaw.value === undefined && (
+            {now.faulty !== '' && flaw.value === undefined && (
               <p class="hint">
-                It {liarNamed(now.liar)?.title}, which breaks <code>{liarNamed(now.liar)?.rule}</code>: start
-                it, and judge it below.
+                It {faultyNamed(now.faulty)?.title}, which breaks <code>{faultyNamed(now.faulty)?.rule}</code>
+                : start it, and judge it below.
               </p>
             )}
           </fieldset>

@@ -5,7 +5,7 @@ import { firstAfter, type Store } from './store.ts';
 
 const KINDS = ['CPUID', 'RDMSR', 'WRMSR'] as const;
 /** Events looked at for one that suits; a million may fall on one dot. */
-const MOST_LOOKED = 10_000;
+const MAX_EXAMINED = 10_000;
 
 /** `event 7 of 90, at 5.125 ms: CPUID 4F000001H.1`. */
 export function eventText(store: Store, at: number): string {
@@ -28,7 +28,7 @@ export function nearest(
   let right = firstAfter(times, length, time);
   let left = right - 1;
   let first: number | undefined;
-  for (let looked = 0; looked < MOST_LOOKED && (left >= 0 || right < length); looked++) {
+  for (let looked = 0; looked < MAX_EXAMINED && (left >= 0 || right < length); looked++) {
     const toLeft = left < 0 ? Number.POSITIVE_INFINITY : time - times[left]!;
     const toRight = right === length ? Number.POSITIVE_INFINITY : times[right]! - time;
     const at = toLeft <= toRight ? left-- : right++;

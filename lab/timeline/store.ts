@@ -3,7 +3,7 @@ import type { Events } from '../machine/protocol.ts';
 import { type Scan, scanFinder } from './scan.ts';
 
 /** Events kept for drawing, 17 bytes each. */
-export const MOST_KEPT = 1 << 21;
+export const MAX_EVENTS = 1 << 21;
 
 export interface Store {
   /** How many events the columns hold. */
@@ -69,7 +69,7 @@ export function store(): Store {
       const came = events.times.length;
       total += came;
       for (let i = 0; i < came; i++) scans.see(events.ops[i]!, events.numbers[i]!, events.times[i]!);
-      const kept = Math.min(came, MOST_KEPT - length);
+      const kept = Math.min(came, MAX_EVENTS - length);
       if (kept <= 0) return;
       if (length + kept > capacity) grow(length + kept);
       times.set(events.times.subarray(0, kept), length);

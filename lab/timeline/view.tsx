@@ -11,7 +11,7 @@ import { Reader } from './reader.tsx';
 import type { Store } from './store.ts';
 
 /** Rows of the table of counts; a guest that asks for everything has a long one. */
-const MOST_ROWS = 200;
+const MAX_ROWS = 200;
 
 export function TimelineView({ machine }: { machine: Session | undefined }) {
   const [chart, setChart] = useState<ChartHandle>();
@@ -123,7 +123,7 @@ function Counts({ tally, searched }: { tally: Tally; searched: boolean }) {
                 <td>{stepped.toLocaleString('en')}</td>
               </tr>
             )}
-            {leaves.slice(0, MOST_ROWS).map(({ leaf, subleaf, count }) => (
+            {leaves.slice(0, MAX_ROWS).map(({ leaf, subleaf, count }) => (
               <tr key={`${leaf}.${subleaf}`}>
                 <th scope="row">
                   <code>{callName(leaf, subleaf)}</code>
@@ -145,7 +145,7 @@ function Counts({ tally, searched }: { tally: Tally; searched: boolean }) {
               </tr>
             </thead>
             <tbody>
-              {tally.msr.slice(0, MOST_ROWS).map(({ index, reads, writes, faults }) => (
+              {tally.msr.slice(0, MAX_ROWS).map(({ index, reads, writes, faults }) => (
                 <tr key={index}>
                   <th scope="row">
                     <code>{hex(index)}</code>
@@ -159,7 +159,7 @@ function Counts({ tally, searched }: { tally: Tally; searched: boolean }) {
           </table>
         )}
       </div>
-      {rows > MOST_ROWS && <p class="hint">The first {MOST_ROWS} of each; the export holds all.</p>}
+      {rows > MAX_ROWS && <p class="hint">The first {MAX_ROWS} of each; the export holds all.</p>}
     </details>
   );
 }

@@ -7,7 +7,7 @@ const EM_386 = 3;
 const EM_X86_64 = 62;
 const ET_EXEC = 2;
 /** Real kernels have under ten program headers; the bound keeps a hostile file from costing quadratic time. */
-const MOST_HEADERS = 64;
+const MAX_HEADERS = 64;
 
 export interface ElfLoad {
   /** Virtual and physical address, both below 4 GiB for what can be entered in 32-bit mode. */
@@ -45,7 +45,7 @@ export function elfSegments(read: Reader): Elf {
   if (u16(16) !== ET_EXEC) throw new TypeError('kernel: an ELF file, but not an executable');
   const table = word(wide ? 32 : 28);
   const [step, count] = [u16(wide ? 54 : 42), u16(wide ? 56 : 44)];
-  if (count > MOST_HEADERS || (count > 0 && step < (wide ? 56 : 32))) {
+  if (count > MAX_HEADERS || (count > 0 && step < (wide ? 56 : 32))) {
     throw new TypeError(`kernel: an ELF file with ${count} program headers of ${step} bytes`);
   }
   const loads: ElfLoad[] = [];

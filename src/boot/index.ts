@@ -43,9 +43,9 @@ export interface LoadOptions {
 }
 
 /** The least memory that `load` lays out, in bytes: 1 MiB. */
-export const LEAST_MEMORY = 0x10_0000;
+export const MIN_MEMORY = 0x10_0000;
 /** The most, in bytes: 3 GiB, below the device addresses that end at 4 GiB. */
-export const MOST_MEMORY = 0xc000_0000;
+export const MAX_MEMORY = 0xc000_0000;
 
 /**
  * Lays an image out for a machine with `memorySize` bytes of RAM from address 0 (with the usual hole from 640 KiB to
@@ -55,7 +55,7 @@ export const MOST_MEMORY = 0xc000_0000;
 export function load(image: Image, memorySize: number, options: LoadOptions = {}): Loaded {
   const { kernel } = image;
   if (!(kernel instanceof Uint8Array)) throw new TypeError('kernel: expected a Uint8Array');
-  if (!Number.isInteger(memorySize) || memorySize < LEAST_MEMORY || memorySize > MOST_MEMORY) {
+  if (!Number.isInteger(memorySize) || memorySize < MIN_MEMORY || memorySize > MAX_MEMORY) {
     throw new RangeError(`memory: expected 1 MiB to 3 GiB in bytes, got ${memorySize}`);
   }
   checkCommandLine(image.commandLine ?? '');

@@ -2,17 +2,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Cpu } from '../cpu.ts';
 import { hex } from '../cpu.ts';
+import { type Inconclusive, missingLeaves, replay } from '../cpuid-dump.ts';
 import type { Detection } from '../guest/index.ts';
 import { detect } from '../guest/index.ts';
-import { gaps, replay, type Unknown } from '../snapshot.ts';
 import { decodeSignature, HV_1, KNOWN_VENDORS } from '../spec/index.ts';
-import { detectionJson, detectionText, leavesOpen } from './detection.ts';
-import { readDump } from './dump.ts';
-import { detectionNfd, detectionPrometheus, verdict } from './exporters.ts';
+import { detectionJson, detectionText, isInconclusive } from './detection.ts';
+import { detectionNfd, detectionPrometheus, result } from './exporters.ts';
 import type { Io } from './io.ts';
 import { painter, printable } from './io.ts';
 import type { Processor, ProcessorOptions } from './processor.ts';
 import { openNative, openProcessor, unlessStopped } from './processor.ts';
+import { readDump } from './read-dump.ts';
 
 export interface DetectOptions extends ProcessorOptions {
   readonly format: 'text' | 'json' | 'nfd' | 'prometheus';
@@ -31,7 +31,7 @@ export async function runDetect(options: DetectOptions, io: Io): Promise<number>
   if (found.commonhv !== undefined) there.add('CommonHVIntf');
   const missing = (options.require ?? []).filter((signature) => !there.has(signature));
   if (missing.length === 0) return 0;
-  const open = leavesOpen(unknown);
+  const open = isInconclusive(unknown);
   io.err(
     `commonhv: ${open ? 'not in what was recorded, which is not all' : 'not there'}: ${missing.map(printable).join(', ')}`,
   );
@@ -51,10 +51,10 @@ interface Outcome {
   readonly found: Detection;
   readonly aside: Aside;
   /** What a record leaves open. */
-  readonly unknown: ReadonlySet<Unknown>;
+  readonly unknown: ReadonlySet<Inconclusive>;
 }
 
-const NOTHING: ReadonlySet<Unknown> = new Set();
+const NOTHING: ReadonlySet<Inconclusive> = new Set();
 
 async function ofProcessor(processor: Processor): Promise<Outcome> {
   const { cpu } = processor;
@@ -71,7 +71,7 @@ async function ofDump(file: string, io: Io): Promise<Outcome> {
   const records = [];
   for (const table of await readDump(file, io)) {
     const cpu = replay(table);
-    records.push({ cpu, found: await detect(cpu), unknown: new Set(gaps(table).keys()) });
+    records.push({ cpu, found: await detect(cpu), unknown: new Set(missingLeaves(table).keys()) });
   }
   const open = records.map(({ unknown }) => unknown.size);
   const shown = open.indexOf(Math.min(...open));
@@ -112,7 +112,7 @@ function written({ found, aside, unknown }: Outcome, format: DetectOptions['form
   const paint = painter(io);
   switch (format) {
     case 'text':
-      return `${paint('bold', verdict(found, unknown))}\n\n${detectionText(found, paint, aside, unknown)}\n`;
+      return `${paint('bold', result(found, unknown))}\n\n${detectionText(found, paint, aside, unknown)}\n`;
     case 'json':
       return `${JSON.stringify(detectionJson(found), undefined, 2)}\n`;
     case 'nfd':

@@ -1,7 +1,7 @@
 /** What a guest detected, as JSON in the shape that programs rely on, and as text for people. */
 import { hex } from '../cpu.ts';
+import type { Inconclusive } from '../cpuid-dump.ts';
 import type { Detection, Interface } from '../guest/index.ts';
-import type { Unknown } from '../snapshot.ts';
 import { columns, type Paint, printable } from './io.ts';
 
 /** The JSON of `detect`: numbers of leaves and MSRs as hex strings, absence as null. */
@@ -37,7 +37,7 @@ export function detectionJson({ hypervisorBit, commonhv, interfaces, cost }: Det
 }
 
 /** Whether a record does not tell which interfaces there are. */
-export const leavesOpen = (unknown: ReadonlySet<Unknown>): boolean =>
+export const isInconclusive = (unknown: ReadonlySet<Inconclusive>): boolean =>
   unknown.has('commonhv') || unknown.has('interfaces');
 
 /**
@@ -48,7 +48,7 @@ export function detectionText(
   detection: Detection,
   paint: Paint,
   more: readonly (readonly [string, string])[] = [],
-  unknown: ReadonlySet<Unknown> = new Set(),
+  unknown: ReadonlySet<Inconclusive> = new Set(),
 ): string {
   const { hypervisorBit, commonhv, cost } = detection;
   const unrecorded = paint('yellow', 'not recorded');
@@ -68,7 +68,7 @@ export function detectionText(
     ]);
     rows.push(['generation', generation === undefined ? 'none' : `MSR ${hex(generation.msr)}`]);
   }
-  const none = detection.interfaces.length === 0 && leavesOpen(unknown);
+  const none = detection.interfaces.length === 0 && isInconclusive(unknown);
   rows.push(['interfaces', none ? unrecorded : interfacesText(detection, paint).join('\n')]);
   rows.push(['cost', `${cost.cpuid} CPUIDs`]);
   const lines = [...rows, ...more].flatMap(([name, text]) => {

@@ -1,34 +1,24 @@
-/** A recorded machine, for `--from`: the file's snapshots, with what could not be read said in a line each. */
-import { createReadStream } from 'node:fs';
-import type { Parsed } from '../snapshot.ts';
-import { parse } from '../snapshot.ts';
+/** `commonhv dump`: the leaves of a processor, as `cpuid -r` prints them or as JSON. */
+import { dump, formatDump } from '../cpuid-dump.ts';
 import type { Io } from './io.ts';
-import { UsageError } from './io.ts';
+import type { ProcessorOptions } from './processor.ts';
+import { openProcessor, unlessStopped } from './processor.ts';
+import { readDump } from './read-dump.ts';
 
-/** `cpuid -r` prints 3 KB for a processor; the largest machines have some thousand of them. */
-const MOST_BYTES = 32 * 2 ** 20;
+export interface DumpOptions extends ProcessorOptions {
+  readonly format: 'cpuid' | 'json';
+}
 
-/** Reads a file, or standard input for `-`. Throws a UsageError where there is no leaf in it. */
-export async function readDump(file: string, io: Io): Promise<Parsed['cpus']> {
-  const name = file === '-' ? 'standard input' : file;
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  try {
-    for await (const chunk of file === '-' ? io.input() : createReadStream(file)) {
-      size += chunk.length;
-      if (size > MOST_BYTES) break;
-      chunks.push(chunk);
-    }
-  } catch (cause) {
-    const { code = String(cause) } = cause as NodeJS.ErrnoException;
-    const why =
-      { ENOENT: 'there is no such file', EISDIR: 'it is a folder' }[code] ?? `it cannot be read: ${code}`;
-    throw new UsageError(`${name}: ${why}`, { cause });
+export async function runDump(options: DumpOptions, io: Io): Promise<number> {
+  if (options.from !== undefined) {
+    await io.out(formatDump(await readDump(options.from, io), options.format));
+    return 0;
   }
-  const expected = 'expected what cpuid -r or commonhv snapshot writes';
-  if (size > MOST_BYTES) throw new UsageError(`${name}: ${expected}, got more than ${MOST_BYTES >> 20} MiB`);
-  const { cpus, problems } = parse(Buffer.concat(chunks).toString('latin1'));
-  if (cpus.length === 0) throw new UsageError(`${name}: ${expected}: ${problems.join('; ')}`);
-  for (const problem of problems) io.err(`commonhv: ${name}: ${problem}`);
-  return cpus;
+  const processor = await openProcessor(options, io);
+  try {
+    await io.out(formatDump([await unlessStopped(processor, dump(processor.cpu))], options.format));
+  } finally {
+    await processor.close();
+  }
+  return 0;
 }

@@ -2,7 +2,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { Engine, Image, Machine } from '../cpu.ts';
 import type { KvmEngine } from '../engines/kvm/index.ts';
-import { commonhvFrom, type Data, type Failure } from '../hypervisor/index.ts';
+import { type Config, fromConfig, type SourceFailure } from '../hypervisor/index.ts';
 import { type Io, UsageError } from './io.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 
@@ -31,8 +31,8 @@ export async function openEngine(options: GuestOptions): Promise<Engine> {
 }
 
 /** Starts a guest under CommonHV. KVM runs its guests in threads of its own, where the layer is built from the data. */
-export function startUnder(engine: Engine, data: Data, image: Image, io: Io): Promise<Machine> {
-  const onFailure = ({ source, detail, outcome }: Failure): void => {
+export function startGuest(engine: Engine, data: Config, image: Image, io: Io): Promise<Machine> {
+  const onFailure = ({ source, detail, outcome }: SourceFailure): void => {
     const then = {
       generator: 'a generator that it has seeded goes on',
       stopped: 'the machine ends',
@@ -40,13 +40,13 @@ export function startUnder(engine: Engine, data: Data, image: Image, io: Io): Pr
     };
     io.err(`commonhv: the random source ${source} failed: ${detail}; ${then[outcome]}`);
   };
-  if (engine.name !== 'kvm') return engine.start(commonhvFrom(data, onFailure), image);
+  if (engine.name !== 'kvm') return engine.start(fromConfig(data, onFailure), image);
   return (engine as KvmEngine).start(
     {
       module: 'commonhv/hypervisor',
-      export: 'commonhvFrom',
+      export: 'fromConfig',
       options: data,
-      onEvent: (failure) => onFailure(failure as Failure),
+      onEvent: (failure) => onFailure(failure as SourceFailure),
     },
     image,
   );
@@ -62,7 +62,7 @@ export async function readImage(kernel: string, { initrd, append }: GuestOptions
 }
 
 /** More than any engine has memory for. */
-const MOST_BYTES = 2 ** 31;
+const MAX_BYTES = 2 ** 31;
 
 async function read(path: string, what: string): Promise<Uint8Array> {
   try {
@@ -71,9 +71,9 @@ async function read(path: string, what: string): Promise<Uint8Array> {
     // What never ends, or never begins, is refused before it is opened.
     if (!file.isFile())
       throw new UsageError(`${what} ${path}: expected a file, got a device, pipe or socket`);
-    if (file.size > MOST_BYTES) {
+    if (file.size > MAX_BYTES) {
       throw new UsageError(
-        `${what} ${path}: expected at most ${MOST_BYTES / 2 ** 20} MiB, got ${file.size} bytes`,
+        `${what} ${path}: expected at most ${MAX_BYTES / 2 ** 20} MiB, got ${file.size} bytes`,
       );
     }
     return await readFile(path);

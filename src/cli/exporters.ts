@@ -1,16 +1,16 @@
 /** What `detect` found, for other programs: a verdict of one line, Node Feature Discovery, Prometheus. */
 import { hex } from '../cpu.ts';
+import type { Inconclusive } from '../cpuid-dump.ts';
 import type { Detection, Interface } from '../guest/index.ts';
-import type { Unknown } from '../snapshot.ts';
 import { printable } from './io.ts';
 
 /**
  * One line: what is below, with Hyper-V's leaves taken for an addition where something else is there too. `unknown`: what a
  * record leaves open.
  */
-export function verdict(
+export function result(
   { hypervisorBit, commonhv, interfaces }: Detection,
-  unknown: ReadonlySet<Unknown>,
+  unknown: ReadonlySet<Inconclusive>,
 ): string {
   const hyperv = (other: Interface) =>
     other.signature === 'Microsoft Hv' || other.signature === 'Linux KVM Hv';

@@ -38,7 +38,7 @@ export function endText(outcome: Outcome, { detail }: End, timeout: number | und
 }
 
 /** Runs until the end, closes the machine, and leaves the terminal as it was. */
-export async function attend(
+export async function attach(
   machine: Machine,
   io: Io,
   { timeout, output }: Attachment,

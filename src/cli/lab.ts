@@ -47,7 +47,7 @@ const HEADERS = {
 };
 
 /** Serves until it is interrupted. Exit status 0 then. */
-export async function lab({ port }: LabOptions, io: Io): Promise<number> {
+export async function runLab({ port }: LabOptions, io: Io): Promise<number> {
   const built = await stat(new URL('index.html', ROOT)).catch(() => undefined);
   if (built === undefined) throw new MachineError('the lab is not built yet: npm run build:lab builds it');
   const server = createServer((request, response) => {

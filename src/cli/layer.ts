@@ -1,19 +1,19 @@
 /** From the command line's words to the options of `commonhv`, with what the processor below offers for a default list. */
 import type { Cpu, Layer } from '../cpu.ts';
 import { scan } from '../guest/index.ts';
-import { commonhvFrom, type Data } from '../hypervisor/index.ts';
+import { type Config, fromConfig } from '../hypervisor/index.ts';
 import type { Tuple } from '../spec/index.ts';
 import { type Io, UsageError } from './io.ts';
 import type { LayerOptions } from './options.ts';
 import { readSignature } from './options.ts';
 
 /** The layer that the options describe. */
-export async function layerFrom(options: LayerOptions, below: Cpu): Promise<Layer> {
-  return commonhvFrom(await describe(options, below));
+export async function layerFrom(options: LayerOptions, host: Cpu): Promise<Layer> {
+  return fromConfig(await resolveConfig(options, host));
 }
 
 /** What the options describe, as data. `below` is scanned where they list no interfaces. */
-export async function describe(options: LayerOptions, below: Cpu): Promise<Data> {
+export async function resolveConfig(options: LayerOptions, host: Cpu): Promise<Config> {
   const { draft, hypervisorBit } = options;
   if (!options.rng && options.rngMsr !== undefined) throw new UsageError('--rng-msr contradicts --no-rng');
   if (!options.rng && options.rngInput !== undefined)
@@ -21,7 +21,7 @@ export async function describe(options: LayerOptions, below: Cpu): Promise<Data>
   if (!options.generation && options.generationMsr !== undefined) {
     throw new UsageError('--generation-msr contradicts --no-generation');
   }
-  const found = options.interface ?? (await scan(below));
+  const found = options.interface ?? (await scan(host));
   const listed = found.map(({ signature, location }) => ({ signature, location }));
   const rng = options.rng && {
     source: options.rngSource,
@@ -42,7 +42,7 @@ export async function describe(options: LayerOptions, below: Cpu): Promise<Data>
   };
 }
 
-/** Words that can be foretold are shown in every report: the name of their source, or undefined for the operating system's. */
+/** Values that can be foretold are shown in every report: the name of their source, or undefined for the operating system's. */
 export function deterministicSource({ rng, rngSource }: LayerOptions): string | undefined {
   return rng && rngSource !== 'os' ? rngSource : undefined;
 }
@@ -51,14 +51,14 @@ export function deterministicSource({ rng, rngSource }: LayerOptions): string | 
 export function warnDeterministic(options: LayerOptions, io: Io): void {
   const source = deterministicSource(options);
   if (source !== undefined)
-    io.err(`commonhv: the RNG's words are deterministic: --rng-source ${source} is for tests`);
+    io.err(`commonhv: the RNG's values are deterministic: --rng-source ${source} is for tests`);
 }
 
 /** Draft 3 has an index for the preferred interface; drafts 1 and 2 prefer what comes first. */
 function preference(
   { draft, prefer }: LayerOptions,
   interfaces: readonly Tuple[],
-): Pick<Data, 'interfaces' | 'preferred'> {
+): Pick<Config, 'interfaces' | 'preferred'> {
   if (prefer === undefined) return { interfaces };
   const index = /^\d+$/.test(prefer)
     ? Number(prefer)

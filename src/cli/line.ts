@@ -12,7 +12,7 @@ import { type Console, MachineError } from '../cpu.ts';
 import { probeDisk } from '../probe/index.ts';
 import { plainLine, UsageError } from './io.ts';
 
-export interface Line {
+export interface SerialLine {
   readonly console: Console;
   /** Why there is nobody at the other end any more, in a few words; resolves to `undefined` while there may be. */
   gone(): Promise<string | undefined>;
@@ -22,13 +22,13 @@ export interface Line {
 /** What the command's name for the image is replaced with. */
 const PLACE = '{probe}';
 /** How long a command may take to end when it was asked to, in milliseconds. */
-const GRACE = 500;
+const SHUTDOWN_MS = 500;
 
 /**
  * Starts a command by the shell, with `{probe}` replaced by the path of a disk image that is a multiboot kernel too. Its
  * standard input and output are the guest's serial line. `close` ends the command and whatever it has started.
  */
-export async function commandLine(command: string): Promise<Line> {
+export async function commandLine(command: string): Promise<SerialLine> {
   if (!command.includes(PLACE))
     throw new UsageError(
       `--exec: expected ${PLACE} in the command, where the probe's image goes, such as 'qemu-system-x86_64 -nographic -kernel ${PLACE}'`,
@@ -61,9 +61,9 @@ export async function commandLine(command: string): Promise<Line> {
     async close() {
       signalAll(child, 'SIGTERM');
       // Not until its output has ended too: nobody reads what is left of that.
-      await Promise.race([exited, later(GRACE)]);
+      await Promise.race([exited, later(SHUTDOWN_MS)]);
       signalAll(child, 'SIGKILL'); // whoever of them did not listen
-      await Promise.race([exited, later(GRACE)]);
+      await Promise.race([exited, later(SHUTDOWN_MS)]);
       for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
       await rm(folder, { recursive: true, force: true });
     },
@@ -84,7 +84,7 @@ function later(milliseconds: number): Promise<undefined> {
 }
 
 /** A serial line that is there already: `unix:PATH`, `tcp:HOST:PORT`, or the path of a terminal such as /dev/pts/3. */
-export async function serialLine(address: string): Promise<Line> {
+export async function serialLine(address: string): Promise<SerialLine> {
   const unix = /^unix:(.+)$/.exec(address);
   if (unix !== null) return socketLine(address, { path: unix[1]! });
   const tcp = /^tcp:(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(address);
@@ -99,7 +99,7 @@ export async function serialLine(address: string): Promise<Line> {
 async function socketLine(
   address: string,
   to: { readonly path: string } | { readonly host: string; readonly port: number },
-): Promise<Line> {
+): Promise<SerialLine> {
   const socket = connect(to);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -117,7 +117,7 @@ async function socketLine(
   };
 }
 
-async function terminalLine(path: string): Promise<Line> {
+async function terminalLine(path: string): Promise<SerialLine> {
   const handles: number[] = [];
   try {
     for (const flags of [constants.O_RDONLY, constants.O_WRONLY]) {

@@ -100,11 +100,11 @@ export const layerOptions = (): readonly Option[] => [
   new Option('--prefer <sig|index>', 'which interface is preferred'),
   new Option('--rng-msr <hex>', 'the MSR of the RNG (default: 400000a0)').argParser(parseHex),
   new Option('--no-rng', 'offer no RNG'),
-  choice('--rng-source <name>', 'where the words come from; stuck and counting are wrong on purpose', [
-    'os',
-    'stuck',
-    'counting',
-  ]).default('os'),
+  choice(
+    '--rng-source <name>',
+    'where the random values come from; stuck and counting are wrong on purpose',
+    ['os', 'stuck', 'counting'],
+  ).default('os'),
   choice('--rng-input <what>', 'guest writes: refused with #GP, dropped, or mixed in', [
     'none',
     'ignore',
@@ -166,8 +166,10 @@ export const requireOption = (): Option =>
   );
 
 export const seedOptions = (): readonly Option[] => [
-  new Option('--credit <bits>', 'credit so many bits, whatever is said of the words').argParser(parseCount),
-  new Option('--words <n>', 'how many words of 64 bits to read, 2 to 512').default(8).argParser(parseCount),
+  new Option('--credit <bits>', 'credit so many bits, whatever the hypervisor says of its values').argParser(
+    parseCount,
+  ),
+  new Option('--values <n>', 'how many 64-bit values to read, 2 to 512').default(8).argParser(parseCount),
   new Option('--watch', 'stay, and seed again when the machine was resumed from a saved state'),
   new Option('--interval <ms>', 'with --watch: milliseconds between two looks, 1 to 60000')
     .default(100)

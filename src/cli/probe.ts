@@ -15,7 +15,7 @@ export interface ProbeOptions {
   readonly form?: Form;
 }
 
-export async function probe({ write, form }: ProbeOptions, io: Io): Promise<number> {
+export async function runProbe({ write, form }: ProbeOptions, io: Io): Promise<number> {
   const chosen = form ?? (write.endsWith('.iso') ? 'iso' : 'disk');
   if (chosen === 'iso' && write === '-')
     throw new UsageError('--form iso: expected a file, got standard output');

@@ -31,7 +31,7 @@ export interface ProcessorOptions extends LayerOptions, GuestOptions {
 /** Throws a `MachineError` where the engine is not to be had. */
 export async function openProcessor(options: ProcessorOptions, io: Io): Promise<Processor> {
   if (options.engine === 'native') return openNative(options.cpu);
-  return (await import('./subject.ts')).openAsked(options, io);
+  return (await import('./implementation.ts')).openProbe(options, io);
 }
 
 /** The machine that we run on. */

@@ -60,7 +60,9 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     [formatOption(['text', 'json'])],
   )
     .argument('[image]', 'a multiboot kernel, a Linux bzImage, or an ELF kernel with a PVH note')
-    .action(async (image, options) => done(await (await import('./run.ts')).run({ ...options, image }, io)));
+    .action(async (image, options) =>
+      done(await (await import('./run.ts')).runGuest({ ...options, image }, io)),
+    );
   command(
     program,
     'trace',
@@ -73,13 +75,13 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     .argument('<image>', 'as for run')
     .option('--events', 'with text: each question as it comes, on standard output')
     .action(async (image, options) =>
-      done(await (await import('./trace.ts')).trace({ ...options, image }, io)),
+      done(await (await import('./trace.ts')).runTrace({ ...options, image }, io)),
     );
-  judging(program, io, done);
+  verifyCommands(program, io, done);
   askOnly(program, io, done);
   command(program, 'lab', 'serve the web page on this machine: see a hypervisor from inside, in a browser', [
     portOption(),
-  ]).action(async (options) => done(await (await import('./lab.ts')).lab(options, io)));
+  ]).action(async (options) => done(await (await import('./lab.ts')).runLab(options, io)));
   return program;
 }
 
@@ -89,7 +91,7 @@ function askOnly(program: Command, io: Io, done: (status: number) => void): void
   const processor = [
     ...engines,
     new Option('--cpu <n>', 'the logical processor, with the native engine').argParser(parseCount),
-    new Option('--from <file>', 'a recorded machine, of cpuid -r or of snapshot; - for standard input'),
+    new Option('--from <file>', 'a CPUID dump, of cpuid -r or of commonhv dump; - for standard input'),
   ];
   command(
     program,
@@ -105,26 +107,33 @@ function askOnly(program: Command, io: Io, done: (status: number) => void): void
   });
   command(
     program,
-    'snapshot',
-    'write the leaves of a processor, as cpuid -r does or as JSON',
+    'dump',
+    'write the CPUID leaves of a processor, as cpuid -r does or as JSON',
     [formatOption(['cpuid', 'json'])],
     processor,
     layerOptions(),
   ).action(async (options, self) => {
     checkProcessor(options, given(self));
-    done(await (await import('./snapshot.ts')).runSnapshot(options, io));
+    done(await (await import('./dump.ts')).runDump(options, io));
   });
+  program
+    .command('snapshot', { hidden: true })
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .action(() => {
+      throw new UsageError('snapshot is now dump: commonhv dump');
+    });
   command(
     program,
     'seed',
-    'in a Linux guest: mix words of the RNG into the kernel, credit them as far as they are vouched for',
+    'in a Linux guest: mix random values of the RNG into the kernel, credit them as far as they are vouched for',
     seedOptions(),
     [formatOption(['text', 'json'])],
   ).action(async (options) => done(await (await import('./seed.ts')).runSeed(options, io)));
 }
 
 /** The conformance suite, and the guest that it asks. */
-function judging(program: Command, io: Io, done: (status: number) => void): void {
+function verifyCommands(program: Command, io: Io, done: (status: number) => void): void {
   command(
     program,
     'verify',
@@ -134,10 +143,10 @@ function judging(program: Command, io: Io, done: (status: number) => void): void
     layerOptions(),
     [formatOption(['text', 'json', 'ktap', 'junit'])],
   ).action(async (options, made: Command) =>
-    done(await (await import('./verify.ts')).verify({ ...options, given: given(made) }, io)),
+    done(await (await import('./verify.ts')).runVerify({ ...options, given: given(made) }, io)),
   );
   command(program, 'probe', "hand out the probe guest's image", probeOptions()).action(async (options) =>
-    done(await (await import('./probe.ts')).probe(options, io)),
+    done(await (await import('./probe.ts')).runProbe(options, io)),
   );
 }
 

@@ -1,28 +1,28 @@
 /** `commonhv run`: boots a guest under CommonHV; without an image the probe guest, asked what it sees. */
-import { judge } from '../conformance/index.ts';
+import { verify } from '../conformance/index.ts';
 import type { Cpu } from '../cpu.ts';
 import type { Detection } from '../guest/index.ts';
 import { detect } from '../guest/index.ts';
 import { detectionJson, detectionText } from './detection.ts';
-import { openEngine, readImage, startUnder } from './engines.ts';
-import { attend, endText } from './guest.ts';
+import { openEngine, readImage, startGuest } from './engines.ts';
+import { attach, endText } from './guest.ts';
+import { openImplementation } from './implementation.ts';
 import { type Io, painter, UsageError } from './io.ts';
-import { describe, deterministicSource, warnDeterministic } from './layer.ts';
+import { deterministicSource, resolveConfig, warnDeterministic } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 import { unlessStopped } from './processor.ts';
-import { openSubject } from './subject.ts';
 
 export interface RunOptions extends LayerOptions, GuestOptions {
   readonly image: string | undefined;
   readonly format: 'text' | 'json';
 }
 
-export async function run(options: RunOptions, io: Io): Promise<number> {
+export async function runGuest(options: RunOptions, io: Io): Promise<number> {
   return options.image === undefined ? runProbe(options, io) : runImage(options.image, options, io);
 }
 
-/** How many words the probe reads: enough to see a source that is stuck or counts. */
-const WORDS = 8;
+/** How many values the probe reads: enough to see a source that is stuck or counts. */
+const VALUES = 8;
 
 async function runProbe(options: RunOptions, io: Io): Promise<number> {
   for (const name of ['initrd', 'append'] as const) {
@@ -30,58 +30,58 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
   }
   const start = performance.now();
   io.progress('starting the probe guest ...');
-  const subject = await openSubject(options, io);
+  const implementation = await openImplementation(options, io);
   try {
-    const { cpu, engine, close: _, ...deeds } = subject;
-    const discovery = await unlessStopped(subject, detect(cpu));
-    const rng = await unlessStopped(subject, readWords(cpu, discovery));
-    io.progress('judging its hypervisor ...');
-    const { passed, failed, warned, skipped } = await unlessStopped(subject, judge(cpu, deeds));
-    const verify = { passed, failed, warned, skipped };
+    const { cpu, engine, close: _, ...controls } = implementation;
+    const discovery = await unlessStopped(implementation, detect(cpu));
+    const rng = await unlessStopped(implementation, readValues(cpu, discovery));
+    io.progress('verifying its hypervisor ...');
+    const { passed, failed, warned, skipped } = await unlessStopped(implementation, verify(cpu, controls));
+    const counts = { passed, failed, warned, skipped };
     const milliseconds = Math.round(performance.now() - start);
-    const foretold = deterministicSource(options);
+    const predictable = deterministicSource(options);
     io.progress('');
     if (options.format === 'json') {
       const report = {
         engine,
         draft: options.draft,
         milliseconds,
-        ...(foretold && { deterministic: foretold }),
+        ...(predictable && { deterministic: predictable }),
         discovery: detectionJson(discovery),
         rng: rng ?? null,
-        verify,
+        verify: counts,
       };
       await io.out(`${JSON.stringify(report, undefined, 2)}\n`);
     } else {
       const paint = painter(io);
       const head = paint('bold', `a probe guest on ${engine} under CommonHV draft ${options.draft}`);
-      const verdict = `${passed} passed, ${failed} failed, ${warned} warned, ${skipped} skipped`;
+      const result = `${passed} passed, ${failed} failed, ${warned} warned, ${skipped} skipped`;
       const more: [string, string][] = [];
       if (rng !== undefined) {
-        const how = foretold === undefined ? '' : `, deterministic (--rng-source ${foretold})`;
-        more.push(['words', `${rng.words} read, ${rng.distinct} different${how}`]);
+        const how = predictable === undefined ? '' : `, deterministic (--rng-source ${predictable})`;
+        more.push(['random values', `${rng.values} read, ${rng.distinct} different${how}`]);
       }
-      more.push(['conformance', failed === 0 ? paint('green', verdict) : paint('red', verdict)]);
+      more.push(['conformance', failed === 0 ? paint('green', result) : paint('red', result)]);
       await io.out(`${head}, ${milliseconds} ms\n\n${detectionText(discovery, paint, more)}\n`);
     }
-    const sound = rng === undefined || rng.distinct === rng.words;
+    const sound = rng === undefined || rng.distinct === rng.values;
     return discovery.commonhv !== undefined && sound && failed === 0 ? 0 : 1;
   } finally {
-    await subject.close();
+    await implementation.close();
   }
 }
 
-async function readWords(
+async function readValues(
   cpu: Cpu,
   { commonhv }: Detection,
-): Promise<{ words: number; distinct: number } | undefined> {
+): Promise<{ values: number; distinct: number } | undefined> {
   if (commonhv?.rng === undefined) return undefined;
-  const words: bigint[] = [];
-  for (let i = 0; i < WORDS; i++) {
-    const word = await cpu.rdmsr(commonhv.rng.msr);
-    if (typeof word === 'bigint') words.push(word);
+  const values: bigint[] = [];
+  for (let i = 0; i < VALUES; i++) {
+    const value = await cpu.rdmsr(commonhv.rng.msr);
+    if (typeof value === 'bigint') values.push(value);
   }
-  return { words: words.length, distinct: new Set(words).size };
+  return { values: values.length, distinct: new Set(values).size };
 }
 
 async function runImage(path: string, options: RunOptions, io: Io): Promise<number> {
@@ -89,12 +89,12 @@ async function runImage(path: string, options: RunOptions, io: Io): Promise<numb
     throw new UsageError('--format json goes with no image: the output is what the guest prints');
   const engine = await openEngine(options);
   const image = await readImage(path, options);
-  const data = await describe(options, await engine.below());
+  const data = await resolveConfig(options, await engine.hostCpu());
   io.progress(`booting ${path} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`);
   warnDeterministic(options, io);
-  const machine = await startUnder(engine, data, image, io);
+  const machine = await startGuest(engine, data, image, io);
   let silent = true;
-  const { outcome, end } = await attend(machine, io, {
+  const { outcome, end } = await attach(machine, io, {
     timeout: options.timeout,
     output(bytes) {
       silent = false;

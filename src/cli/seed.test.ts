@@ -59,29 +59,29 @@ async function run(
     guest() {},
   };
   const world = { cpu: guest(given), pool: () => pool };
-  const defaults: SeedOptions = { words: 8, interval: 1, format: 'text' };
+  const defaults: SeedOptions = { values: 8, interval: 1, format: 'text' };
   const status = await seedFrom(world, { ...defaults, ...options }, io);
   pool.close();
   return { status, said: said.join('\n'), ioctls };
 }
 
-test('words that are said to be secure are mixed, credited in full, and used at once', async () => {
+test('values that are said to be secure are mixed, credited in full, and used at once', async () => {
   const { status, said, ioctls } = await run({});
   assert.equal(status, 0);
   assert.deepEqual(ioctls, [[0x40085203, 512, 64], [0x5207]]);
   assert.match(said, /^mixed 512 bits from draft 3's RNG, credited 512: the hypervisor says they are secure/);
 });
 
-test('others are mixed for no credit; --credit says otherwise, up to what the words hold', async () => {
+test('others are mixed for no credit; --credit says otherwise, up to what the values hold', async () => {
   for (const statement of [0, 2, 3]) {
     assert.deepEqual((await run({ statement })).ioctls, [[0x40085203, 0, 64], [0x5207]]);
   }
   assert.deepEqual((await run({ statement: 0 }, { credit: 256 })).ioctls[0], [0x40085203, 256, 64]);
   assert.deepEqual((await run({}, { credit: 0 })).ioctls[0], [0x40085203, 0, 64]);
-  await assert.rejects(run({}, { credit: 513 }), /--credit 513: 8 words hold 512 bits at most/);
+  await assert.rejects(run({}, { credit: 513 }), /--credit 513: 8 values hold 512 bits at most/);
 });
 
-test('words that fail the checks reach no pool, whatever --credit says', async () => {
+test('values that fail the checks reach no pool, whatever --credit says', async () => {
   let count = 0n;
   for (const read of [() => 7n, () => count++, () => GP] as const) {
     const { status, said, ioctls } = await run({ read }, { credit: 512 });
@@ -124,8 +124,8 @@ test('--watch: a copy that could not be seeded is tried again until it was, and 
   // The copy is noticed at the third look; the RNG faults for two looks, then the kernel refuses twice.
   const seen = [1n, 1n, 2n];
   let at = 0;
-  let words = 0;
-  const read = () => (++words > 8 && words <= 10 ? GP : secret());
+  let values = 0;
+  const read = () => (++values > 8 && values <= 10 ? GP : secret());
   const refusing = [0, 0, -22, -22];
   const { status, said, ioctls } = await run(
     { read, generation: () => seen[Math.min(at++, 2)]! },
@@ -153,7 +153,7 @@ test('--watch without a generation seeds once and says that there is nothing to 
   assert.match(faulting.said, /the generation's register, 0x400000a1, faults/);
 });
 
-test('no RNG, no CommonHV: the answer is no, in one line, and never a word of the secret', async () => {
+test('no RNG, no CommonHV: the answer is no, in one line, and never a value of the secret', async () => {
   const { status, said } = await run({ features: 0 });
   assert.deepEqual([status, said], [1, 'commonhv: CommonHV is here and offers no RNG']);
   const read = () => 0x0123456789abcdefn ^ (secret() & 0xffffn);

@@ -1,4 +1,4 @@
-/** `commonhv seed`: in a Linux guest, mixes the hypervisor's words into the kernel's pool, and follows the generation. */
+/** `commonhv seed`: in a Linux guest, mixes the hypervisor's values into the kernel's pool, and follows the generation. */
 import type { Cpu } from '../cpu.ts';
 import { hex, MachineError } from '../cpu.ts';
 import type { Pool } from '../engines/native/random.ts';
@@ -8,8 +8,8 @@ import type { Io } from './io.ts';
 import { UsageError } from './io.ts';
 
 export interface SeedOptions {
-  readonly words: number;
-  /** Bits to credit, whatever the hypervisor says of its words. */
+  readonly values: number;
+  /** Bits to credit, whatever the hypervisor says of its values. */
   readonly credit?: number;
   readonly watch?: boolean;
   /** Milliseconds between two looks at the generation. */
@@ -28,14 +28,14 @@ const REFUSALS: Record<Refusal, string> = {
   'no-commonhv': 'no CommonHV here',
   'no-rng': 'CommonHV is here and offers no RNG',
   fault: "the RNG's register faults: are the leaves those of another hypervisor, further below?",
-  stuck: "the RNG's words repeat: not used",
-  patterned: "the RNG's words follow a pattern: not used",
+  stuck: "the RNG's values repeat: not used",
+  patterned: "the RNG's values follow a pattern: not used",
 };
 
 const REASONS: Record<Reason, string> = {
   secure: 'the hypervisor says they are secure',
-  draft: 'drafts 1 and 2 say nothing of the words',
-  'no-statement': 'the hypervisor says nothing of its words',
+  draft: 'drafts 1 and 2 say nothing of the values',
+  'no-statement': 'the hypervisor says nothing of its values',
   insecure: 'the hypervisor says they are insecure',
   confidential: 'a confidential guest must not trust its hypervisor',
 };
@@ -56,20 +56,20 @@ export async function runSeed(options: SeedOptions, io: Io): Promise<number> {
 
 /** 0; 1 where there is nothing to seed from, or nothing to watch. */
 export async function seedFrom({ cpu, pool }: World, options: SeedOptions, io: Io): Promise<number> {
-  const { credit, words } = options;
-  if (credit !== undefined && credit > 64 * words) {
-    throw new UsageError(`--credit ${credit}: ${words} words hold ${64 * words} bits at most`);
+  const { credit, values } = options;
+  if (credit !== undefined && credit > 64 * values) {
+    throw new UsageError(`--credit ${credit}: ${values} values hold ${64 * values} bits at most`);
   }
   const discovery = await discover(cpu);
   /** Seeds once; gives back why not, where it did not. */
   const once = async (cause: string): Promise<Refusal | undefined> => {
-    const made = await seed(cpu, { words, discovery });
-    if (made.outcome !== 'words') return made.outcome;
+    const made = await seed(cpu, { values: values, discovery });
+    if (made.outcome !== 'values') return made.outcome;
     await mix(made, cause, pool(), options, io);
     return undefined;
   };
   const { generation } = discovery ?? {};
-  // Looked at before the first words are read: a copy made in between is seen at the next look.
+  // Looked at before the first values are read: a copy made in between is seen at the next look.
   const before = options.watch && generation ? await cpu.rdmsr(generation.msr) : undefined;
   const refusal = await once('start');
   if (refusal !== undefined) return refuse(refusal, options, io);

@@ -2,7 +2,7 @@
 import { hex } from '../cpu.ts';
 import { counter, isScanStep, type Tally, type TraceEvent, trace as tracing } from '../trace.ts';
 import { openEngine, readImage } from './engines.ts';
-import { attend, endText } from './guest.ts';
+import { attach, endText } from './guest.ts';
 import { columns, type Io, type Paint, painter, UsageError } from './io.ts';
 import { layerFrom, warnDeterministic } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
@@ -14,11 +14,11 @@ export interface TraceOptions extends LayerOptions, GuestOptions {
 }
 
 /** The guest's own output goes to standard error: standard output is the trace's. */
-export async function trace(options: TraceOptions, io: Io): Promise<number> {
+export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
   if (options.events && options.format === 'json') throw new UsageError('--events goes with --format text');
   const engine = await openEngine(options);
   const image = await readImage(options.image, options);
-  const layer = await layerFrom(options, await engine.below());
+  const layer = await layerFrom(options, await engine.hostCpu());
   warnDeterministic(options, io);
   const { count, tally } = counter();
   const start = performance.now();
@@ -33,8 +33,8 @@ export async function trace(options: TraceOptions, io: Io): Promise<number> {
     }
   };
   io.progress(`booting ${options.image} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`);
-  const machine = await engine.start((below) => tracing(timed)(layer(below)), image);
-  const { outcome, end } = await attend(machine, io, {
+  const machine = await engine.start((host) => tracing(timed)(layer(host)), image);
+  const { outcome, end } = await attach(machine, io, {
     timeout: options.timeout,
     async output(bytes) {
       io.guest(bytes);

@@ -2,23 +2,23 @@
 import {
   type About,
   conforms,
-  type Deeds,
   jsonReport,
-  judge,
   junitReport,
   ktapReport,
+  type MachineControls,
   type Report,
   textReport,
+  verify,
 } from '../conformance/index.ts';
 import { type Cpu, MachineError } from '../cpu.ts';
 import { overSerial } from '../probe/index.ts';
+import { openImplementation } from './implementation.ts';
 import { type Io, painter, UsageError } from './io.ts';
-import { commandLine, type Line, serialLine } from './line.ts';
+import { commandLine, type SerialLine, serialLine } from './line.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 import { unlessStopped } from './processor.ts';
-import { openSubject } from './subject.ts';
 
-export interface VerifyOptions extends LayerOptions, GuestOptions {
+export interface VerifyCommandOptions extends LayerOptions, GuestOptions {
   readonly exec?: string;
   readonly serial?: string;
   readonly strict?: boolean;
@@ -28,7 +28,7 @@ export interface VerifyOptions extends LayerOptions, GuestOptions {
 }
 
 /** A processor to judge, what can be done to its machine, and how to be done with both. */
-interface Judged extends Deeds {
+interface Judged extends MachineControls {
   readonly engine: string;
   readonly cpu: Cpu;
   stopped?(): string | undefined;
@@ -38,7 +38,7 @@ interface Judged extends Deeds {
 /** Firmware and boot loaders come before the greeting; with nothing said they get this long, in milliseconds. */
 const GREETING_TIME = 30_000;
 
-export async function verify(options: VerifyOptions, io: Io): Promise<number> {
+export async function runVerify(options: VerifyCommandOptions, io: Io): Promise<number> {
   const start = performance.now();
   const target = targetOf(options);
   io.progress(`asking ${target} ...`);
@@ -56,7 +56,7 @@ export async function verify(options: VerifyOptions, io: Io): Promise<number> {
         ? `the hypervisor was not judged within ${options.timeout} s (--timeout)`
         : undefined;
     };
-    const judging = judge(cpu, {
+    const judging = verify(cpu, {
       ...(options.given.includes('draft') && { draft: options.draft }),
       ...(options.strict && { strict: true }),
       ...(resume && { resume }),
@@ -80,7 +80,7 @@ export async function verify(options: VerifyOptions, io: Io): Promise<number> {
   }
 }
 
-function formatted(report: Report, about: About, format: VerifyOptions['format'], io: Io): string {
+function formatted(report: Report, about: About, format: VerifyCommandOptions['format'], io: Io): string {
   switch (format) {
     case 'json':
       return `${JSON.stringify(jsonReport(report, about), undefined, 2)}\n`;
@@ -94,7 +94,7 @@ function formatted(report: Report, about: About, format: VerifyOptions['format']
 }
 
 /** Which of the three ways it is; what belongs to another is refused. */
-function targetOf({ exec, serial, engine, given }: VerifyOptions): string {
+function targetOf({ exec, serial, engine, given }: VerifyCommandOptions): string {
   const ways = ['exec', 'serial', 'engine'].filter((name) => given.includes(name));
   if (ways.length > 1)
     throw new UsageError(`${ways.map((way) => `--${way}`).join(' and ')}: expected one of them`);
@@ -116,10 +116,10 @@ function flag(name: string): string {
   return ['rng', 'generation', 'hypervisorBit'].includes(name) ? `--no-${text}` : `--${text}`;
 }
 
-async function opened(options: VerifyOptions, io: Io): Promise<Judged> {
+async function opened(options: VerifyCommandOptions, io: Io): Promise<Judged> {
   if (options.exec !== undefined) return overLine('exec', await commandLine(options.exec), options, io);
   if (options.serial !== undefined) return overLine('serial', await serialLine(options.serial), options, io);
-  if (options.engine !== 'native') return openSubject(options, io);
+  if (options.engine !== 'native') return openImplementation(options, io);
   const { native } = await import('../engines/native/index.ts');
   const cpu = native();
   return { engine: 'native', cpu, close: async () => cpu.close() };
@@ -127,8 +127,8 @@ async function opened(options: VerifyOptions, io: Io): Promise<Judged> {
 
 async function overLine(
   engine: 'exec' | 'serial',
-  line: Line,
-  { timeout = GREETING_TIME / 1000 }: VerifyOptions,
+  line: SerialLine,
+  { timeout = GREETING_TIME / 1000 }: VerifyCommandOptions,
   io: Io,
 ): Promise<Judged> {
   const interrupt = (): void => void line.close();
@@ -138,7 +138,7 @@ async function overLine(
     // A guest that runs already has greeted somebody else, and is asked for it soon.
     const cpu = await overSerial(line.console, {
       greetingTimeout,
-      patience: engine === 'serial' ? 250 : 1000,
+      pokeIntervalMs: engine === 'serial' ? 250 : 1000,
     });
     return {
       engine,
@@ -158,8 +158,8 @@ async function overLine(
   }
 }
 
-/** Words that can be foretold are shown in every report. */
-function deterministic({ exec, serial, engine, rng, rngSource }: VerifyOptions): string | undefined {
+/** Values that can be foretold are shown in every report. */
+function deterministic({ exec, serial, engine, rng, rngSource }: VerifyCommandOptions): string | undefined {
   const ours = exec === undefined && serial === undefined && engine !== 'native';
   return ours && rng && rngSource !== 'os' ? rngSource : undefined;
 }

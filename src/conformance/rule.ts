@@ -1,13 +1,13 @@
 /** A rule: one normative sentence of the drafts, quoted, and how a processor is held to it. */
 import type { Awaitable } from '../cpu.ts';
 import type { Draft } from '../spec/index.ts';
-import type { Subject } from './subject.ts';
+import type { Implementation } from './implementation.ts';
 
 /**
  * How strongly the sentence binds. A plain statement ("EBX, ECX, and EDX form the string") binds as a MUST. A note quotes no
  * sentence: what it sees is worth telling and never a failure.
  */
-export type Level = 'MUST' | 'SHOULD' | 'MAY' | 'note';
+export type Level = 'MUST' | 'SHOULD' | 'MAY' | 'advisory';
 
 /** What a check saw. `failed` is the check's own word; what it means follows from the rule's level. */
 export interface Finding {
@@ -26,7 +26,7 @@ export type Section =
   | 'discovery'
   | 'interfaces'
   | 'features'
-  | 'registers'
+  | 'msrs'
   | 'rng'
   | 'generation'
   | 'nesting'
@@ -35,7 +35,7 @@ export type Section =
   | 'extension';
 
 interface Sentence {
-  /** `section.word`, unique within a draft. */
+  /** `section.value`, unique within a draft. */
   readonly id: `${Section}.${string}`;
   /** The drafts that have the sentence. */
   readonly drafts: readonly Draft[];
@@ -45,9 +45,9 @@ interface Sentence {
 }
 
 /** A sentence that a guest can check from where it is. */
-export interface Checked extends Sentence {
+export interface CheckedRule extends Sentence {
   /** Asks the subject. What it throws fails the rule whatever its level, save for a MAY that met a malformed answer. */
-  readonly check: (subject: Subject) => Awaitable<Finding>;
+  readonly check: (implementation: Implementation) => Awaitable<Finding>;
   /**
    * `first`: asked even where no CommonHV is found; `last`: asked when all others have been; `resumed`: puts a saved
    * state back, so it comes after everything else.
@@ -56,26 +56,26 @@ export interface Checked extends Sentence {
 }
 
 /** A sentence about guests. */
-export interface OfGuests extends Sentence {
+export interface GuestRule extends Sentence {
   /** The test of our own guest that holds it, by its name; `undefined` where there is nothing to test. */
-  readonly heldBy: string | undefined;
+  readonly testedBy: string | undefined;
   /** Why nothing holds it. */
   readonly reason?: string;
 }
 
 /** A sentence about hypervisors that no guest can check, and why. */
-export interface Unchecked extends Sentence {
+export interface UncheckedRule extends Sentence {
   /** Why not. */
   readonly reason: string;
 }
 
 /** A normative sentence, or a note: checked by asking, about guests and held by a test of ours, or beyond any check. */
-export type Rule = Checked | OfGuests | Unchecked;
+export type Rule = CheckedRule | GuestRule | UncheckedRule;
 
 /** Whether `judge` can ask for what the rule says. */
-export const isChecked = (rule: Rule): rule is Checked => 'check' in rule;
+export const isChecked = (rule: Rule): rule is CheckedRule => 'check' in rule;
 /** Whether the rule is about guests, which `judge` leaves out of its report. */
-export const isOfGuests = (rule: Rule): rule is OfGuests => 'heldBy' in rule;
+export const isGuestRule = (rule: Rule): rule is GuestRule => 'testedBy' in rule;
 
 /** What stands before the dot of a rule's `id`. */
 export function sectionOf(rule: Pick<Rule, 'id'>): Section {
@@ -95,7 +95,7 @@ export const SECTIONS: Readonly<Record<Section, Readonly<Partial<Record<Draft, s
     2: 'CPUID leaf 4F000002H: CommonHV features',
     3: 'Features',
   },
-  registers: { 1: 'CommonHV RNG', 2: 'CommonHV RNG', 3: 'Registers' },
+  msrs: { 1: 'CommonHV RNG', 2: 'CommonHV RNG', 3: 'Registers' },
   rng: { 1: 'CommonHV RNG', 2: 'CommonHV RNG', 3: 'The RNG' },
   generation: { 3: 'The generation' },
   nesting: { 3: 'Nesting' },

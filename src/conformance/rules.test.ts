@@ -5,12 +5,12 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Draft } from '../spec/index.ts';
-import { isChecked, isOfGuests, SECTIONS, sectionOf } from './rule.ts';
+import { isChecked, isGuestRule, SECTIONS, sectionOf } from './rule.ts';
 import { rules, rulesOf } from './rules/index.ts';
 
 /** The sentences that a draft's rules quote. */
 function quoted(draft: Draft): Set<string> {
-  const texts = rulesOf(draft).flatMap(({ level, text }) => (level === 'note' ? [] : [text]));
+  const texts = rulesOf(draft).flatMap(({ level, text }) => (level === 'advisory' ? [] : [text]));
   return new Set(texts.flatMap((text) => text.split(/(?<=\.) (?=[A-Za-z])|(?<=0x66746e49) /)));
 }
 
@@ -71,7 +71,7 @@ test('draft 3: every sentence of docs/draft3.md that binds somebody, or gives le
 
 test('draft 3: levels are those of the sentences', () => {
   for (const { level, text } of rulesOf(3)) {
-    if (level === 'note' || !/\b(MUST|SHOULD|MAY)\b/.test(text)) continue;
+    if (level === 'advisory' || !/\b(MUST|SHOULD|MAY)\b/.test(text)) continue;
     assert.ok(text.includes(level), text);
   }
 });
@@ -82,7 +82,7 @@ test('draft 3: whom a sentence binds is what its heading says', () => {
     heading = line.startsWith('#') ? line.replace(/^#+ /, '') : heading;
     if (!line.startsWith('- ')) continue;
     const rule = rulesOf(3).find(({ text }) => text.includes(line.slice(2)));
-    if (rule !== undefined) assert.equal(isOfGuests(rule), heading === 'Guests', line);
+    if (rule !== undefined) assert.equal(isGuestRule(rule), heading === 'Guests', line);
   }
 });
 
@@ -102,18 +102,20 @@ test('a sentence about guests is held by a test of the guest, or says why by non
     .map((file) => readFileSync(file, 'utf8'))
     .join('\n');
   const orphans = rules
-    .filter(isOfGuests)
-    .filter(({ heldBy, reason }) => (heldBy === undefined ? !reason : !tests.includes(`test('${heldBy}'`)));
+    .filter(isGuestRule)
+    .filter(({ testedBy, reason }) =>
+      testedBy === undefined ? !reason : !tests.includes(`test('${testedBy}'`),
+    );
   assert.deepEqual(orphans, []);
 });
 
 test('what is neither checked nor about guests says why', () => {
   for (const rule of rules) {
-    if (!isChecked(rule) && !isOfGuests(rule)) assert.match(rule.reason, /\w+ \w+/);
+    if (!isChecked(rule) && !isGuestRule(rule)) assert.match(rule.reason, /\w+ \w+/);
   }
 });
 
-test('docs/conformance.md is what the rules and liars make of it', () => {
+test('docs/conformance.md is what the rules and faulty hypervisors make of it', () => {
   const made = execFileSync(process.execPath, ['scripts/conformance-table.js', '--print'], {
     encoding: 'utf8',
   });

@@ -40,10 +40,10 @@ test('under CommonHV: the list, in its order, for 2N + 5 CPUIDs', async () => {
 });
 
 test('an empty list is an answer; a CommonHV without the list leaves it to the search', async () => {
-  const below = { '40000000.0': { eax: 0x40000001, ...KVM } };
-  const empty = await detect(table({ ...below, '4f000000.0': { eax: 0x4f000001, ...ROOT } }));
+  const host = { '40000000.0': { eax: 0x40000001, ...KVM } };
+  const empty = await detect(table({ ...host, '4f000000.0': { eax: 0x4f000001, ...ROOT } }));
   assert.deepEqual(empty.interfaces, []);
-  const silent = await detect(table({ ...below, '4f000000.0': { eax: 0x4f000000, ...ROOT } }));
+  const silent = await detect(table({ ...host, '4f000000.0': { eax: 0x4f000000, ...ROOT } }));
   assert.equal(silent.commonhv?.draft, undefined);
   assert.deepEqual(
     silent.interfaces.map(({ location, source }) => [location, source]),

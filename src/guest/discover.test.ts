@@ -6,10 +6,10 @@ import type { Cpu, Regs } from '../cpu.ts';
 import { bare } from '../cpu.ts';
 import { discover } from './discover.ts';
 
-type Words = readonly [eax: number, ebx: number, ecx: number, edx: number];
+type Values = readonly [eax: number, ebx: number, ecx: number, edx: number];
 
 /** A processor that answers a few leaves, and counts how often it was asked. */
-function table(answers: Readonly<Record<string, Words>>, absent: Words = [0, 0, 0, 0]) {
+function table(answers: Readonly<Record<string, Values>>, absent: Values = [0, 0, 0, 0]) {
   const asked: string[] = [];
   const cpu: Cpu = {
     ...bare,
@@ -49,7 +49,7 @@ test('draft 1: tuples from subleaf 0 until zeros, EAX of 4F000002H is the RNG', 
   assert.ok(asked.length <= 2 + 5 + 2);
 });
 
-test('draft 2: EAX of subleaf 0 is N, tuples 1 to N; reserved words are ignored', async () => {
+test('draft 2: EAX of subleaf 0 is N, tuples 1 to N; reserved values are ignored', async () => {
   const { cpu, asked } = table({
     '4f000000.0': [0x4f000003, ...COMMON],
     '4f000001.0': [1, 1, 7, 7],
@@ -70,8 +70,8 @@ test('draft 2: EAX of subleaf 0 is N, tuples 1 to N; reserved words are ignored'
   assert.ok(asked.length <= 1 + 5 + 1);
 });
 
-test('draft 3: the preferred index, the statement about the words, the generation', async () => {
-  const answers: Record<string, Words> = {
+test('draft 3: the preferred index, the statement about the values, the generation', async () => {
+  const answers: Record<string, Values> = {
     '4f000000.0': [0x4f000003, ...COMMON],
     '4f000001.0': [2, 2, 0, 0],
     '4f000001.1': [0x40000000, ...HYPERV],
@@ -84,7 +84,7 @@ test('draft 3: the preferred index, the statement about the words, the generatio
   assert.equal(found?.preferred, 2);
   assert.deepEqual(found?.rng, { msr: 0x400000a0, input: true, secure: true });
   assert.deepEqual(found?.generation, { msr: 0x400000a1 });
-  const variant = async (change: Record<string, Words>) => discover(table({ ...answers, ...change }).cpu);
+  const variant = async (change: Record<string, Values>) => discover(table({ ...answers, ...change }).cpu);
   assert.equal((await variant({ '4f000001.0': [2, 3, 0, 0] }))?.preferred, undefined);
   assert.equal((await variant({ '4f000001.0': [2, 0, 0, 0] }))?.preferred, undefined);
   assert.equal((await variant({ '4f000003.0': [5, 2, 6, 0] }))?.rng?.secure, false);
@@ -110,7 +110,7 @@ test('a leaf above max_commonhv_leaf counts as zeros, and is not asked', async (
 });
 
 test('eleven right bytes, or a max leaf outside of 4F000000H to 4FFFFFFFH, are not CommonHV', async () => {
-  const roots: Words[] = [
+  const roots: Values[] = [
     [0x4f000003, 0x6d6d6f43, 0x56486e6f, 0x67746e49],
     [0x4effffff, ...COMMON],
     [0x50000000, ...COMMON],
@@ -158,8 +158,8 @@ async function judgeTable(seed: number): Promise<boolean> {
     cpuid(leaf) {
       asked++;
       const small = next() % 4 !== 0;
-      const word = () => (small ? next() % 6 : next());
-      if (leaf !== 0x4f000000) return { eax: word(), ebx: word(), ecx: word(), edx: word() };
+      const value = () => (small ? next() % 6 : next());
+      if (leaf !== 0x4f000000) return { eax: value(), ebx: value(), ecx: value(), edx: value() };
       const eax = kind < 4 ? 0x4f000000 + (next() % 6) : next();
       const flip = kind < 6 ? 0 : 1 << (next() % 32);
       root = { eax, ebx: COMMON[0], ecx: (COMMON[1] ^ flip) >>> 0, edx: COMMON[2] };

@@ -4,13 +4,13 @@ import type { Draft, Tuple } from '../spec/leaves.ts';
 import {
   decodeCount,
   decodeFeatures,
-  decodeRegisters,
+  decodeMsrLeaf,
   decodeRngIndex,
   decodeRoot,
   decodeTuple,
   LEAF_FEATURES,
   LEAF_INTERFACES,
-  LEAF_REGISTERS,
+  LEAF_MSRS,
   LEAF_ROOT,
   MAX_INTERFACES,
   ZEROS,
@@ -30,7 +30,7 @@ export interface Rng {
   readonly msr: number;
   /** Whether the hypervisor takes the guest's writes without an exception. */
   readonly input: boolean;
-  /** What the hypervisor says of its words (draft 3); `undefined`: no statement. */
+  /** What the hypervisor says of its values (draft 3); `undefined`: no statement. */
   readonly secure: boolean | undefined;
 }
 
@@ -90,7 +90,7 @@ export async function discover(cpu: Cpu): Promise<Discovery | undefined> {
     preferred: draft === 3 && preferred >= 1 && preferred <= tuples.length ? preferred : undefined,
     interfaces: await confirm(cpu, tuples),
     // Where a feature bit is set and max_commonhv_leaf is too small for its register, the register is not there.
-    ...(maxLeaf >= LEAF_REGISTERS ? registers(draft, features, await ask(LEAF_REGISTERS)) : {}),
+    ...(maxLeaf >= LEAF_MSRS ? registers(draft, features, await ask(LEAF_MSRS)) : {}),
   };
 }
 
@@ -100,7 +100,7 @@ function registers(
   regs: typeof ZEROS,
 ): Pick<Discovery, 'rng' | 'generation'> {
   const has = decodeFeatures(features);
-  const at = decodeRegisters(regs);
+  const at = decodeMsrLeaf(regs);
   // Draft 2 reserves what draft 3 defines: ignored there.
   const secure = draft === 3 ? at.secure : undefined;
   const rng = has.rng ? { msr: at.rng, input: has.rngInput, secure } : undefined;

@@ -6,9 +6,9 @@ import type { Cpu } from '../cpu.ts';
 import { bare } from '../cpu.ts';
 import { scan } from './scan.ts';
 
-type Words = readonly [eax: number, ebx: number, ecx: number, edx: number];
+type Values = readonly [eax: number, ebx: number, ecx: number, edx: number];
 
-function answering(answer: (leaf: number) => Words): Cpu {
+function answering(answer: (leaf: number) => Values): Cpu {
   return {
     ...bare,
     cpuid(leaf) {
@@ -44,7 +44,7 @@ test('an interface in the last slot is found; beyond it none is looked for', asy
 });
 
 test('absent leaves that echo the highest basic leaf are no interfaces', async () => {
-  const echo: Words = [7, 0x240, 0x340, 0];
+  const echo: Values = [7, 0x240, 0x340, 0];
   const cpu = (there: number) =>
     answering((leaf) => (leaf === 0 ? [0xd, 1, 2, 3] : leaf === there ? [0x40000001, ...KVM] : echo));
   assert.deepEqual(await scan(cpu(0)), []);
@@ -74,8 +74,8 @@ test('an alias is found once: bhyve answers 40000000H to 7FFFFFFFH alike', async
 });
 
 test('old KVM and v86 say that their highest leaf is 0, and are found', async () => {
-  for (const words of [KVM, VMWARE]) {
-    const cpu = answering((leaf) => (leaf === 0x40000000 ? [0, ...words] : NONE));
+  for (const values of [KVM, VMWARE]) {
+    const cpu = answering((leaf) => (leaf === 0x40000000 ? [0, ...values] : NONE));
     assert.equal((await scan(cpu)).length, 1);
   }
 });
@@ -87,9 +87,9 @@ test('zeros, and numbers that are no text and name no leaf of their own, are no 
 });
 
 test('hostile tables: 259 questions, never more than 256 interfaces, never a throw', async () => {
-  const word = fc.oneof(fc.nat(3), fc.integer({ min: 0, max: 0xffffffff }), fc.constant(0xffffffff));
-  const words = fc.tuple(word, word, word, word);
-  const property = fc.asyncProperty(fc.array(words, { minLength: 1, maxLength: 300 }), async (rows) => {
+  const value = fc.oneof(fc.nat(3), fc.integer({ min: 0, max: 0xffffffff }), fc.constant(0xffffffff));
+  const values = fc.tuple(value, value, value, value);
+  const property = fc.asyncProperty(fc.array(values, { minLength: 1, maxLength: 300 }), async (rows) => {
     let asked = 0;
     const cpu = answering(() => rows[asked++ % rows.length]!);
     const found = await scan(cpu);

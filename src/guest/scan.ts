@@ -2,7 +2,7 @@
 import type { Cpu, Regs } from '../cpu.ts';
 import type { Tuple } from '../spec/leaves.ts';
 import { LEAF_LAST } from '../spec/leaves.ts';
-import { LEAF_MAX_BASIC, SCAN_FIRST, SCAN_LAST, SCAN_STEP } from '../spec/neighbours.ts';
+import { LEAF_MAX_BASIC, SCAN_FIRST, SCAN_LAST, SCAN_STEP } from '../spec/other-interfaces.ts';
 import { decodeSignature } from '../spec/signature.ts';
 
 /** An interface that the search found. */

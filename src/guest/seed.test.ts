@@ -1,4 +1,4 @@
-/** Seeding: which words are refused, and how many bits the others may be credited. */
+/** Seeding: which values are refused, and how many bits the others may be credited. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Fault, Regs, SyncCpu } from '../cpu.ts';
@@ -41,9 +41,9 @@ function machine({
   };
 }
 
-test('eight words, little-endian, credited in full where the hypervisor says that they are secure', async () => {
+test('eight values, little-endian, credited in full where the hypervisor says that they are secure', async () => {
   const made = await seed(machine({}));
-  assert.equal(made.outcome, 'words');
+  assert.equal(made.outcome, 'values');
   assert.ok('bytes' in made);
   assert.equal(made.bytes.length, 64);
   assert.deepEqual([...made.bytes.subarray(0, 8)], [0x15, 0x7c, 0x4a, 0x7f, 0xb9, 0x79, 0x37, 0x9e]);
@@ -85,7 +85,7 @@ test('nothing is credited in a confidential guest: TDX, and SEV of any kind', as
   }
 });
 
-test('stuck and patterned words are refused; zero is a word like another', async () => {
+test('stuck and patterned values are refused; zero is a value like another', async () => {
   const outcome = async (read: (i: number) => bigint | Fault) => (await seed(machine({ read }))).outcome;
   assert.equal(await outcome(() => 0n), 'stuck');
   assert.equal(await outcome((i) => WORDS[i % 4]!), 'stuck');
@@ -95,9 +95,9 @@ test('stuck and patterned words are refused; zero is a word like another', async
   assert.equal(await outcome((i) => (i === 7 ? GP : WORDS[i]!)), 'fault');
 });
 
-test('no CommonHV, no RNG, a wrong number of words', async () => {
+test('no CommonHV, no RNG, a wrong number of values', async () => {
   assert.equal((await seed(machine({ leaves: { 1325400064: ZEROS } }))).outcome, 'no-commonhv');
   assert.equal((await seed(machine({ leaves: { 1325400066: ZEROS } }))).outcome, 'no-rng');
-  for (const words of [1, 513, 2.5, Number.NaN])
-    await assert.rejects(seed(machine({}), { words }), RangeError);
+  for (const values of [1, 513, 2.5, Number.NaN])
+    await assert.rejects(seed(machine({}), { values: values }), RangeError);
 });

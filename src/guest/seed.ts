@@ -1,4 +1,4 @@
-/** Seeding: read words from the RNG, refuse those that cannot be random, and say how many bits they may be credited. */
+/** Seeding: read values from the RNG, refuse those that cannot be random, and say how many bits they may be credited. */
 import type { Cpu } from '../cpu.ts';
 import { KNOWN_VENDORS } from '../spec/known.ts';
 import {
@@ -8,30 +8,30 @@ import {
   LEAF_TDX,
   MSR_SEV_STATUS,
   SEV_STATUS_SEV,
-} from '../spec/neighbours.ts';
+} from '../spec/other-interfaces.ts';
 import { decodeSignature } from '../spec/signature.ts';
 import type { Discovery, Rng } from './discover.ts';
 import { discover } from './discover.ts';
 
-/** How many words are read: 512 bits, twice what Linux wants before its generator counts as seeded. */
-export const SEED_WORDS = 8;
+/** How many values are read: 512 bits, twice what Linux wants before its generator counts as seeded. */
+export const SEED_VALUES = 8;
 
 /**
- * Why there are no words to seed from. `fault`: reading the RNG raised one; `stuck`: a word came twice; `patterned`: they
+ * Why there are no values to seed from. `fault`: reading the RNG raised one; `stuck`: a value came twice; `patterned`: they
  * went up or down by equal steps.
  */
 export type Refusal = 'no-commonhv' | 'no-rng' | 'fault' | 'stuck' | 'patterned';
 
 /**
- * Why the words count for as much as they do; every reason but `secure` means 0 bits. `draft`: drafts 1 and 2 state
+ * Why the values count for as much as they do; every reason but `secure` means 0 bits. `draft`: drafts 1 and 2 state
  * nothing; `no-statement`, `insecure`: draft 3's 4F000003H.EBX; `confidential`: a guest that must not trust its hypervisor.
  */
 export type Reason = 'secure' | 'draft' | 'no-statement' | 'insecure' | 'confidential';
 
-/** Words to seed from. They become the guest's secret: never shown, wiped by whoever used them. */
+/** Values to seed from. They become the guest's secret: never shown, wiped by whoever used them. */
 export interface Seed {
-  readonly outcome: 'words';
-  /** The words one after another, each 8 bytes, little-endian. */
+  readonly outcome: 'values';
+  /** The values one after another, each 8 bytes, little-endian. */
   readonly bytes: Uint8Array;
   /** How many bits of entropy they may be credited, 0 to 8 times `bytes.length`. */
   readonly credit: number;
@@ -41,7 +41,7 @@ export interface Seed {
   readonly discovery: Discovery;
 }
 
-/** No words, and why. What was read before they were refused is not handed out. */
+/** No values, and why. What was read before they were refused is not handed out. */
 export interface Unseeded {
   readonly outcome: Refusal;
   /** Found on the way, or what `options` brought; `undefined` with `no-commonhv` alone. */
@@ -51,25 +51,25 @@ export interface Unseeded {
 /** How `seed` reads. */
 export interface SeedOptions {
   /** 2 to 512, default 8: fewer than two cannot be checked, and 512 fill Linux' pool many times over. */
-  readonly words?: number;
+  readonly values?: number;
   /** What `discover` said earlier, to spare its CPUIDs: the leaves never change while a machine lives. */
   readonly discovery?: Discovery | undefined;
 }
 
 /**
- * Reads the RNG of the processor's hypervisor, several words in a row. Never writes to it: "guests SHOULD NOT write
+ * Reads the RNG of the processor's hypervisor, several values in a row. Never writes to it: "guests SHOULD NOT write
  * sensitive values to wrmsr(MSR_COMMONHV_RNG)". Throws a RangeError for an option out of its range.
  */
 export async function seed(cpu: Cpu, options: SeedOptions = {}): Promise<Seed | Unseeded> {
-  const { words = SEED_WORDS } = options;
-  if (!Number.isInteger(words) || words < 2 || words > 512) {
-    throw new RangeError(`words: expected an integer from 2 to 512, got ${words}`);
+  const { values: count = SEED_VALUES } = options;
+  if (!Number.isInteger(count) || count < 2 || count > 512) {
+    throw new RangeError(`values: expected an integer from 2 to 512, got ${count}`);
   }
   const discovery = options.discovery ?? (await discover(cpu));
   if (discovery === undefined) return { outcome: 'no-commonhv', discovery };
   if (discovery.rng === undefined) return { outcome: 'no-rng', discovery };
   const values: bigint[] = [];
-  for (let i = 0; i < words; i++) {
+  for (let i = 0; i < count; i++) {
     const value = await cpu.rdmsr(discovery.rng.msr);
     // "MUST NOT result in an exception": nested, the leaves may be those of a hypervisor whose MSRs are out of reach.
     if (typeof value !== 'bigint') return { outcome: 'fault', discovery };
@@ -78,14 +78,14 @@ export async function seed(cpu: Cpu, options: SeedOptions = {}): Promise<Seed | 
   const flaw = flawOf(values);
   if (flaw !== undefined) return { outcome: flaw, discovery };
   const reason = await reasonFor(cpu, discovery, discovery.rng);
-  const bytes = new Uint8Array(8 * words);
+  const bytes = new Uint8Array(8 * count);
   const view = new DataView(bytes.buffer);
   for (const [i, value] of values.entries()) view.setBigUint64(8 * i, value, true);
-  return { outcome: 'words', bytes, credit: reason === 'secure' ? 64 * words : 0, reason, discovery };
+  return { outcome: 'values', bytes, credit: reason === 'secure' ? 64 * count : 0, reason, discovery };
 }
 
 /**
- * What a few words can betray: one that comes twice, or each one step from the last. Random words do neither more often
+ * What a few words can betray: one that comes twice, or each one step from the last. Random values do neither more often
  * than once in 2^46 seeds, and a generator that passes may still be a bad one: only its hypervisor can know.
  */
 function flawOf(values: readonly bigint[]): 'stuck' | 'patterned' | undefined {

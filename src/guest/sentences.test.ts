@@ -8,16 +8,16 @@ import { detect } from './detect.ts';
 import { discover } from './discover.ts';
 import { seed } from './seed.ts';
 
-type Words = readonly [eax: number, ebx: number, ecx: number, edx: number];
+type Values = readonly [eax: number, ebx: number, ecx: number, edx: number];
 
 const COMMON = [0x6d6d6f43, 0x56486e6f, 0x66746e49] as const;
 const KVM = [0x4b4d564b, 0x564b4d56, 0x0000004d] as const;
 const RNG = 0x400000a0;
 const GENERATION = 0x400000a1;
 
-/** A draft 3 machine with two tuples, secure words and a generation; and what it was asked. */
-function machine(change: Readonly<Record<string, Words>> = {}, bit = true) {
-  const answers: Readonly<Record<string, Words>> = {
+/** A draft 3 machine with two tuples, secure values and a generation; and what it was asked. */
+function machine(change: Readonly<Record<string, Values>> = {}, bit = true) {
+  const answers: Readonly<Record<string, Values>> = {
     '1.0': [0, 0, bit ? 0x80000000 : 0, 0],
     '4f000000.0': [0x4f000003, ...COMMON],
     '4f000001.0': [2, 2, 0, 0],
@@ -28,7 +28,7 @@ function machine(change: Readonly<Record<string, Words>> = {}, bit = true) {
     ...change,
   };
   const asked = { cpuid: [] as string[], read: [] as number[], written: [] as number[] };
-  let word = 1n;
+  let value = 1n;
   const cpu: SyncCpu = {
     cpuid(leaf, subleaf): Regs {
       asked.cpuid.push(`${leaf.toString(16)}.${subleaf}`);
@@ -38,8 +38,8 @@ function machine(change: Readonly<Record<string, Words>> = {}, bit = true) {
     rdmsr(index) {
       asked.read.push(index);
       if (index === RNG || index === 0) {
-        word = BigInt.asUintN(64, word * 0x9e3779b97f4a7c15n + 1n);
-        return word ^ (word >> 29n);
+        value = BigInt.asUintN(64, value * 0x9e3779b97f4a7c15n + 1n);
+        return value ^ (value >> 29n);
       }
       return index === GENERATION ? 0x1122334455667788n : GP;
     },
@@ -118,7 +118,7 @@ test('a number above 3 is a later draft, read as draft 3', async () => {
 test('an index of 0 is an index', async () => {
   const zero = machine({ '4f000003.0': [0, 1, GENERATION, 0] });
   assert.deepEqual((await discover(zero.cpu))?.rng, { msr: 0, input: true, secure: true });
-  assert.equal((await seed(zero.cpu)).outcome, 'words');
+  assert.equal((await seed(zero.cpu)).outcome, 'values');
   const other = await discover(machine({ '4f000003.0': [RNG, 1, 0, 0] }).cpu);
   assert.deepEqual(other?.generation, { msr: 0 });
 });
@@ -127,17 +127,17 @@ test('nothing is ever written to the RNG, input or not', async () => {
   for (const features of [0b111, 0b101]) {
     const { cpu, asked } = machine({ '4f000002.0': [features, 3, 0, 0] });
     await detect(cpu);
-    await seed(cpu, { words: 16 });
+    await seed(cpu, { values: 16 });
     assert.deepEqual(asked.written, []);
   }
 });
 
-test('the RNG is read for a seed alone, no word more than asked for', async () => {
+test('the RNG is read for a seed alone, no value more than asked for', async () => {
   const { cpu, asked } = machine();
   await detect(cpu);
   await discover(cpu);
   assert.deepEqual(asked.read, []);
-  await seed(cpu, { words: 12 });
+  await seed(cpu, { values: 12 });
   assert.equal(asked.read.filter((index) => index === RNG).length, 12);
 });
 
@@ -155,7 +155,7 @@ test('the generation is no part of a seed', async () => {
 });
 
 test('the six steps that tell the drafts apart, in their order', async () => {
-  const draftOf = async (max: number, list: Words, features: Words) => {
+  const draftOf = async (max: number, list: Values, features: Values) => {
     const leaves = { '4f000000.0': [max, ...COMMON], '4f000001.0': list, '4f000002.0': features } as const;
     return (await discover(machine({ ...leaves, '4f000001.1': [0, 0, 0, 0] }).cpu))?.draft;
   };

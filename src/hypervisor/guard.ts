@@ -3,9 +3,9 @@ import { FALSE_ALARM, health, repetitionCutoff } from './health.ts';
 import type { Source } from './source.ts';
 
 /** Why a source is not to be used any more. */
-export interface Broken {
+export interface DrawFailure {
   /**
-   * `promise`: it returned one, though words are needed at once; `short`: it filled too little; `slow`: a draw took more
+   * `promise`: it returned one, though values are needed at once; `short`: it filled too little; `slow`: a draw took more
    * than a second; `health`: a health test failed.
    */
   readonly reason: 'threw' | 'promise' | 'short' | 'slow' | 'health';
@@ -19,10 +19,10 @@ export interface Broken {
  * Milliseconds that one draw may take. Nobody can interrupt a source that blocks its own thread, but it can be asked
  * only once; far above what a busy machine does to an honest source.
  */
-export const PATIENCE = 1000;
+export const DRAW_TIMEOUT_MS = 1000;
 
 /** Fills `bytes`, 16 or more, a multiple of 8. Once broken, the source may still hold `bytes`: use another buffer. */
-export type Draw = (bytes: Uint8Array) => Broken | undefined;
+export type Draw = (bytes: Uint8Array) => DrawFailure | undefined;
 
 /** Deterministic sources are exempt from the health tests: failing them is what some are for. */
 export function guard(source: Source): Draw {
@@ -39,10 +39,10 @@ export function guard(source: Source): Draw {
       return { reason: 'threw', detail: `it threw ${oneLine(cause)}`, cause };
     }
     const took = performance.now() - start;
-    const broken = judgeReturn(returned, bytes, length);
+    const broken = checkReturn(returned, bytes, length);
     if (broken) return broken;
-    if (took > PATIENCE)
-      return { reason: 'slow', detail: `it took ${Math.round(took)} ms, not ${PATIENCE} at most` };
+    if (took > DRAW_TIMEOUT_MS)
+      return { reason: 'slow', detail: `it took ${Math.round(took)} ms, not ${DRAW_TIMEOUT_MS} at most` };
     const failed = tests?.check(bytes) ?? draws?.(bytes);
     return failed === undefined
       ? undefined
@@ -50,11 +50,11 @@ export function guard(source: Source): Draw {
   };
 }
 
-function judgeReturn(returned: unknown, bytes: Uint8Array, length: number): Broken | undefined {
+function checkReturn(returned: unknown, bytes: Uint8Array, length: number): DrawFailure | undefined {
   // Sources written in a hurry return the array, a count, or a promise; the type says nothing at all.
   if (typeof (returned as PromiseLike<unknown> | undefined)?.then === 'function') {
     Promise.resolve(returned).catch(() => {}); // its rejection has been answered: here
-    return { reason: 'promise', detail: 'it returned a promise, where words are needed at once' };
+    return { reason: 'promise', detail: 'it returned a promise, where values are needed at once' };
   }
   if (bytes.length !== length) return { reason: 'short', detail: 'it took the buffer away' };
   const count =
@@ -64,7 +64,7 @@ function judgeReturn(returned: unknown, bytes: Uint8Array, length: number): Brok
 }
 
 /**
- * Two ways to fail that show only beside the draw before: the same buffer again, of which the difference of the first two words is
+ * Two ways to fail that show only beside the draw before: the same buffer again, of which the difference of the first two values is
  * remembered (a chance hit: 2^-64), and a few bytes left out at the end, too few zeros for the other tests: so the
  * repetition count test runs over the last byte of each draw as well.
  */

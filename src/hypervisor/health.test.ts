@@ -26,7 +26,7 @@ function atLeast(k: number, n: number, h: number): bigint {
 
 test('SP 800-90B 4.4.1: the repetition cut-off is 1 + ceil(-log2(alpha) / H)', () => {
   assert.equal(repetitionCutoff(8, 40), 6); // bytes: 1 + 40 / 8
-  assert.equal(repetitionCutoff(64, 40), 2); // words: 1 + ceil(0.625)
+  assert.equal(repetitionCutoff(64, 40), 2); // values: 1 + ceil(0.625)
   assert.equal(repetitionCutoff(1, 20), 21); // the example of the standard's text: H = 1, alpha = 2^-20
   assert.equal(repetitionCutoff(8, 20), 4);
 });
@@ -61,7 +61,7 @@ test('five equal bytes in a row pass, six are an alarm, across draws too', () =>
 
 test('a byte that comes 18 times in its window passes, 19 times is an alarm', () => {
   for (const times of [18, 19]) {
-    // No byte of this filler is 7, no two neighbours are equal, and no difference of words comes again.
+    // No byte of this filler is 7, no two neighbours are equal, and no difference of values comes again.
     const bytes = fresh(1024).map((byte, i) => 8 + ((byte % 120) * 2 + (i & 1)));
     bytes[0] = 7;
     for (let i = 1; i < times; i++) bytes[i * 20] = 7;
@@ -69,15 +69,15 @@ test('a byte that comes 18 times in its window passes, 19 times is an alarm', ()
   }
 });
 
-test('a word that equals the one before is an alarm', () => {
+test('a value that equals the one before is an alarm', () => {
   for (const at of [8, 504, 1024]) {
     const bytes = fresh(2048);
     bytes.copyWithin(at, at - 8, at);
-    assert.equal(alarm(health(), bytes), 'repetition of words');
+    assert.equal(alarm(health(), bytes), 'repetition of values');
   }
 });
 
-test('a cycle of n words is met within 4 n words of its start, whatever came before it', () => {
+test('a cycle of n values is met within 4 n values of its start, whatever came before it', () => {
   for (const before of [0, 1, 100]) {
     for (const n of [2, 3, 5, 64, 127, 128, 129, 1000, 5000]) {
       const cycle = fresh(n * 8);
@@ -88,7 +88,7 @@ test('a cycle of n words is met within 4 n words of its start, whatever came bef
       }
       assert.match(
         alarm(health(), bytes, 1024) ?? 'none',
-        /cycle of words|proportion of bytes/,
+        /cycle of values|proportion of bytes/,
         `${before} ${n}`,
       );
     }
@@ -100,7 +100,7 @@ test('counters, zeros, ones and text are an alarm within one draw', () => {
     new BigUint64Array(128).map((_, i) => BigInt(i) + 0x1234_5678_9abc_def0n).buffer,
   );
   const text = new TextEncoder().encode(
-    'It is a truth universally acknowledged, that a word repeats. '.repeat(20),
+    'It is a truth universally acknowledged, that a value repeats. '.repeat(20),
   );
   for (const bytes of [counter, new Uint8Array(1024), new Uint8Array(1024).fill(255), text.slice(0, 1024)]) {
     assert.notEqual(alarm(health(), bytes), undefined);

@@ -3,8 +3,8 @@
  *
  * Two of them are the standard's, over samples of one byte that are claimed to hold 8 bits of entropy: the repetition
  * count test and the adaptive proportion test in windows of 512. Bytes alone would miss a source that hands out good-looking
- * words again and again, so two look at words of 64 bits: the repetition count test once more, with its cut-off
- * of 2 (no word equals the one before), and a search for cycles, which 4.4 allows beside the others.
+ * values again and again, so two look at values of 64 bits: the repetition count test once more, with its cut-off
+ * of 2 (no value equals the one before), and a search for cycles, which 4.4 allows beside the others.
  *
  * They catch a source that breaks. They cannot tell a good source from a bad one that takes care: the output of any
  * cipher under a known key passes.
@@ -12,13 +12,13 @@
 
 /**
  * The test that failed: of bytes, 4.4.1 "Repetition Count Test" and 4.4.2 "Adaptive Proportion Test" of NIST SP 800-90B; of
- * 64-bit words, the former and a search for cycles.
+ * 64-bit values, the former and a search for cycles.
  */
 export type HealthTest =
   | 'repetition of bytes'
   | 'proportion of bytes'
-  | 'repetition of words'
-  | 'cycle of words';
+  | 'repetition of values'
+  | 'cycle of values';
 
 /** The tests of one stream, with what they have to remember of it. */
 export interface Health {
@@ -29,7 +29,7 @@ export interface Health {
 /** "Window size W": 512 for samples that are not binary (4.4.2). */
 const WINDOW = 512;
 
-/** Bits of entropy claimed for a byte: all, since words are served as they come. */
+/** Bits of entropy claimed for a byte: all, since values are served as they come. */
 const ENTROPY = 8;
 
 /** Alpha, the false-alarm rate, is 2 to the power of minus this; the standard recommends 20 to 40. */
@@ -94,8 +94,8 @@ function byteTests(repetition: number, proportion: number): Health['check'] {
 
 /**
  * Brent's search for a cycle, in constant memory: what is remembered moves on to the current place after 1, 2, 4, 8 and so
- * on words, so a cycle of n words is met within about 3 n. Remembered is the difference of two neighbours and never an
- * older word that was served; so a counter shows too. A chance hit: 2^-64 a word, for each of the two tests.
+ * on values, so a cycle of n values is met within about 3 n. Remembered is the difference of two neighbours and never an
+ * older value that was served; so a counter shows too. A chance hit: 2^-64 a value, for each of the two tests.
  */
 function wordTests(): Health['check'] {
   const kept = { low: 0, high: 0, seen: false, savedLow: 0, savedHigh: 0, power: 1, steps: 0 };
@@ -111,8 +111,8 @@ function wordTests(): Health['check'] {
         seen = true;
         continue;
       }
-      if ((differenceLow | differenceHigh) === 0) return 'repetition of words';
-      if (differenceLow === savedLow && differenceHigh === savedHigh) return 'cycle of words';
+      if ((differenceLow | differenceHigh) === 0) return 'repetition of values';
+      if (differenceLow === savedLow && differenceHigh === savedHigh) return 'cycle of values';
       if (++steps === power) {
         savedLow = differenceLow;
         savedHigh = differenceHigh;

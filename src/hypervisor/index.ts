@@ -9,28 +9,28 @@
  *   options.ts  what can be asked for, and what contradicts itself or the draft: refused at once, by name
  *   leaves.ts   what was asked for, as leaves, constant for a machine's life
  *   layer.ts    the layer itself: who answers which leaf and which MSR, and the generation
- *   source.ts   where random bytes come from: the operating system, or a test's foretellable words
+ *   source.ts   where random bytes come from: the operating system, or a test's foretellable values
  *   guard.ts    one draw from a source: did it fill the buffer, at once, with something believable?
  *   health.ts   the statistics behind "believable", SP 800-90B
- *   words.ts    the read-ahead, wiped as it is served, and what happens when the source fails
+ *   values.ts    the read-ahead, wiped as it is served, and what happens when the source fails
  *   drbg.ts     the generator that goes on then, and that mixes (HMAC_DRBG, SP 800-90A)
  *   mix.ts      what guests write, laid over what they read, and why that lowers nothing
  *   data.ts     the options as plain data, for configurations and other threads
  *   hide.ts     for a hypervisor that serves no CommonHV and runs on one that does
  *
  * A source and a generation function are handed in, never found. Everything else is per machine: one options object
- * gives one layer, each call of the layer makes one machine, and two machines share neither words nor state. None of that
+ * gives one layer, each call of the layer makes one machine, and two machines share neither values nor state. None of that
  * state lies in the guest's memory or registers, so no saved machine holds it, and a machine resumed twice reads
- * different words at its first read.
+ * different values at its first read.
  *
  * A guest is hostile here: it may read and write for ever, and costs its own machine only. A source is trusted to be what it
  * says, not to stay well.
  * @module
  */
-export { commonhvFrom, type Data, type SourceName } from './data.ts';
+export { type Config, fromConfig, type SourceName } from './config.ts';
 export { type Health, type HealthTest, health, proportionCutoff, repetitionCutoff } from './health.ts';
-export * from './hide.ts';
 export { commonhv } from './layer.ts';
-export type { GenerationOptions, Input, Options, RngOptions } from './options.ts';
+export * from './mask.ts';
+export type { CommonhvOptions, GenerationOptions, RngInput, RngOptions } from './options.ts';
 export * from './source.ts';
-export type { Failure } from './words.ts';
+export type { SourceFailure } from './values.ts';

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bare, type SyncCpu } from '../cpu.ts';
 import { type Draft, whichDraft } from '../spec/index.ts';
-import { commonhv, countingSource, hide, type Options, systemGeneration, systemSource } from './index.ts';
+import {
+  type CommonhvOptions,
+  commonhv,
+  countingSource,
+  maskCommonhv,
+  systemGeneration,
+  systemSource,
+} from './index.ts';
 
 const drafts: readonly Draft[] = [1, 2, 3];
 const interfaces = [
@@ -25,8 +32,8 @@ test('"Discovery": the root leaf spells CommonHVIntf under every draft', () => {
 
 test('the hypervisor bit is set or hidden, and nothing else of leaf 1 changes', () => {
   assert.deepEqual(commonhv()(marked).cpuid(1, 0), { eax: 1, ebx: 0xb0b, ecx: 0x8000_0000, edx: 0xdead });
-  const below: SyncCpu = { ...bare, cpuid: () => ({ eax: 1, ebx: 2, ecx: 0xffff_ffff, edx: 4 }) };
-  const hidden = commonhv({ hypervisorBit: false })(below).cpuid(1, 0);
+  const host: SyncCpu = { ...bare, cpuid: () => ({ eax: 1, ebx: 2, ecx: 0xffff_ffff, edx: 4 }) };
+  const hidden = commonhv({ hypervisorBit: false })(host).cpuid(1, 0);
   assert.deepEqual(hidden, { eax: 1, ebx: 2, ecx: 0x7fff_ffff, edx: 4 });
 });
 
@@ -57,7 +64,7 @@ test('draft 2: the count, then the tuples; feature bits; the index of the RNG in
   assert.equal(cpu.cpuid(0x4f00_0000, 0).eax, 0x4f00_0003);
 });
 
-test('draft 3: preference, its number, and what it says of the words and the generation', () => {
+test('draft 3: preference, its number, and what it says of the values and the generation', () => {
   const cpu = commonhv({
     interfaces,
     preferred: 2,
@@ -76,7 +83,7 @@ test('draft 3: preference, its number, and what it says of the words and the gen
 
 test('"Which draft is it?" tells every draft that has something to tell', () => {
   for (const draft of drafts) {
-    for (const options of [{ interfaces }, { rng: { source: countingSource() } }] as Options[]) {
+    for (const options of [{ interfaces }, { rng: { source: countingSource() } }] as CommonhvOptions[]) {
       const cpu = commonhv({ ...options, draft })(marked);
       const maxLeaf = cpu.cpuid(0x4f00_0000, 0).eax;
       const evidence = { interfaces: cpu.cpuid(0x4f00_0001, 0), features: cpu.cpuid(0x4f00_0002, 0) };
@@ -89,16 +96,16 @@ test('leaves 4F000000H to 4FFFFFFFH are never asked below, all others are', () =
   const cpu = commonhv({ rng: { source: countingSource() } })(marked);
   for (const leaf of [0x4f00_0004, 0x4f12_3456, 0x4fff_ffff]) {
     assert.deepEqual(cpu.cpuid(leaf, 7), { eax: 0, ebx: 0, ecx: 0, edx: 0 });
-    assert.deepEqual(hide(marked).cpuid(leaf, 7), { eax: 0, ebx: 0, ecx: 0, edx: 0 });
+    assert.deepEqual(maskCommonhv(marked).cpuid(leaf, 7), { eax: 0, ebx: 0, ecx: 0, edx: 0 });
   }
   for (const leaf of [0, 7, 0x4eff_ffff, 0x5000_0000, 0x8000_0000]) {
     assert.deepEqual(cpu.cpuid(leaf, 7), marked.cpuid(leaf, 7));
-    assert.deepEqual(hide(marked).cpuid(leaf, 7), marked.cpuid(leaf, 7));
+    assert.deepEqual(maskCommonhv(marked).cpuid(leaf, 7), marked.cpuid(leaf, 7));
   }
 });
 
 test('a layer that does not serve a register passes it below', () => {
-  for (const cpu of [commonhv()(marked), hide(marked)]) {
+  for (const cpu of [commonhv()(marked), maskCommonhv(marked)]) {
     assert.equal(cpu.rdmsr(0x4000_00a0), 0x4000_00a1n);
     assert.equal(cpu.rdmsr(0x4000_00a1), 0x4000_00a2n);
     assert.equal(cpu.wrmsr(0x4000_00a0, 12n), undefined);
@@ -127,9 +134,9 @@ test('writes to the RNG: #GP where input is none, accepted otherwise, and never 
 
 test('the generation: one value until a restore, another after it, and wrmsr raises #GP', () => {
   let restores = 0;
-  const below: SyncCpu = { ...marked, restored: () => restores++ };
+  const host: SyncCpu = { ...marked, restored: () => restores++ };
   const layer = commonhv({ generation: { next: systemGeneration() } });
-  const [cpu, other] = [layer(below), layer(below)];
+  const [cpu, other] = [layer(host), layer(host)];
   const before = cpu.rdmsr(0x4000_00a1);
   assert.equal(cpu.rdmsr(0x4000_00a1), before);
   assert.notEqual(other.rdmsr(0x4000_00a1), before);
@@ -137,7 +144,7 @@ test('the generation: one value until a restore, another after it, and wrmsr rai
   assert.equal(cpu.rdmsr(0x4000_00a1), before);
   cpu.restored?.();
   assert.notEqual(cpu.rdmsr(0x4000_00a1), before);
-  hide(below).restored?.();
+  maskCommonhv(host).restored?.();
   assert.equal(restores, 2);
 });
 

@@ -2,31 +2,37 @@
 import { GP, type Layer, MachineError } from '../cpu.ts';
 import { type Draft, LEAF_BASIC, LEAF_LAST, LEAF_ROOT, withHypervisorBit } from '../spec/index.ts';
 import { leaves } from './leaves.ts';
-import { checkXen, type DescribedRng, describe, type GenerationOptions, type Options } from './options.ts';
-import { open, type Words } from './words.ts';
+import {
+  type CommonhvOptions,
+  checkXen,
+  type GenerationOptions,
+  type ResolvedRng,
+  resolve,
+} from './options.ts';
+import { openSource, type RandomValues } from './values.ts';
 
 /**
  * A hypervisor that offers CommonHV. Each call of the layer is one machine, with its own words, health and generation.
  * Options that contradict each other or the draft throw a TypeError or RangeError that names the option.
  */
-export function commonhv(options: Options = {}): Layer {
-  const described = describe(options);
-  return (below) => {
-    checkXen(described, below);
+export function commonhv(options: CommonhvOptions = {}): Layer {
+  const described = resolve(options);
+  return (host) => {
+    checkXen(described, host);
     const { rng, generation, hypervisorBit } = described;
     const random = rng && openRng(rng, described.draft);
     const own = leaves(random ? described : { ...described, rng: undefined });
     let current = generation && renew(generation, undefined);
     return {
       cpuid(leaf, subleaf) {
-        if (leaf === LEAF_BASIC) return withHypervisorBit(below.cpuid(leaf, subleaf), hypervisorBit);
+        if (leaf === LEAF_BASIC) return withHypervisorBit(host.cpuid(leaf, subleaf), hypervisorBit);
         if (leaf >= LEAF_ROOT && leaf <= LEAF_LAST) return own(leaf, subleaf);
-        return below.cpuid(leaf, subleaf);
+        return host.cpuid(leaf, subleaf);
       },
       rdmsr(index) {
         if (random && index === rng.msr) return random.read();
         if (current !== undefined && index === generation?.msr) return current;
-        return below.rdmsr(index);
+        return host.rdmsr(index);
       },
       wrmsr(index, value) {
         if (random && index === rng.msr) {
@@ -36,26 +42,26 @@ export function commonhv(options: Options = {}): Layer {
           return undefined;
         }
         if (generation && index === generation.msr) return GP;
-        return below.wrmsr(index, value);
+        return host.wrmsr(index, value);
       },
       restored() {
         if (generation) current = renew(generation, current);
-        below.restored?.();
+        host.restored?.();
       },
     };
   };
 }
 
 /** "It MUST NOT be offered without a source": `undefined` where the source does not work, and the draft can say so. */
-function openRng(rng: DescribedRng, draft: Draft): Words | undefined {
+function openRng(rng: ResolvedRng, draft: Draft): RandomValues | undefined {
   const { source, input, fallback, onFailure } = rng;
-  const words = open({ source, mix: input === 'mix', fallback, onFailure });
-  if ('read' in words) return words;
+  const values = openSource({ source, mix: input === 'mix', fallback, onFailure });
+  if ('read' in values) return values;
   if (draft !== 3) {
-    const { detail, cause } = words;
+    const { detail, cause } = values;
     throw new MachineError(`rng.source: ${source.name} does not work: ${detail}`, { cause });
   }
-  onFailure?.({ ...words, source: source.name, outcome: 'absent' });
+  onFailure?.({ ...values, source: source.name, outcome: 'absent' });
   return undefined;
 }
 

@@ -6,14 +6,14 @@ import {
   type Draft,
   decodeCount,
   decodeFeatures,
-  decodeRegisters,
+  decodeMsrLeaf,
   decodeRngIndex,
   decodeRoot,
   decodeTuple,
   type Tuple,
   whichDraft,
 } from '../spec/index.ts';
-import { commonhv, countingSource, type Options } from './index.ts';
+import { type CommonhvOptions, commonhv, countingSource } from './index.ts';
 
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 // 'x' first: no draft 1 list with a signature of NULs, and none that owns an MSR
@@ -47,7 +47,7 @@ test('any machine that a draft can express is read back from its leaves', () => 
       fc.pre(!(rng && (rng.msr === generation || (draft === 1 && rng.msr === 0))));
       const prefer = draft === 3 && interfaces.length > 0 ? (preferred % interfaces.length) + 1 : undefined;
       const input = rng && draft === 1 && rng.input === 'none' ? 'ignore' : rng?.input;
-      const options: Options = {
+      const options: CommonhvOptions = {
         draft,
         interfaces,
         ...(prefer && { preferred: prefer }),
@@ -74,7 +74,7 @@ test('any machine that a draft can express is read back from its leaves', () => 
         return;
       }
       assert.deepEqual(decodeCount(first), { count: interfaces.length, preferred: prefer ?? 0 });
-      const registers = decodeRegisters(cpuid(0x4f00_0003, 0));
+      const registers = decodeMsrLeaf(cpuid(0x4f00_0003, 0));
       const generated = draft === 3 && generation !== null;
       assert.deepEqual(features, {
         rng: rng !== null,

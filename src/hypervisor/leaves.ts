@@ -3,25 +3,25 @@ import type { Regs } from '../cpu.ts';
 import {
   encodeCount,
   encodeFeatures,
-  encodeRegisters,
+  encodeMsrLeaf,
   encodeRngIndex,
   encodeRoot,
   encodeTuple,
   LEAF_FEATURES,
   LEAF_INTERFACES,
-  LEAF_REGISTERS,
+  LEAF_MSRS,
   LEAF_ROOT,
   ZEROS,
 } from '../spec/index.ts';
-import type { Described } from './options.ts';
+import type { ResolvedOptions } from './options.ts';
 
 /** Answers CPUID for 4F000000H to 4FFFFFFFH. */
-export function leaves(described: Described): (leaf: number, subleaf: number) => Regs {
+export function leaves(described: ResolvedOptions): (leaf: number, subleaf: number) => Regs {
   const { draft, interfaces, preferred, rng, generation } = described;
   const tuples = interfaces.map(encodeTuple);
   const list = draft === 1 ? tuples : [encodeCount({ count: tuples.length, preferred }), ...tuples];
   // Draft 1 describes nothing above its features; drafts 2 and 3 need the leaf above as soon as a register is there.
-  const maxLeaf = draft !== 1 && (rng || generation) ? LEAF_REGISTERS : LEAF_FEATURES;
+  const maxLeaf = draft !== 1 && (rng || generation) ? LEAF_MSRS : LEAF_FEATURES;
   const root = encodeRoot(maxLeaf);
   const features =
     draft === 1
@@ -33,9 +33,9 @@ export function leaves(described: Described): (leaf: number, subleaf: number) =>
           draft: draft === 3 ? 3 : 0,
         });
   const registers =
-    maxLeaf < LEAF_REGISTERS
+    maxLeaf < LEAF_MSRS
       ? ZEROS
-      : encodeRegisters({
+      : encodeMsrLeaf({
           rng: rng?.msr ?? 0,
           generation: generation?.msr ?? 0,
           secure: draft === 3 ? rng?.source.secure : undefined,
@@ -49,7 +49,7 @@ export function leaves(described: Described): (leaf: number, subleaf: number) =>
         return list[subleaf] ?? ZEROS; // "CPUID with EAX = 0x4F000001 and ECX >= N MUST return all zeros"
       case LEAF_FEATURES:
         return features;
-      case LEAF_REGISTERS:
+      case LEAF_MSRS:
         return registers;
       default:
         return ZEROS;

@@ -1,7 +1,7 @@
 /**
- * Guest input of the kind `mix`: what a guest writes goes through HMAC_DRBG into a stream that is laid over its words.
+ * Guest input of the kind `mix`: what a guest writes goes through HMAC_DRBG into a stream that is laid over its values.
  *
- * A word that is served is S xor F: S is the next word of the source, F the next of a stream made by a hash from a
+ * A value that is served is S xor F: S is the next value of the source, F the next of a stream made by a hash from a
  * secret that the same source gave at the start and from all that the guest wrote.
  *
  * Why a guest lowers nothing: it knows all that it wrote and all that it was served, but not S, which was not served
@@ -18,7 +18,7 @@ import { drbg } from './drbg.ts';
 
 export interface Mixer {
   /** The next 64 bits of F. */
-  word(): bigint;
+  next(): bigint;
   absorb(value: bigint): void;
 }
 
@@ -32,18 +32,18 @@ export function mixer(seed: Uint8Array): Mixer {
   const view = new DataView(block.buffer);
   let at = BLOCK;
   return {
-    word() {
+    next() {
       if (at === BLOCK) {
         generator.generate(block);
         at = 0;
       }
-      const word = view.getBigUint64(at, true);
+      const value = view.getBigUint64(at, true);
       view.setBigUint64(at, 0n, true);
       at += 8;
-      return word;
+      return value;
     },
     absorb(value) {
-      // What was made ahead goes, so that the very next word depends on what was written.
+      // What was made ahead goes, so that the very next value depends on what was written.
       block.fill(0);
       at = BLOCK;
       view.setBigUint64(0, BigInt.asUintN(64, value), true);

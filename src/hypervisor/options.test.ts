@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bare, type SyncCpu } from '../cpu.ts';
-import { commonhv, countingSource, type Options, systemGeneration } from './index.ts';
+import { type CommonhvOptions, commonhv, countingSource, systemGeneration } from './index.ts';
 
 const source = countingSource();
 const next = systemGeneration();
@@ -125,7 +125,7 @@ const refused: readonly [what: string, name: 'TypeError' | 'RangeError', option:
 for (const [what, name, option, options] of refused) {
   test(`${what}: a ${name} that names ${option}`, () => {
     assert.throws(
-      () => commonhv(options as Options),
+      () => commonhv(options as CommonhvOptions),
       (error: Error) => {
         assert.equal(error.name, name);
         assert.ok(error.message.startsWith(`${option}: `), error.message);
@@ -152,11 +152,11 @@ test("beside Xen our default indices are free only where Xen's leaves say that i
       return { eax: 0, ebx: 0, ecx: 0, edx: 0 };
     },
   });
-  const options: Options = { interfaces: [xen], rng: { source } };
+  const options: CommonhvOptions = { interfaces: [xen], rng: { source } };
   commonhv(options)(leaves(0x4000_0200));
   commonhv({ ...options, xenPage: 0x4000_0200 })(bare);
-  for (const below of [leaves(0x4000_0000), leaves(0x1234), bare]) {
-    assert.throws(() => commonhv(options)(below), /^RangeError: rng\.msr: /);
+  for (const host of [leaves(0x4000_0000), leaves(0x1234), bare]) {
+    assert.throws(() => commonhv(options)(host), /^RangeError: rng\.msr: /);
   }
   assert.throws(() => commonhv({ ...options, xenPage: 0x1234 }), /^RangeError: rng\.msr: /);
   assert.throws(() =>

@@ -10,26 +10,26 @@ import {
   ownedMsrs,
 } from '../spec/index.ts';
 import type { Source } from './source.ts';
-import type { Failure } from './words.ts';
+import type { SourceFailure } from './values.ts';
 
-/** What becomes of the words that a guest writes: refused with #GP, dropped, or mixed into what it reads. */
-export type Input = 'none' | 'ignore' | 'mix';
+/** What becomes of the values that a guest writes: refused with #GP, dropped, or mixed into what it reads. */
+export type RngInput = 'none' | 'ignore' | 'mix';
 
-/** MSR_COMMONHV_RNG, and where its words come from ("CommonHV RNG" in drafts 1 and 2, "The RNG" in draft 3). */
+/** MSR_COMMONHV_RNG, and where its values come from ("CommonHV RNG" in drafts 1 and 2, "The RNG" in draft 3). */
 export interface RngOptions {
   /** MSR_COMMONHV_RNG; 400000A0H by default. */
   readonly msr?: number;
   /** Where random bytes come from: `systemSource()`, or one of a test's. What it says of itself is what the leaves say. */
   readonly source: Source;
   /** `none` by default in drafts 2 and 3, `ignore` in draft 1, which has to accept what guests write. */
-  readonly input?: Input;
+  readonly input?: RngInput;
   /**
    * When the source fails: `generator`, by default, goes on with HMAC_DRBG, seeded by the source while it was well; `stop`
    * ends the machine with a MachineError.
    */
   readonly fallback?: 'generator' | 'stop';
-  /** Told once, before the next word is served, when the source fails. What it throws ends the machine. */
-  readonly onFailure?: (failure: Failure) => void;
+  /** Told once, before the next value is served, when the source fails. What it throws ends the machine. */
+  readonly onFailure?: (failure: SourceFailure) => void;
 }
 
 /** MSR_COMMONHV_GENERATION: one value a machine, another after each restore (draft 3, "The generation"). */
@@ -41,7 +41,7 @@ export interface GenerationOptions {
 }
 
 /** What a hypervisor offers its guest; the leaves follow from it. */
-export interface Options {
+export interface CommonhvOptions {
   /** 3 by default. */
   readonly draft?: Draft;
   /** CPUID.1.ECX bit 31: set by default; `false` clears it, for guests that cannot live with it. */
@@ -61,15 +61,15 @@ export interface Options {
   readonly xenPage?: number;
 }
 
-export type DescribedRng = Required<Omit<RngOptions, 'onFailure'>> & Pick<RngOptions, 'onFailure'>;
+export type ResolvedRng = Required<Omit<RngOptions, 'onFailure'>> & Pick<RngOptions, 'onFailure'>;
 
 /** Options that have been checked, defaults filled in. */
-export interface Described {
+export interface ResolvedOptions {
   readonly draft: Draft;
   readonly hypervisorBit: boolean;
   readonly interfaces: readonly Tuple[];
   readonly preferred: number;
-  readonly rng: DescribedRng | undefined;
+  readonly rng: ResolvedRng | undefined;
   readonly generation: Required<GenerationOptions> | undefined;
   readonly xenPage: number | undefined;
 }
@@ -78,21 +78,21 @@ const XEN = 'XenVMMXenVMM';
 const NULS = '\0'.repeat(12);
 
 /** Throws a TypeError or RangeError whose message begins with the option's name. */
-export function describe(options: Options): Described {
+export function resolve(options: CommonhvOptions): ResolvedOptions {
   object(options, 'options');
   const draft = options.draft ?? 3;
   if (draft !== 1 && draft !== 2 && draft !== 3)
     throw new RangeError(`draft: expected 1, 2 or 3, got ${draft}`);
-  const interfaces = describeInterfaces(options.interfaces ?? [], draft);
+  const interfaces = resolveInterfaces(options.interfaces ?? [], draft);
   if (options.rng !== undefined) object(options.rng, 'rng');
   if (options.generation !== undefined) object(options.generation, 'generation');
-  const described: Described = {
+  const described: ResolvedOptions = {
     draft,
     hypervisorBit: boolean(options.hypervisorBit ?? true, 'hypervisorBit'),
     interfaces,
-    preferred: describePreferred(options.preferred, interfaces.length, draft),
-    rng: options.rng && describeRng(options.rng, draft),
-    generation: options.generation && describeGeneration(options.generation, draft),
+    preferred: resolvePreferred(options.preferred, interfaces.length, draft),
+    rng: options.rng && resolveRng(options.rng, draft),
+    generation: options.generation && resolveGeneration(options.generation, draft),
     xenPage: options.xenPage === undefined ? undefined : u32(options.xenPage, 'xenPage'),
   };
   const { rng, generation } = described;
@@ -109,12 +109,12 @@ export function describe(options: Options): Described {
 }
 
 /** The second look at Xen's two possible homes, by the leaves below: throws as `describe` does. */
-export function checkXen(described: Described, below: SyncCpu): void {
+export function checkXen(described: ResolvedOptions, host: SyncCpu): void {
   const xen = described.interfaces.find(({ signature }) => signature === XEN);
   if (xen === undefined || described.xenPage !== undefined) return;
   // xen/include/public/arch-x86/cpuid.h: base + 2, EBX: "base address of Xen-specific MSRs" (the hypercall page's)
-  const confirmed = decodeSignature(below.cpuid(xen.location, 0)) === XEN && xen.location <= 0xffff_fffd;
-  const page = confirmed ? below.cpuid(xen.location + 2, 0).ebx : undefined;
+  const confirmed = decodeSignature(host.cpuid(xen.location, 0)) === XEN && xen.location <= 0xffff_fffd;
+  const page = confirmed ? host.cpuid(xen.location + 2, 0).ebx : undefined;
   refuseOwned(described, (signature) => signature === XEN, page);
 }
 
@@ -128,7 +128,7 @@ function boolean(value: unknown, name: string): boolean {
   return value;
 }
 
-function describeInterfaces(interfaces: readonly Tuple[], draft: Draft): readonly Tuple[] {
+function resolveInterfaces(interfaces: readonly Tuple[], draft: Draft): readonly Tuple[] {
   if (!Array.isArray(interfaces)) throw new TypeError(`interfaces: expected an array, got ${interfaces}`);
   if (interfaces.length > MAX_INTERFACES) {
     throw new RangeError(`interfaces: expected at most ${MAX_INTERFACES}, got ${interfaces.length}`);
@@ -151,7 +151,7 @@ function describeInterfaces(interfaces: readonly Tuple[], draft: Draft): readonl
   });
 }
 
-function describePreferred(preferred: number | undefined, count: number, draft: Draft): number {
+function resolvePreferred(preferred: number | undefined, count: number, draft: Draft): number {
   if (preferred === undefined) return 0;
   if (draft !== 3)
     throw new TypeError(`preferred: draft ${draft} prefers by order alone, draft 3 has an index`);
@@ -162,7 +162,7 @@ function describePreferred(preferred: number | undefined, count: number, draft: 
   return preferred;
 }
 
-function describeRng(options: RngOptions, draft: Draft): DescribedRng {
+function resolveRng(options: RngOptions, draft: Draft): ResolvedRng {
   const { source, msr = DEFAULT_RNG_MSR, input = draft === 1 ? 'ignore' : 'none' } = options;
   const { fallback = 'generator', onFailure } = options;
   if (typeof source?.fill !== 'function')
@@ -190,7 +190,7 @@ function describeRng(options: RngOptions, draft: Draft): DescribedRng {
   return { source, msr, input, fallback, ...(onFailure && { onFailure }) };
 }
 
-function describeGeneration(options: GenerationOptions, draft: Draft): Required<GenerationOptions> {
+function resolveGeneration(options: GenerationOptions, draft: Draft): Required<GenerationOptions> {
   if (draft !== 3) throw new TypeError(`generation: draft ${draft} has no generation register, draft 3 has`);
   const { msr = DEFAULT_GENERATION_MSR, next } = options;
   if (typeof next !== 'function') throw new TypeError('generation.next: expected a function');
@@ -198,7 +198,7 @@ function describeGeneration(options: GenerationOptions, draft: Draft): Required<
 }
 
 function refuseOwned(
-  { interfaces, rng, generation }: Described,
+  { interfaces, rng, generation }: ResolvedOptions,
   asked: (signature: string) => boolean,
   xenPage: number | undefined,
 ): void {

@@ -1,17 +1,17 @@
 /** Random sources that can be handed to `commonhv`, and the generation; both draw on `globalThis.crypto` alone. */
 
-/** Where a machine's words come from. Handed in by the machine's owner, never found by the layer. */
+/** Where a machine's values come from. Handed in by the machine's owner, never found by the layer. */
 export interface Source {
   /** For people: what reports and events call it. */
   readonly name: string;
   /** Fills all of `bytes` before it returns, and keeps no reference to it. Throws where it cannot. */
   fill(bytes: Uint8Array): void;
   /**
-   * Whether the words are cryptographically secure for the machine's whole life, which draft 3 tells the guest;
+   * Whether the values are cryptographically secure for the machine's whole life, which draft 3 tells the guest;
    * `undefined`: no statement.
    */
   readonly secure: boolean | undefined;
-  /** The words can be foretold: a source for tests. It is exempt from health tests, and reports show it. */
+  /** The values can be foretold: a source for tests. It is exempt from health tests, and reports show it. */
   readonly deterministic?: boolean;
 }
 
@@ -25,12 +25,12 @@ export function systemSource(): Source {
   };
 }
 
-/** One word for ever: what a guest must notice before it calls itself seeded. For tests only. */
-export function stuckSource(word = 0n): Source {
-  return deterministic('stuck', () => word);
+/** One value for ever: what a guest must notice before it calls itself seeded. For tests only. */
+export function stuckSource(value = 0n): Source {
+  return deterministic('stuck', () => value);
 }
 
-/** The words `first`, `first` + 1, and so on, so that a test knows which word it reads. For tests only. */
+/** The values `first`, `first` + 1, and so on, so that a test knows which value it reads. For tests only. */
 export function countingSource(first = 1n): Source {
   let next = first;
   return deterministic('counting', () => next++);
@@ -41,15 +41,15 @@ export function systemGeneration(): () => bigint {
   return () => globalThis.crypto.getRandomValues(new BigUint64Array(1))[0]!;
 }
 
-function deterministic(name: string, word: () => bigint): Source {
+function deterministic(name: string, value: () => bigint): Source {
   return {
     name,
     secure: false,
     deterministic: true,
     fill(bytes) {
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      // Whole words only: every caller in this project asks for a multiple of eight bytes.
-      for (let at = 0; at + 8 <= bytes.byteLength; at += 8) view.setBigUint64(at, word(), true);
+      // Whole values only: every caller in this project asks for a multiple of eight bytes.
+      for (let at = 0; at + 8 <= bytes.byteLength; at += 8) view.setBigUint64(at, value(), true);
     },
   };
 }

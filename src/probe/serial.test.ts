@@ -6,7 +6,7 @@ import type { Console, Regs } from '../cpu.ts';
 import { MachineError } from '../cpu.ts';
 import { overSerial } from './serial.ts';
 
-const quick = { greetingTimeout: 300, answerTimeout: 60, patience: 50 };
+const quick = { greetingTimeout: 300, answerTimeout: 60, pokeIntervalMs: 50 };
 
 /** A console whose far end is a function from a line to what it sends back, in pieces of `size` bytes. */
 function peer(answer: (line: string) => string, { hello = '', size = 1000 } = {}): Console {

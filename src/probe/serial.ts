@@ -11,7 +11,7 @@ export interface SerialOptions {
   /** How long an answer may take, in milliseconds. Default 5,000. */
   readonly answerTimeout?: number;
   /** How long to listen before asking for the greeting, in milliseconds: a probe that already runs has said it. Default 1,000. */
-  readonly patience?: number;
+  readonly pokeIntervalMs?: number;
 }
 
 /** The processor that the probe runs on. After a failed call every later call fails at once with the same error. */
@@ -25,14 +25,14 @@ export interface SerialCpu extends Cpu {
  * probe answers in time, where the line ends, or where there is nothing but noise.
  */
 export async function overSerial(console: Console, options: SerialOptions = {}): Promise<SerialCpu> {
-  const { greetingTimeout = 30_000, answerTimeout = 5_000, patience = 1_000 } = options;
+  const { greetingTimeout = 30_000, answerTimeout = 5_000, pokeIntervalMs = 1_000 } = options;
   const input = lines(console.readable);
   const output = console.writable.getWriter();
   const send = (line: string): void => {
     // What cannot be written shows as an answer that does not come.
     output.write(new TextEncoder().encode(`${line}\n`)).catch(() => {});
   };
-  const poke = setInterval(() => send('\n?'), patience);
+  const poke = setInterval(() => send('\n?'), pokeIntervalMs);
   try {
     await input.next((line) => (line.endsWith(GREETING) ? true : undefined), greetingTimeout);
   } catch (cause) {

@@ -2,6 +2,6 @@
 export * from './known.ts';
 export * from './leaves.ts';
 export * from './msr.ts';
-export * from './neighbours.ts';
+export * from './other-interfaces.ts';
 export * from './signature.ts';
 export * from './which.ts';

@@ -134,14 +134,14 @@ export function decodeFeatures(regs: Regs): Features {
 }
 
 /** Leaf 4F000003H: where the registers are ("CommonHV RNG", drafts 2 and 3), and what is said of the words (draft 3). */
-export const LEAF_REGISTERS = 0x4f00_0003;
+export const LEAF_MSRS = 0x4f00_0003;
 /** EBX bit 0, draft 3: the words are cryptographically secure, for the machine's whole life. */
 export const RNG_SECURE = 1 << 0;
 /** EBX bit 1, draft 3: they are certainly not. Neither bit, or both: no statement. */
 export const RNG_INSECURE = 1 << 1;
 
 /** What CPUID.4F000003H.0 says: indices are unsigned 32-bit. */
-export interface Registers {
+export interface MsrLeaf {
   /** MSR_COMMONHV_RNG, meaningful only where the feature bit is set: 0 is an index. */
   readonly rng: number;
   /** MSR_COMMONHV_GENERATION, likewise (draft 3). */
@@ -151,13 +151,13 @@ export interface Registers {
 }
 
 /** CPUID.4F000003H.0; for draft 2 `generation` is 0 and `secure` undefined, as it reserves ECX and EBX. */
-export function encodeRegisters({ rng, generation, secure }: Registers): Regs {
+export function encodeMsrLeaf({ rng, generation, secure }: MsrLeaf): Regs {
   const ebx = secure === undefined ? 0 : secure ? RNG_SECURE : RNG_INSECURE;
   return { eax: rng, ebx, ecx: generation, edx: 0 };
 }
 
 /** As draft 3 reads the leaf; of draft 2 only `rng` counts. Feature bits alone say which of the registers are there. */
-export function decodeRegisters(regs: Regs): Registers {
+export function decodeMsrLeaf(regs: Regs): MsrLeaf {
   const yes = (regs.ebx & RNG_SECURE) !== 0;
   const no = (regs.ebx & RNG_INSECURE) !== 0;
   return { rng: regs.eax, generation: regs.ecx, secure: yes === no ? undefined : yes };

@@ -42,7 +42,7 @@ test('the leaves are 4F000000H to 4F000003H, in a range that ends at 4FFFFFFFH',
   assert.equal(spec.LEAF_ROOT, 0x4f00_0000);
   assert.equal(spec.LEAF_INTERFACES, 0x4f00_0001);
   assert.equal(spec.LEAF_FEATURES, 0x4f00_0002);
-  assert.equal(spec.LEAF_REGISTERS, 0x4f00_0003);
+  assert.equal(spec.LEAF_MSRS, 0x4f00_0003);
   assert.equal(spec.LEAF_LAST, 0x4fff_ffff);
 });
 
@@ -85,11 +85,10 @@ test('drafts 2 and 3, 4F000002H: bit 0 RNG, bit 1 guest input, bit 2 generation;
 });
 
 test('draft 3, 4F000003H: EBX bit 0 secure, bit 1 certainly not, neither or both no statement', () => {
-  const at = (ebx: number): boolean | undefined =>
-    spec.decodeRegisters({ eax: 0, ebx, ecx: 0, edx: 0 }).secure;
+  const at = (ebx: number): boolean | undefined => spec.decodeMsrLeaf({ eax: 0, ebx, ecx: 0, edx: 0 }).secure;
   assert.deepEqual([at(0), at(1), at(2), at(3)], [undefined, true, false, undefined]);
   const words = { eax: 0x4000_00a0, ebx: 1, ecx: 0x4000_00a1, edx: 0 };
-  assert.deepEqual(spec.encodeRegisters({ rng: 0x4000_00a0, generation: 0x4000_00a1, secure: true }), words);
+  assert.deepEqual(spec.encodeMsrLeaf({ rng: 0x4000_00a0, generation: 0x4000_00a1, secure: true }), words);
 });
 
 test('what is encoded is decoded, for generated values', () => {
@@ -102,7 +101,7 @@ test('what is encoded is decoded, for generated values', () => {
       const msr = location === 0 ? undefined : location;
       assert.equal(spec.decodeRngIndex(spec.encodeRngIndex(msr)), msr);
       const registers = { rng: location, generation: count, secure: [true, false, undefined][preferred % 3] };
-      assert.deepEqual(spec.decodeRegisters(spec.encodeRegisters(registers)), registers);
+      assert.deepEqual(spec.decodeMsrLeaf(spec.encodeMsrLeaf(registers)), registers);
       const features = {
         rng: count % 2 > 0,
         rngInput: location % 2 > 0,

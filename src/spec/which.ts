@@ -1,7 +1,7 @@
 /** Which draft a table of leaves is: the five questions, in their order, that tell the three drafts apart. */
 import type { Regs } from '../cpu.ts';
 import type { Draft } from './leaves.ts';
-import { LEAF_FEATURES, LEAF_INTERFACES, LEAF_REGISTERS, ZEROS } from './leaves.ts';
+import { LEAF_FEATURES, LEAF_INTERFACES, LEAF_MSRS, ZEROS } from './leaves.ts';
 
 /** What is asked: max_commonhv_leaf, CPUID.4F000001H.0 and CPUID.4F000002H.0 as they were read. */
 export interface Evidence {
@@ -21,7 +21,7 @@ export function whichDraft({ maxLeaf, interfaces, features }: Evidence): Draft |
   const second = maxLeaf >= LEAF_FEATURES ? features : ZEROS;
   // READING: draft 3's number lies where draft 2 reserves; reserved means zero from hypervisors, ignored by guests.
   const third = second.ebx >= 3;
-  if (maxLeaf >= LEAF_REGISTERS) return third ? 3 : 2; // draft 1 describes no such leaf
+  if (maxLeaf >= LEAF_MSRS) return third ? 3 : 2; // draft 1 describes no such leaf
   if (third) return 3;
   if (second.eax !== 0) return 1; // draft 2's features all need the leaf above
   if (first.ebx !== 0 || first.ecx !== 0 || first.edx !== 0) return 1; // draft 2 reserves these

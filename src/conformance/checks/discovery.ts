@@ -8,29 +8,29 @@ import {
   LEAF_FEATURES,
   LEAF_INTERFACES,
   LEAF_LAST,
-  LEAF_REGISTERS,
+  LEAF_MSRS,
   LEAF_ROOT,
   SIGNATURE,
 } from '../../spec/index.ts';
+import { type Implementation, isZeros, sameRegs, show } from '../implementation.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
-import { isZeros, type Subject, sameRegs, show } from '../subject.ts';
 import { once } from './samples.ts';
 
 /** The last leaf that each draft describes. */
-export const LAST_DESCRIBED = { 1: LEAF_FEATURES, 2: LEAF_REGISTERS, 3: LEAF_REGISTERS } as const;
+export const LAST_DESCRIBED = { 1: LEAF_FEATURES, 2: LEAF_MSRS, 3: LEAF_MSRS } as const;
 
-export async function hypervisorBit(subject: Subject): Promise<Finding> {
-  const regs = await subject.cpuid(LEAF_BASIC, 0);
+export async function hypervisorBit(implementation: Implementation): Promise<Finding> {
+  const regs = await implementation.cpuid(LEAF_BASIC, 0);
   if (hasHypervisorBit(regs)) return passed();
   return failed(`CPUID 0x00000001: expected bit 31 of ECX to be set, got ECX ${hex(regs.ecx)}`);
 }
 
 /** Draft 3 gives leave to hide the bit: either answer passes, and is told. */
-export async function hypervisorBitEither(subject: Subject): Promise<Finding> {
-  return passed(hasHypervisorBit(await subject.cpuid(LEAF_BASIC, 0)) ? 'set' : 'clear');
+export async function hypervisorBitEither(implementation: Implementation): Promise<Finding> {
+  return passed(hasHypervisorBit(await implementation.cpuid(LEAF_BASIC, 0)) ? 'set' : 'clear');
 }
 
-export function signature({ root }: Subject): Finding {
+export function signature({ root }: Implementation): Finding {
   const seen = decodeSignature(root);
   if (seen === SIGNATURE) return passed();
   const { ebx, ecx, edx } = encodeSignature(SIGNATURE);
@@ -40,14 +40,14 @@ export function signature({ root }: Subject): Finding {
   );
 }
 
-export function maxLeafRange({ root }: Subject): Finding {
+export function maxLeafRange({ root }: Implementation): Finding {
   if (decodeSignature(root) !== SIGNATURE) return skipped('no CommonHV: see discovery.leaf');
   if (root.eax >= LEAF_ROOT && root.eax <= LEAF_LAST) return passed(`max_commonhv_leaf is ${hex(root.eax)}`);
   return failed(`CPUID 0x4f000000: expected EAX from 0x4f000000 to 0x4fffffff, got ${hex(root.eax)}`);
 }
 
 /** READING: "the largest leaf defined in this specification" is one that the specification describes. */
-export function maxLeafDescribed({ draft, maxLeaf }: Subject): Finding {
+export function maxLeafDescribed({ draft, maxLeaf }: Implementation): Finding {
   const last = LAST_DESCRIBED[draft];
   if (maxLeaf <= last) return passed();
   return failed(
@@ -56,33 +56,40 @@ export function maxLeafDescribed({ draft, maxLeaf }: Subject): Finding {
 }
 
 /** Draft 3 has one sentence for the range, its floor and the largest leaf. */
-export function maxLeafOfDraft3(subject: Subject): Finding {
-  const range = maxLeafRange(subject);
+export function maxLeafOfDraft3(implementation: Implementation): Finding {
+  const range = maxLeafRange(implementation);
   if (range.outcome !== 'passed') return range;
-  if (subject.maxLeaf < LEAF_FEATURES)
-    return failed(`max_commonhv_leaf: expected at least ${hex(LEAF_FEATURES)}, got ${hex(subject.maxLeaf)}`);
-  const described = maxLeafDescribed(subject);
+  if (implementation.maxLeaf < LEAF_FEATURES)
+    return failed(
+      `max_commonhv_leaf: expected at least ${hex(LEAF_FEATURES)}, got ${hex(implementation.maxLeaf)}`,
+    );
+  const described = maxLeafDescribed(implementation);
   return described.outcome === 'passed' ? range : described;
 }
 
 /** The leaves of the text again, after everything else was asked: a leaf is a fact about the machine. */
-export const constantLeaves = once(async (subject: Subject): Promise<Finding> => {
-  for (const cpu of [subject, ...(subject.deeds.others ?? []).map(subject.check)]) {
-    const changed = await changedLeaf(subject, cpu);
+export const constantLeaves = once(async (implementation: Implementation): Promise<Finding> => {
+  for (const cpu of [
+    implementation,
+    ...(implementation.controls.others ?? []).map(implementation.checkAnswers),
+  ]) {
+    const changed = await changedLeaf(implementation, cpu);
     if (changed !== undefined) return failed(changed);
   }
   return passed();
 });
 
 /** What is to be said of the first leaf that `again` answers in another way than the subject did. */
-export async function changedLeaf(subject: Subject, again: Cpu): Promise<string | undefined> {
-  const { maxLeaf, draft } = subject;
+export async function changedLeaf(implementation: Implementation, again: Cpu): Promise<string | undefined> {
+  const { maxLeaf, draft } = implementation;
   const before: (readonly [leaf: number, subleaf: number, regs: Regs])[] = [
-    [LEAF_ROOT, 0, subject.root],
-    ...(maxLeaf >= LEAF_INTERFACES && draft !== 1 ? [[LEAF_INTERFACES, 0, subject.interfaces] as const] : []),
-    ...subject.entries.map(({ subleaf, regs }) => [LEAF_INTERFACES, subleaf, regs] as const),
-    ...(maxLeaf >= LEAF_FEATURES ? [[LEAF_FEATURES, 0, subject.features] as const] : []),
-    ...(maxLeaf >= LEAF_REGISTERS && draft !== 1 ? [[LEAF_REGISTERS, 0, subject.registers] as const] : []),
+    [LEAF_ROOT, 0, implementation.root],
+    ...(maxLeaf >= LEAF_INTERFACES && draft !== 1
+      ? [[LEAF_INTERFACES, 0, implementation.interfaces] as const]
+      : []),
+    ...implementation.entries.map(({ subleaf, regs }) => [LEAF_INTERFACES, subleaf, regs] as const),
+    ...(maxLeaf >= LEAF_FEATURES ? [[LEAF_FEATURES, 0, implementation.features] as const] : []),
+    ...(maxLeaf >= LEAF_MSRS && draft !== 1 ? [[LEAF_MSRS, 0, implementation.registers] as const] : []),
   ];
   for (const [leaf, subleaf, regs] of before) {
     const now = await again.cpuid(leaf, subleaf);
@@ -96,11 +103,11 @@ export async function changedLeaf(subject: Subject, again: Cpu): Promise<string 
 export const ODD_SUBLEAVES = [1, 2, 0xff, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 
 /** Leaves without subleaves: the same for each, or zeros, is what processors do; anything else reads as an accident. */
-export async function oddSubleaves(subject: Subject): Promise<Finding> {
-  for (const leaf of [LEAF_ROOT, LEAF_FEATURES, LEAF_REGISTERS].filter((leaf) => leaf <= subject.maxLeaf)) {
-    const first = await subject.cpuid(leaf, 0);
+export async function oddSubleaves(implementation: Implementation): Promise<Finding> {
+  for (const leaf of [LEAF_ROOT, LEAF_FEATURES, LEAF_MSRS].filter((leaf) => leaf <= implementation.maxLeaf)) {
+    const first = await implementation.cpuid(leaf, 0);
     for (const subleaf of ODD_SUBLEAVES) {
-      const regs = await subject.cpuid(leaf, subleaf);
+      const regs = await implementation.cpuid(leaf, subleaf);
       if (!isZeros(regs) && !sameRegs(regs, first))
         return failed(
           `CPUID ${hex(leaf)}.${hex(subleaf, 1)}: expected zeros or what subleaf 0 answers, got ${show(regs)}`,
@@ -111,14 +118,14 @@ export async function oddSubleaves(subject: Subject): Promise<Finding> {
 }
 
 /** Above max_commonhv_leaf a guest of the text treats everything as zeros; many hypervisors echo another leaf there. */
-export async function beyondMax(subject: Subject): Promise<Finding> {
-  const { maxLeaf } = subject;
-  const described = [LEAF_INTERFACES, LEAF_FEATURES, LEAF_REGISTERS].filter((leaf) => leaf > maxLeaf);
+export async function beyondMax(implementation: Implementation): Promise<Finding> {
+  const { maxLeaf } = implementation;
+  const described = [LEAF_INTERFACES, LEAF_FEATURES, LEAF_MSRS].filter((leaf) => leaf > maxLeaf);
   const beyond = [...described, maxLeaf + 1, 0x4f00_0100, LEAF_LAST].filter(
     (leaf) => leaf > maxLeaf && leaf <= LEAF_LAST,
   );
   for (const leaf of new Set(beyond)) {
-    const regs = await subject.cpuid(leaf, 0);
+    const regs = await implementation.cpuid(leaf, 0);
     if (!isZeros(regs)) return failed(`CPUID ${hex(leaf)}, above max_commonhv_leaf, answers ${show(regs)}`);
   }
   return passed();

@@ -2,53 +2,53 @@
 import { hex } from '../../cpu.ts';
 import {
   decodeFeatures,
-  decodeRegisters,
+  decodeMsrLeaf,
   decodeSignature,
   FEATURE_GENERATION,
   FEATURE_RNG,
   FEATURE_RNG_INPUT,
   LEAF_FEATURES,
-  LEAF_REGISTERS,
+  LEAF_MSRS,
   ownedMsrs,
   RNG_INSECURE,
   RNG_SECURE,
 } from '../../spec/index.ts';
+import { type Implementation, isFault } from '../implementation.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
-import { isFault, type Subject } from '../subject.ts';
 import { quote } from './discovery.ts';
-import { generationValues, wordsOf, writesOf } from './samples.ts';
+import { generationValues, randomValuesOf, writesOf } from './samples.ts';
 import { strayGeneration, strayRng } from './stray.ts';
 
-type Check = (subject: Subject) => Promise<Finding> | Finding;
+type Check = (implementation: Implementation) => Promise<Finding> | Finding;
 
 /** A check of a leaf that max_commonhv_leaf has to reach. */
 function withLeaf(leaf: number, check: Check): Check {
-  return (subject) =>
-    subject.maxLeaf < leaf
-      ? skipped(`no leaf ${hex(leaf)}: max_commonhv_leaf is ${hex(subject.maxLeaf)}`)
-      : check(subject);
+  return (implementation) =>
+    implementation.maxLeaf < leaf
+      ? skipped(`no leaf ${hex(leaf)}: max_commonhv_leaf is ${hex(implementation.maxLeaf)}`)
+      : check(implementation);
 }
 
 /** Draft 2: "max_commonhv_leaf MUST BE at least 0x4F000003" with the RNG; draft 3: with the RNG or the generation. */
-export function registersProvided({ draft, features, maxLeaf }: Subject): Finding {
+export function registersProvided({ draft, features, maxLeaf }: Implementation): Finding {
   const { rng, generation } = decodeFeatures(features);
   const needed = rng || (draft === 3 && generation);
   if (!needed) return skipped('no register is offered');
-  if (maxLeaf >= LEAF_REGISTERS) return passed();
+  if (maxLeaf >= LEAF_MSRS) return passed();
   return failed(
     `CPUID 0x4f000002 offers a register (EAX ${hex(features.eax)}): expected max_commonhv_leaf to be at least ` +
-      `${hex(LEAF_REGISTERS)}, got ${hex(maxLeaf)}`,
+      `${hex(LEAF_MSRS)}, got ${hex(maxLeaf)}`,
   );
 }
 
 /** Bits and registers that a text reserves. READING: reserved means zero from hypervisors. */
 function zeros(
   leaf: number,
-  reserved: (draft: Subject['draft']) => Partial<Record<'eax' | 'ebx' | 'ecx' | 'edx', number>>,
+  reserved: (draft: Implementation['draft']) => Partial<Record<'eax' | 'ebx' | 'ecx' | 'edx', number>>,
 ): Check {
-  return withLeaf(leaf, (subject) => {
-    const regs = leaf === LEAF_FEATURES ? subject.features : subject.registers;
-    for (const [name, mask] of Object.entries(reserved(subject.draft))) {
+  return withLeaf(leaf, (implementation) => {
+    const regs = leaf === LEAF_FEATURES ? implementation.features : implementation.registers;
+    for (const [name, mask] of Object.entries(reserved(implementation.draft))) {
       const value = regs[name as keyof typeof regs];
       const set = (value & mask) >>> 0;
       if (set !== 0) {
@@ -72,8 +72,8 @@ export const featuresReserved = zeros(LEAF_FEATURES, (draft) =>
 export const featureBitsReserved = zeros(LEAF_FEATURES, () => ({
   eax: ~(FEATURE_RNG | FEATURE_RNG_INPUT | FEATURE_GENERATION),
 }));
-export const statementReserved = zeros(LEAF_REGISTERS, () => ({ ebx: ~(RNG_SECURE | RNG_INSECURE) }));
-export const registersReserved = zeros(LEAF_REGISTERS, () => ({ edx: ALL }));
+export const statementReserved = zeros(LEAF_MSRS, () => ({ ebx: ~(RNG_SECURE | RNG_INSECURE) }));
+export const registersReserved = zeros(LEAF_MSRS, () => ({ edx: ALL }));
 
 export const draftNumber = withLeaf(LEAF_FEATURES, ({ features: { ebx } }) => {
   if (ebx === 3) return passed();
@@ -82,44 +82,47 @@ export const draftNumber = withLeaf(LEAF_FEATURES, ({ features: { ebx } }) => {
 });
 
 /** What is offered has to be there: an index at which every read faults is none. */
-export const rngThere: Check = async (subject) => {
-  if (subject.rng === undefined) return skipped('no RNG is offered, or none that can be found');
-  const stray = await strayRng(subject);
+export const rngThere: Check = async (implementation) => {
+  if (implementation.rng === undefined) return skipped('no RNG is offered, or none that can be found');
+  const stray = await strayRng(implementation);
   // Draft 3 has a sentence of its own for a wrong index.
   if (stray !== undefined)
-    return subject.draft === 3 ? skipped('a wrong index: see registers.rng') : failed(stray);
-  const words = await wordsOf(subject);
-  if (!words.every(isFault)) return passed(`at ${hex(subject.rng.msr)}`);
+    return implementation.draft === 3 ? skipped('a wrong index: see registers.rng') : failed(stray);
+  const values = await randomValuesOf(implementation);
+  if (!values.every(isFault)) return passed(`at ${hex(implementation.rng.msr)}`);
   return failed(
-    `RDMSR ${hex(subject.rng.msr)}: expected the RNG that is offered, got ${words.find(isFault)} each time`,
+    `RDMSR ${hex(implementation.rng.msr)}: expected the RNG that is offered, got ${values.find(isFault)} each time`,
   );
 };
 
-export const rngIndex: Check = async (subject) => {
-  if (subject.rng === undefined) return skipped('no RNG is offered, or none that can be found');
-  const stray = await strayRng(subject);
+export const rngIndex: Check = async (implementation) => {
+  if (implementation.rng === undefined) return skipped('no RNG is offered, or none that can be found');
+  const stray = await strayRng(implementation);
   if (stray !== undefined) return failed(stray);
-  if ((await wordsOf(subject)).every(isFault)) return skipped('nothing is there: see features.rng');
-  return passed(hex(subject.rng.msr));
+  if ((await randomValuesOf(implementation)).every(isFault))
+    return skipped('nothing is there: see features.rng');
+  return passed(hex(implementation.rng.msr));
 };
 
-export const generationThere: Check = async (subject) => {
-  if (subject.generation === undefined) return skipped('no generation is offered, or none that can be found');
-  if ((await strayGeneration(subject)) !== undefined)
+export const generationThere: Check = async (implementation) => {
+  if (implementation.generation === undefined)
+    return skipped('no generation is offered, or none that can be found');
+  if ((await strayGeneration(implementation)) !== undefined)
     return skipped('a wrong index: see registers.generation');
-  const { msr } = subject.generation;
-  const values = await generationValues(subject);
+  const { msr } = implementation.generation;
+  const values = await generationValues(implementation);
   if (!values.every(isFault)) return passed(`at ${hex(msr)}`);
   return failed(`RDMSR ${hex(msr)}: expected the generation that is offered, got ${values[0]} each time`);
 };
 
-export const generationIndex: Check = async (subject) => {
-  if (subject.generation === undefined) return skipped('no generation is offered, or none that can be found');
-  const stray = await strayGeneration(subject);
+export const generationIndex: Check = async (implementation) => {
+  if (implementation.generation === undefined)
+    return skipped('no generation is offered, or none that can be found');
+  const stray = await strayGeneration(implementation);
   if (stray !== undefined) return failed(stray);
-  if ((await generationValues(subject)).every(isFault))
+  if ((await generationValues(implementation)).every(isFault))
     return skipped('nothing is there: see features.generation');
-  return passed(hex(subject.generation.msr));
+  return passed(hex(implementation.generation.msr));
 };
 
 /** "accepts guest input" needs an RNG to accept it. */
@@ -130,35 +133,37 @@ export const inputNeedsRng = withLeaf(LEAF_FEATURES, ({ features }) => {
 });
 
 /** Draft 2 has no sentence about exceptions for writes: one that faults was not accepted. */
-export const inputAccepted = withLeaf(LEAF_FEATURES, async (subject) => {
-  const needs = await inputNeedsRng(subject);
-  if (needs.outcome !== 'passed' || subject.rng === undefined || !subject.rng.input) return needs;
-  if ((await wordsOf(subject)).every(isFault)) return skipped('nothing is there: see features.rng');
-  const refused = (await writesOf(subject)).find(({ fault }) => fault !== undefined);
+export const inputAccepted = withLeaf(LEAF_FEATURES, async (implementation) => {
+  const needs = await inputNeedsRng(implementation);
+  if (needs.outcome !== 'passed' || implementation.rng === undefined || !implementation.rng.input)
+    return needs;
+  if ((await randomValuesOf(implementation)).every(isFault))
+    return skipped('nothing is there: see features.rng');
+  const refused = (await writesOf(implementation)).find(({ fault }) => fault !== undefined);
   if (refused === undefined) return passed('writes are accepted');
   return failed(
-    `WRMSR ${hex(subject.rng.msr)}: expected input to be accepted, got ${refused.fault} for ${hex(refused.value, 16)}`,
+    `WRMSR ${hex(implementation.rng.msr)}: expected input to be accepted, got ${refused.fault} for ${hex(refused.value, 16)}`,
   );
 });
 
-export const indicesDiffer = withLeaf(LEAF_REGISTERS, ({ features, registers }) => {
+export const indicesDiffer = withLeaf(LEAF_MSRS, ({ features, registers }) => {
   const offered = decodeFeatures(features);
-  const { rng, generation } = decodeRegisters(registers);
+  const { rng, generation } = decodeMsrLeaf(registers);
   if (!offered.rng || !offered.generation) return skipped('not both registers are offered');
   if (rng !== generation) return passed();
   return failed(`CPUID 0x4f000003: expected two indices, got ${hex(rng)} in EAX and in ECX`);
 });
 
 /** An index that another advertised interface owns: draft 3 forbids it, for the drafts before it is a note. */
-export async function indicesFree(subject: Subject): Promise<Finding> {
-  const { rng, generation, entries } = subject;
+export async function indicesFree(implementation: Implementation): Promise<Finding> {
+  const { rng, generation, entries } = implementation;
   const claims = [rng?.msr, generation?.msr].filter((msr) => msr !== undefined);
   if (claims.length === 0 || entries.length === 0)
     return skipped('no register, or no interface that could own it');
   for (const { regs } of entries) {
     const signature = decodeSignature(regs);
     const xen = signature === 'XenVMMXenVMM';
-    const page = xen ? await xenPage(subject, regs.eax) : undefined;
+    const page = xen ? await xenPage(implementation, regs.eax) : undefined;
     // Xen has two homes: without its own leaves nobody can say which of them is taken.
     if (xen && page === undefined) continue;
     for (const { first, last } of ownedMsrs(signature, page)) {
@@ -173,8 +178,8 @@ export async function indicesFree(subject: Subject): Promise<Finding> {
 }
 
 /** xen/include/public/arch-x86/cpuid.h: EBX of base + 2 is the MSR of the hypercall page, which tells Xen's range. */
-async function xenPage(subject: Subject, location: number): Promise<number | undefined> {
+async function xenPage(implementation: Implementation, location: number): Promise<number | undefined> {
   if (location > 0xffff_fffd) return undefined;
-  if (decodeSignature(await subject.cpuid(location, 0)) !== 'XenVMMXenVMM') return undefined;
-  return (await subject.cpuid(location + 2, 0)).ebx;
+  if (decodeSignature(await implementation.cpuid(location, 0)) !== 'XenVMMXenVMM') return undefined;
+  return (await implementation.cpuid(location + 2, 0)).ebx;
 }

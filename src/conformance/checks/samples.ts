@@ -1,14 +1,14 @@
-/** What several checks look at, taken from the machine once: words, what became of writes, values of the generation. */
+/** What several checks look at, taken from the machine once: values, what became of writes, values of the generation. */
 import type { Fault } from '../../cpu.ts';
-import { isU32, type Subject } from '../subject.ts';
+import { type Implementation, isU32 } from '../implementation.ts';
 
 /** Enough that a bit that never moves is no accident: 2 * 64 bits at 2^-64 each. */
-export const WORDS = 64;
+export const VALUE_COUNT = 64;
 
 export interface Write {
   readonly value: bigint;
   readonly fault: Fault | undefined;
-  /** The words that were read right after it. */
+  /** The values that were read right after it. */
   readonly after: readonly (bigint | Fault)[];
 }
 
@@ -25,17 +25,19 @@ const INPUTS = [
 ];
 
 /** The same promise for the same subject. */
-export function once<T>(take: (subject: Subject) => Promise<T>): (subject: Subject) => Promise<T> {
-  const taken = new WeakMap<Subject, Promise<T>>();
-  return (subject) => {
-    const already = taken.get(subject) ?? take(subject);
-    taken.set(subject, already);
+export function once<T>(
+  take: (implementation: Implementation) => Promise<T>,
+): (implementation: Implementation) => Promise<T> {
+  const taken = new WeakMap<Implementation, Promise<T>>();
+  return (implementation) => {
+    const already = taken.get(implementation) ?? take(implementation);
+    taken.set(implementation, already);
     return already;
   };
 }
 
 /** What the neighbours of the advertised registers answered before anything was asked of those. */
-export const neighboursOf = once(async ({ rng, generation, rdmsr }) => {
+export const adjacentMsrsOf = once(async ({ rng, generation, rdmsr }) => {
   const own = [rng?.msr, generation?.msr].filter((msr) => msr !== undefined);
   const near = own.flatMap((msr) => [msr - 1, msr + 1]).filter((msr) => isU32(msr) && !own.includes(msr));
   const answers = new Map<number, bigint | Fault>();
@@ -43,65 +45,66 @@ export const neighboursOf = once(async ({ rng, generation, rdmsr }) => {
   return answers;
 });
 
-/** `WORDS` words in a row; none where no RNG is advertised. */
-export const wordsOf = once(async (subject) => {
-  const words: (bigint | Fault)[] = [];
-  if (subject.rng === undefined) return words;
-  await neighboursOf(subject);
-  for (let i = 0; i < WORDS; i++) words.push(await subject.rdmsr(subject.rng.msr));
-  return words;
+/** `WORDS` values in a row; none where no RNG is advertised. */
+export const randomValuesOf = once(async (implementation) => {
+  const values: (bigint | Fault)[] = [];
+  if (implementation.rng === undefined) return values;
+  await adjacentMsrsOf(implementation);
+  for (let i = 0; i < VALUE_COUNT; i++) values.push(await implementation.rdmsr(implementation.rng.msr));
+  return values;
 });
 
-/** Each of `INPUTS` written, and four words read after it; the words in a row are read first. */
-export const writesOf = once(async (subject) => {
+/** Each of `INPUTS` written, and four values read after it; the values in a row are read first. */
+export const writesOf = once(async (implementation) => {
   const writes: Write[] = [];
-  if (subject.rng === undefined) return writes;
-  await wordsOf(subject);
+  if (implementation.rng === undefined) return writes;
+  await randomValuesOf(implementation);
   for (const value of INPUTS) {
-    const fault = await subject.wrmsr(subject.rng.msr, value);
+    const fault = await implementation.wrmsr(implementation.rng.msr, value);
     const after: (bigint | Fault)[] = [];
-    for (let i = 0; i < 4; i++) after.push(await subject.rdmsr(subject.rng.msr));
+    for (let i = 0; i < 4; i++) after.push(await implementation.rdmsr(implementation.rng.msr));
     writes.push({ value, fault, after });
   }
   return writes;
 });
 
 /** The generation, read in a row; none where it is not advertised. */
-export const generationValues = once(async (subject) => {
-  const { generation } = subject;
+export const generationValues = once(async (implementation) => {
+  const { generation } = implementation;
   if (generation === undefined) return [];
-  await neighboursOf(subject);
+  await adjacentMsrsOf(implementation);
   const values: (bigint | Fault)[] = [];
-  for (let i = 0; i < 17; i++) values.push(await subject.rdmsr(generation.msr));
+  for (let i = 0; i < 17; i++) values.push(await implementation.rdmsr(generation.msr));
   return values;
 });
 
 /** A machine that came back from a saved state: what its registers answered first. */
-export interface Revival {
+export interface RestoredCopy {
   readonly how: 'restore' | 'resume';
   readonly generation: readonly (bigint | Fault)[];
-  readonly words: readonly (bigint | Fault)[];
+  readonly values: readonly (bigint | Fault)[];
   /** What is to be said of a leaf that is not what it was. */
   readonly changed: string | undefined;
 }
 
 /** Several copies of one saved state: one in place and two as new machines, or as many of the one kind that there is. */
-export function revivals(
-  changedLeaf: (subject: Subject, again: Subject) => Promise<string | undefined>,
-): (subject: Subject) => Promise<readonly Revival[]> {
-  return once(async (subject) => {
-    const done: Revival[] = [];
+export function restoredCopies(
+  changedLeaf: (implementation: Implementation, again: Implementation) => Promise<string | undefined>,
+): (implementation: Implementation) => Promise<readonly RestoredCopy[]> {
+  return once(async (implementation) => {
+    const done: RestoredCopy[] = [];
     for (const how of ['restore', 'resume'] as const) {
-      const deed = subject.deeds[how];
-      const copies = how === 'restore' && subject.deeds.resume !== undefined ? 1 : 2;
-      for (let i = 0; deed !== undefined && i < copies; i++) {
-        const again = { ...subject, ...subject.check(await deed()) };
+      const control = implementation.controls[how];
+      const copies = how === 'restore' && implementation.controls.resume !== undefined ? 1 : 2;
+      for (let i = 0; control !== undefined && i < copies; i++) {
+        const again = { ...implementation, ...implementation.checkAnswers(await control()) };
         const generation: (bigint | Fault)[] = [];
-        const words: (bigint | Fault)[] = [];
-        for (let j = 0; subject.generation && j < 4; j++)
-          generation.push(await again.rdmsr(subject.generation.msr));
-        for (let j = 0; subject.rng && j < 4; j++) words.push(await again.rdmsr(subject.rng.msr));
-        done.push({ how, generation, words, changed: await changedLeaf(subject, again) });
+        const values: (bigint | Fault)[] = [];
+        for (let j = 0; implementation.generation && j < 4; j++)
+          generation.push(await again.rdmsr(implementation.generation.msr));
+        for (let j = 0; implementation.rng && j < 4; j++)
+          values.push(await again.rdmsr(implementation.rng.msr));
+        done.push({ how, generation, values: values, changed: await changedLeaf(implementation, again) });
       }
     }
     return done;

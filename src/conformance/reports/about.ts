@@ -1,18 +1,18 @@
 /** What a report says beside its results. */
-import type { Report, Result } from '../judge.ts';
+import type { Report, Result } from '../verify.ts';
 
 /** What a reporter is told beside the results. */
 export interface About {
   /** What ran the guest: an engine's name, `serial` or `exec`. */
   readonly engine: string;
-  /** The name of a source whose words can be foretold, where a test asked for one: every report shows it. */
+  /** The name of a source whose values can be foretold, where a test asked for one: every report shows it. */
   readonly deterministic?: string | undefined;
   /** How long it took. */
   readonly milliseconds?: number | undefined;
 }
 
 /** One sentence for the whole report. */
-export function verdict({ draft, rulesOf, failed, warned, passed }: Report): string {
+export function resultLine({ draft, rulesOf, failed, warned, passed }: Report): string {
   if (draft === undefined) return `does not speak CommonHV (asked for by draft ${rulesOf})`;
   if (failed > 0) return `does not conform to CommonHV draft ${draft}`;
   if (passed === 0) return `could not be judged by CommonHV draft ${draft}`;
@@ -27,7 +27,7 @@ export function conforms({ draft, failed, passed }: Report): boolean {
 }
 
 export const deterministicLine = (source: string): string =>
-  `the words are deterministic: the source "${source}" is for tests`;
+  `the values are deterministic: the source "${source}" is for tests`;
 
 /** The far side's bytes never steer a terminal or break a line. */
 export function plain(text: string): string {

@@ -1,7 +1,8 @@
 /** Reports for programs: JSON, KTAP version 1, JUnit XML. */
-import type { Report, Result } from '../judge.ts';
+
 import { SECTIONS, sectionOf } from '../rule.ts';
-import { type About, deterministicLine, isBad, plain, verdict } from './about.ts';
+import type { Report, Result } from '../verify.ts';
+import { type About, deterministicLine, isBad, plain, resultLine } from './about.ts';
 
 /** The JSON of `verify`; a `detail` or a `draft` that is absent is null. `deterministic` is there only where it is so. */
 export function jsonReport(report: Report, { engine, deterministic }: About): object {
@@ -29,7 +30,7 @@ export function ktapReport(report: Report, about: About): string {
   const lines = [
     'KTAP version 1',
     `1..${report.rules.length}`,
-    `# ${plain(about.engine)} ${verdict(report)}`,
+    `# ${plain(about.engine)} ${resultLine(report)}`,
   ];
   if (about.deterministic !== undefined) lines.push(`# ${deterministicLine(about.deterministic)}`);
   for (const [i, result] of report.rules.entries()) {
@@ -66,7 +67,7 @@ function suite(title: string, results: readonly Result[], report: Report, about:
   const properties = {
     engine: plain(about.engine),
     draft: report.draft === undefined ? 'none' : String(report.draft),
-    verdict: verdict(report),
+    verdict: resultLine(report),
     ...(about.deterministic !== undefined && { deterministic: plain(about.deterministic) }),
   };
   return [

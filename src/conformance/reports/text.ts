@@ -1,7 +1,8 @@
 /** A report for people: by section of the draft, failures first. */
-import type { Outcome, Report, Result } from '../judge.ts';
+
 import { SECTIONS, type Section, sectionOf } from '../rule.ts';
-import { type About, deterministicLine, isBad, plain, verdict } from './about.ts';
+import type { Outcome, Report, Result } from '../verify.ts';
+import { type About, deterministicLine, isBad, plain, resultLine } from './about.ts';
 
 /** How a piece of the text report is to look. */
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
@@ -20,7 +21,7 @@ const WIDTH = 100;
 /** Ends with the line `N passed, N failed, N skipped`; warnings have a line before it. */
 export function textReport(report: Report, about: About, paint: Paint = (_, text) => text): string {
   const time = about.milliseconds === undefined ? '' : `, ${about.milliseconds} ms`;
-  const head = `${paint('bold', `${plain(about.engine)} ${verdict(report)}`)}${time}`;
+  const head = `${paint('bold', `${plain(about.engine)} ${resultLine(report)}`)}${time}`;
   const lines = [head];
   if (about.deterministic !== undefined) lines.push(paint('yellow', deterministicLine(about.deterministic)));
   const width = Math.max(...report.rules.map(({ id }) => id.length));
@@ -75,12 +76,12 @@ function entry(result: Result, width: number, paint: Paint): readonly string[] {
 function wrap(text: string, indent: string): readonly string[] {
   const lines: string[] = [];
   let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && indent.length + line.length + 1 + word.length > WIDTH) {
+  for (const value of text.split(' ')) {
+    if (line !== '' && indent.length + line.length + 1 + value.length > WIDTH) {
       lines.push(indent + line);
-      line = word;
+      line = value;
     } else {
-      line = line === '' ? word : `${line} ${word}`;
+      line = line === '' ? value : `${line} ${value}`;
     }
   }
   return [...lines, indent + line];

@@ -61,14 +61,14 @@ export const generation: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'A guest MUST NOT credit the value of MSR_COMMONHV_GENERATION as entropy.',
-    heldBy: 'the generation is no part of a seed',
+    testedBy: 'the generation is no part of a seed',
   },
   {
     id: 'generation.reseed',
     drafts: [3],
     level: 'SHOULD',
     text: 'A guest that finds the value of MSR_COMMONHV_GENERATION changed SHOULD reseed its generator from the RNG before it uses it again.',
-    heldBy: undefined,
+    testedBy: undefined,
     reason:
       'when a guest uses its generator is its own affair; `commonhv seed --watch` reseeds at each change',
   },
@@ -102,14 +102,14 @@ export const rest: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'A guest that does not trust its hypervisor MUST NOT treat the words as secure, whatever CPUID.4F000003H.0.EBX says.',
-    heldBy: 'nothing is credited in a confidential guest: TDX, and SEV of any kind',
+    testedBy: 'nothing is credited in a confidential guest: TDX, and SEV of any kind',
   },
   {
     id: 'confidential.generation',
     drafts: [3],
     level: 'MUST',
     text: 'A guest that does not trust its hypervisor MUST NOT take an unchanged MSR_COMMONHV_GENERATION as evidence that it was not copied.',
-    heldBy: undefined,
+    testedBy: undefined,
     reason: 'our guest concludes nothing from a generation that stays the same',
   },
   {
@@ -117,7 +117,7 @@ export const rest: readonly Rule[] = [
     drafts: [3],
     level: 'SHOULD',
     text: 'A guest that knows several drafts SHOULD tell them apart by these six steps, in their order.',
-    heldBy: 'the six steps that tell the drafts apart, in their order',
+    testedBy: 'the six steps that tell the drafts apart, in their order',
   },
   {
     id: 'extension.ignore',
@@ -126,6 +126,6 @@ export const rest: readonly Rule[] = [
     text:
       'CPUID leaves beyond those defined in this version of the CommonHV specification should be ignored by guests written for ' +
       'this version of the specification.',
-    heldBy: 'reserved bits, reserved registers and leaves that a guest does not know change nothing',
+    testedBy: 'reserved bits, reserved registers and leaves that a guest does not know change nothing',
   },
 ];

@@ -2,7 +2,7 @@
 import type { Draft } from '../../spec/index.ts';
 import type { Rule } from '../rule.ts';
 import { discovery } from './discovery.ts';
-import { features, registers } from './features.ts';
+import { features, msrs } from './features.ts';
 import { generation, rest } from './generation.ts';
 import { interfaces } from './interfaces.ts';
 import { rng } from './rng.ts';
@@ -12,7 +12,7 @@ export const rules: readonly Rule[] = [
   ...discovery,
   ...interfaces,
   ...features,
-  ...registers,
+  ...msrs,
   ...rng,
   ...generation,
   ...rest,

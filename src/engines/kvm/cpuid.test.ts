@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Row } from '../../snapshot.ts';
+import type { Row } from '../../cpuid-dump.ts';
 import { decodeTable, encodeTable, withHyperV } from './cpuid.ts';
 
 const word = fc.integer({ min: 0, max: 0xffff_ffff });

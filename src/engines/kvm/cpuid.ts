@@ -1,8 +1,8 @@
 /** CPUID under KVM is a table: what the kernel offers to put in one, what a layer makes of it, and how it is written. */
 import type { SyncCpu } from '../../cpu.ts';
 import { MachineError } from '../../cpu.ts';
-import type { Row, Snapshot } from '../../snapshot.ts';
-import { snapshotSync } from '../../snapshot.ts';
+import type { CpuidDump, Row } from '../../cpuid-dump.ts';
+import { dumpSync } from '../../cpuid-dump.ts';
 import type { Ffi } from '../ffi.ts';
 import { errorName, must } from '../ffi.ts';
 import { cap, ioctl, layout, value } from './abi.ts';
@@ -17,7 +17,7 @@ const FIRST = 0x4000_0000;
 const SECOND = 0x4000_0100;
 
 /** What the processor below any layer answers: the kernel's table, with Hyper-V's leaves before KVM's own where asked for. */
-export function supported(sys: Ffi, system: System, hyperv: boolean): Snapshot {
+export function supported(sys: Ffi, system: System, hyperv: boolean): CpuidDump {
   const rows = ask(sys, system.fd, ioctl.GET_SUPPORTED_CPUID, 'KVM_GET_SUPPORTED_CPUID');
   if (!hyperv) return rows;
   if (system.has(cap.SYS_HYPERV_CPUID) <= 0) {
@@ -27,7 +27,7 @@ export function supported(sys: Ffi, system: System, hyperv: boolean): Snapshot {
 }
 
 /** Hyper-V at 40000000H, and KVM's own leaves, which both tables may hold there, at 40000100H. */
-export function withHyperV(own: Snapshot, hyperv: Snapshot): Snapshot {
+export function withHyperV(own: CpuidDump, hyperv: CpuidDump): CpuidDump {
   const shift = SECOND - FIRST;
   const moved = own.map((row): Row => {
     if (row.leaf < FIRST || row.leaf >= SECOND) return row;
@@ -41,12 +41,12 @@ export function withHyperV(own: Snapshot, hyperv: Snapshot): Snapshot {
 }
 
 /** The table that makes the kernel answer as `cpu` does. */
-export function tableOf(cpu: SyncCpu): Snapshot {
-  return snapshotSync(cpu);
+export function tableOf(cpu: SyncCpu): CpuidDump {
+  return dumpSync(cpu);
 }
 
 /** Gives a vCPU its table; its own number stands in the leaves that tell processors apart. */
-export function install(sys: Ffi, vcpu: number, rows: Snapshot, id: number): void {
+export function install(sys: Ffi, vcpu: number, rows: CpuidDump, id: number): void {
   const bytes = encodeTable(rows.map((row) => numbered(row, id)));
   const result = sys.ioctlAt(vcpu, ioctl.SET_CPUID2, bytes);
   if (result === 0) return;
@@ -62,7 +62,7 @@ function numbered(row: Row, id: number): Row {
   return row;
 }
 
-function ask(sys: Ffi, fd: number, request: number, what: string): Snapshot {
+function ask(sys: Ffi, fd: number, request: number, what: string): CpuidDump {
   const bytes = new Uint8Array(table.size + MOST_ENTRIES * entry.size);
   new DataView(bytes.buffer).setUint32(table.nent, MOST_ENTRIES, true);
   must(sys.ioctlAt(fd, request, bytes), what);
@@ -71,7 +71,7 @@ function ask(sys: Ffi, fd: number, request: number, what: string): Snapshot {
 }
 
 /** struct kvm_cpuid2 and its entries. */
-export function encodeTable(rows: Snapshot): Uint8Array {
+export function encodeTable(rows: CpuidDump): Uint8Array {
   const view = new DataView(new ArrayBuffer(table.size + rows.length * entry.size));
   view.setUint32(table.nent, rows.length, true);
   rows.forEach((row, i) => {
@@ -85,7 +85,7 @@ export function encodeTable(rows: Snapshot): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-export function decodeTable(bytes: Uint8Array): Snapshot {
+export function decodeTable(bytes: Uint8Array): CpuidDump {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: view.getUint32(table.nent, true) }, (_, i): Row => {
     const get = (field: number): number => view.getUint32(table.size + i * entry.size + field, true);

@@ -29,10 +29,10 @@
  * and timer (`ports.ts`, `uart.ts`) are what a guest finds. Whatever else it touches ends the machine, by name.
  * @module
  */
-import { load, MOST_MEMORY } from '../../boot/index.ts';
+import { load, MAX_MEMORY } from '../../boot/index.ts';
 import type { Cpu, Engine, Image, Layer } from '../../cpu.ts';
 import { hex, MachineError, u32 } from '../../cpu.ts';
-import { replay } from '../../snapshot.ts';
+import { replay } from '../../cpuid-dump.ts';
 import type { Ffi } from '../ffi.ts';
 import { ffi } from '../ffi.ts';
 import { cap } from './abi.ts';
@@ -83,7 +83,7 @@ export function kvm({
   msrs = [],
   device = '/dev/kvm',
 }: KvmOptions = {}): KvmEngine {
-  if (!Number.isInteger(memory) || memory < 2 ** 20 || memory > MOST_MEMORY || memory % 4096 !== 0) {
+  if (!Number.isInteger(memory) || memory < 2 ** 20 || memory > MAX_MEMORY || memory % 4096 !== 0) {
     throw new RangeError(`memory: expected 1 MiB to 3 GiB in whole pages of 4,096 bytes, got ${memory}`);
   }
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MOST_VCPUS) {
@@ -97,7 +97,7 @@ export function kvm({
   }
   return {
     name: 'kvm',
-    async below(): Promise<Cpu> {
+    async hostCpu(): Promise<Cpu> {
       return withSystem(device, async (sys, system) => replay(supported(sys, system, hyperv)));
     },
     async start(layer, image) {

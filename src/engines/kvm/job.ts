@@ -1,6 +1,6 @@
 /** What the caller's thread and a worker tell each other: the work that is given, and what is heard of it. */
 import type { End } from '../../cpu.ts';
-import type { Snapshot } from '../../snapshot.ts';
+import type { CpuidDump } from '../../cpuid-dump.ts';
 import type { Command, VcpuHandle } from './vcpu.ts';
 
 /**
@@ -40,7 +40,7 @@ export interface Job {
   /** The serial line whose UART is here. */
   readonly line: LineBuffers | undefined;
   /** The layer to build here, and the table of the processor below it. */
-  readonly layer: { readonly of: Omit<LayerModule, 'onEvent'>; readonly below: Snapshot } | undefined;
+  readonly layer: { readonly of: Omit<LayerModule, 'onEvent'>; readonly below: CpuidDump } | undefined;
   /** The mailbox for what is not answered here. */
   readonly up: SharedArrayBuffer | undefined;
   /** Whether whoever reads that mailbox is another worker, woken by the bell, or the caller's thread, by a message. */

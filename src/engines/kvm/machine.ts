@@ -2,8 +2,8 @@
 import type { Loaded } from '../../boot/index.ts';
 import type { Console, End, Layer, Machine, SyncCpu } from '../../cpu.ts';
 import { GP } from '../../cpu.ts';
-import type { Snapshot } from '../../snapshot.ts';
-import { replay } from '../../snapshot.ts';
+import type { CpuidDump } from '../../cpuid-dump.ts';
+import { replay } from '../../cpuid-dump.ts';
 import type { Ffi } from '../ffi.ts';
 import type { Line } from './console.ts';
 import { line } from './console.ts';
@@ -26,7 +26,7 @@ export interface KvmMachine extends Machine {
 
 export interface Plan extends VmOptions {
   readonly loaded: Loaded;
-  readonly below: Snapshot;
+  readonly below: CpuidDump;
 }
 
 /** How long a thread may take to come out of a layer's own code before it is ended by force, in milliseconds. */

@@ -41,9 +41,9 @@ export const OVER = Symbol('the machine is over');
  */
 export function asking(box: SharedArrayBuffer, ring: () => void, over: () => boolean): Answers {
   const words = new Int32Array(box);
-  function ask(kind: number, subject: number, size: number, low: number, high: number): void {
+  function ask(kind: number, implementation: number, size: number, low: number, high: number): void {
     words[KIND] = kind;
-    words[SUBJECT] = subject;
+    words[SUBJECT] = implementation;
     words[SIZE] = size;
     words[LOW] = low;
     words[HIGH] = high;
@@ -77,13 +77,13 @@ export function answering(box: SharedArrayBuffer, answers: Answers): () => void 
   const words = new Int32Array(box);
   return () => {
     if (Atomics.load(words, STATE) !== ASKED) return;
-    const subject = words[SUBJECT]! >>> 0;
+    const implementation = words[SUBJECT]! >>> 0;
     const low = words[LOW]! >>> 0;
     let answer: bigint | number | Fault | undefined;
-    if (words[KIND] === KINDS.in) answer = answers.in(subject, words[SIZE]!);
-    else if (words[KIND] === KINDS.out) answers.out(subject, words[SIZE]!, low);
-    else if (words[KIND] === KINDS.rdmsr) answer = answers.rdmsr(subject);
-    else answer = answers.wrmsr(subject, (BigInt(words[HIGH]! >>> 0) << 32n) | BigInt(low));
+    if (words[KIND] === KINDS.in) answer = answers.in(implementation, words[SIZE]!);
+    else if (words[KIND] === KINDS.out) answers.out(implementation, words[SIZE]!, low);
+    else if (words[KIND] === KINDS.rdmsr) answer = answers.rdmsr(implementation);
+    else answer = answers.wrmsr(implementation, (BigInt(words[HIGH]! >>> 0) << 32n) | BigInt(low));
     words[FAULT] = typeof answer === 'string' ? 1 : 0;
     if (typeof answer === 'number') words[LOW] = answer;
     if (typeof answer === 'bigint') {

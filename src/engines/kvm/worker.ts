@@ -1,7 +1,7 @@
 /** The worker thread: takes jobs one after another; while it is at one, its event loop stands still. */
 import { parentPort } from 'node:worker_threads';
 import type { End, Layer, SyncCpu } from '../../cpu.ts';
-import { replay } from '../../snapshot.ts';
+import { replay } from '../../cpuid-dump.ts';
 import { ffi, must, signalSet } from '../ffi.ts';
 import { ioctl, layout } from './abi.ts';
 import { install, tableOf } from './cpuid.ts';

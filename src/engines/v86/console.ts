@@ -7,7 +7,7 @@ const FIFO = 16;
 const UNREAD = 1 << 20;
 const CHUNK = 1 << 16;
 
-export interface Line {
+export interface ConsoleLine {
   readonly console: Console;
   /** A byte out of the guest. */
   sent(byte: number): void;
@@ -24,7 +24,7 @@ export interface Line {
 }
 
 /** `wake` is called when there is input, or room for output, again. */
-export function makeLine(wake: () => void): Line {
+export function makeLine(wake: () => void): ConsoleLine {
   let output = new Uint8Array(256);
   let length = 0;
   let reader: ReadableStreamDefaultController<Uint8Array> | undefined;

@@ -89,7 +89,7 @@ export function makeHook(env: WebAssembly.ModuleImports, layer: Layer): Hook {
    * v86's own processor. It never faults: what RDMSR does not know is 0, what WRMSR does not know is dropped. Three functions
    * in full, because a guest waits for them: a call that always goes to the same function of the module is a fast one.
    */
-  const below: SyncCpu = {
+  const hostCpu: SyncCpu = {
     cpuid(leaf, subleaf) {
       enter(leaf, subleaf, 0);
       try {
@@ -178,7 +178,7 @@ export function makeHook(env: WebAssembly.ModuleImports, layer: Layer): Hook {
       cpuid = given.instr_0FA2;
       rdmsr = given.instr_0F32;
       wrmsr = given.instr_0F30;
-      cpu = layer(below);
+      cpu = layer(hostCpu);
       open = false;
       return cpu;
     },

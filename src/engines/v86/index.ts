@@ -7,11 +7,11 @@
  * @module
  */
 
-import { LEAST_MEMORY, type Loaded, load } from '../../boot/index.ts';
+import { type Loaded, load, MIN_MEMORY } from '../../boot/index.ts';
 import type { Cpu, Engine, Layer } from '../../cpu.ts';
-import { processorBelow } from './below.ts';
 import type { Board } from './board.ts';
 import { type Exports, makeHook } from './hook.ts';
+import { hostCpu } from './host-cpu.ts';
 import { emulatorOf } from './library.ts';
 import { makeMachine } from './machine.ts';
 import { hookedModule, type WasmSource } from './module.ts';
@@ -20,7 +20,7 @@ import { readState, restoreState } from './state.ts';
 export type { WasmSource } from './module.ts';
 
 /** The machine's memory, and where v86's module is. */
-export interface Options {
+export interface V86Options {
   /** Guest memory in bytes, 1 MiB to 2047 MiB; default 256 MiB. */
   readonly memory?: number;
   /** v86.wasm: its address, or its bytes. Needed in a browser; Node takes it from the v86 package. */
@@ -28,17 +28,20 @@ export interface Options {
 }
 
 const MiB = 2 ** 20;
-const MOST_MEMORY = 2047 * MiB;
+const MAX_MEMORY = 2047 * MiB;
 const VIDEO_MEMORY = MiB; // nothing of ours draws; the least that v86's display takes
 
 /** One processor, 32 bits. A RangeError for a memory size that it cannot have. */
-export function v86({ memory = 256 * MiB, wasm }: Options = {}): Engine & Required<Pick<Engine, 'resume'>> {
-  if (!Number.isInteger(memory) || memory < LEAST_MEMORY || memory > MOST_MEMORY) {
+export function v86({
+  memory = 256 * MiB,
+  wasm,
+}: V86Options = {}): Engine & Required<Pick<Engine, 'resume'>> {
+  if (!Number.isInteger(memory) || memory < MIN_MEMORY || memory > MAX_MEMORY) {
     throw new RangeError(`memory: expected 1 MiB to 2047 MiB in bytes, got ${memory}`);
   }
   return {
     name: 'v86',
-    below: async (): Promise<Cpu> => processorBelow(await hookedModule(wasm)),
+    hostCpu: async (): Promise<Cpu> => hostCpu(await hookedModule(wasm)),
     async start(layer, image) {
       const loaded = load(image, memory);
       const setup = { memory, videoMemory: VIDEO_MEMORY, byInterrupt: loaded.kind === 'linux' };
@@ -66,7 +69,7 @@ async function ready(wasm: WasmSource | undefined): Promise<WebAssembly.Module> 
  */
 export function underLayer(
   layer: Layer,
-  { wasm }: Pick<Options, 'wasm'> = {},
+  { wasm }: Pick<V86Options, 'wasm'> = {},
 ): (imports: WebAssembly.Imports) => Promise<WebAssembly.Exports> {
   return async ({ env }) => {
     const hook = makeHook(env!, layer);

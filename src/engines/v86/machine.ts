@@ -24,7 +24,7 @@ const IDLE = 4;
 /** More than the instructions that v86 runs (LOOP_COUNTER in its cpu.rs) before it looks at the clock. */
 const ENOUGH = 200_000;
 /** How long to wait, in ms, before looking again whether the reader has caught up, where it does not say so itself. */
-const PATIENCE = 20;
+const TIMEOUT_MS = 20;
 
 /** Builds a machine, lets `prepare` fill it, and runs it. */
 export async function makeMachine(
@@ -95,7 +95,7 @@ export async function makeMachine(
 
   const slice = (run: () => number): number => {
     if (board === undefined || over !== undefined) return 0;
-    if (line.full()) return PATIENCE;
+    if (line.full()) return TIMEOUT_MS;
     feed(board);
     let rest = 0;
     try {

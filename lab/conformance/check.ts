@@ -1,0 +1,44 @@
+/** The conformance suite against one machine; its report is plain data that can travel. */
+import type { Cpu } from 'commonhv';
+import { type MachineControls, type Report, verify } from 'commonhv/conformance';
+import type { Booted } from '../machine/engine.ts';
+
+/** How long one question may take, in milliseconds: a page's machine may be slow, never this slow. */
+const TIMEOUT_MS = 5000;
+
+/**
+ * Judges the machine that runs: pauses it, puts its own saved state back into it, and has it resumed as another
+ * machine, which `revive` makes and asks and this ends.
+ */
+export async function checked(
+  cpu: Cpu,
+  machine: Booted,
+  revive: (state: Uint8Array) => Promise<{ readonly machine: Booted; readonly cpu: Cpu }>,
+): Promise<Report> {
+  const copies: Booted[] = [];
+  let state: Uint8Array | undefined;
+  const saved = async () => {
+    state ??= await machine.save();
+    return state;
+  };
+  const controls: MachineControls = {
+    async pause() {
+      await machine.pause();
+      await machine.unpause();
+    },
+    async restore() {
+      await machine.restore(await saved());
+      return cpu;
+    },
+    async resume() {
+      const copy = await revive(await saved());
+      copies.push(copy.machine);
+      return copy.cpu;
+    },
+  };
+  try {
+    return await verify(cpu, { timeoutMs: TIMEOUT_MS, ...controls });
+  } finally {
+    for (const copy of copies) await copy.close();
+  }
+}

@@ -1,0 +1,120 @@
+/** The processor that a command asks: the probe guest's on an engine that runs guests, or the model. */
+import type { Console, Cpu, Machine } from '../cpu.ts';
+import { bare, MachineError } from '../cpu.ts';
+import type { KvmMachine } from '../engines/kvm/index.ts';
+import { model } from '../engines/model.ts';
+import { fromConfig } from '../hypervisor/index.ts';
+import { overSerial, probeImage } from '../probe/index.ts';
+import { openEngine, startGuest } from './engines.ts';
+import type { Io } from './io.ts';
+import { layerFrom, resolveConfig, warnDeterministic } from './layer.ts';
+import type { GuestOptions, LayerOptions } from './options.ts';
+
+export interface ImplementationUnderTest {
+  readonly engine: string;
+  readonly cpu: Cpu;
+  /** The machine's other processors, where it has several that can be asked. */
+  readonly others?: readonly Cpu[];
+  /** Stops the machine's processors for a moment; absent where the engine cannot. */
+  pause?(): Promise<void>;
+  /** The processor of one more machine, resumed from a state of this one, the same each time; absent where the engine cannot. */
+  resume?(): Promise<Cpu>;
+  /** This machine's processor, with that state put back in place. */
+  restore?(): Promise<Cpu>;
+  /** Why it was ended before it was closed: `--timeout` or Ctrl-C; what it answered since is no answer. */
+  stopped?(): string | undefined;
+  /** Ends every machine that was started for it. */
+  close(): Promise<void>;
+}
+
+/** The probe runs below 1 MiB; less memory starts faster and saves smaller. */
+const PROBE_MEMORY = 16 * 2 ** 20;
+
+/** A resumed probe has greeted in an earlier life: it is asked again at once, in milliseconds. */
+const RESUMED = 5;
+
+/** For commands that only ask, and whose output has no place for a word about the source. */
+export function openProbe(options: LayerOptions & GuestOptions, io: Io): Promise<ImplementationUnderTest> {
+  warnDeterministic(options, io);
+  return openImplementation(options, io);
+}
+
+/** Starts what the options say. Ctrl-C and `--timeout` end it: what is asked of it then fails. */
+export async function openImplementation(
+  options: LayerOptions & GuestOptions,
+  io: Io,
+): Promise<ImplementationUnderTest> {
+  const { engine: name = 'v86' } = options;
+  if (name === 'model') {
+    const layer = await layerFrom(options, bare);
+    const cpu = model(layer);
+    // A machine without memory: its state is nothing, and what its layer keeps is not saved.
+    const resume = async (): Promise<Cpu> => model(layer);
+    const restore = async (): Promise<Cpu> => {
+      cpu.restored?.();
+      return cpu;
+    };
+    return { engine: name, cpu, resume, restore, async close() {} };
+  }
+  const engine = await openEngine({ memory: PROBE_MEMORY, ...options });
+  const data = await resolveConfig(options, await engine.hostCpu());
+  const machines: Machine[] = [];
+  const close = async (): Promise<void> => {
+    clearTimeout(timer);
+    io.interrupted.removeEventListener('abort', close);
+    await Promise.all(machines.map((machine) => machine.close()));
+  };
+  let late = false;
+  const expire = (): void => {
+    late = true;
+    void close();
+  };
+  const timer = options.timeout === undefined ? undefined : setTimeout(expire, options.timeout * 1000);
+  io.interrupted.addEventListener('abort', close);
+  const stopped = (): string | undefined =>
+    io.interrupted.aborted
+      ? 'interrupted'
+      : late
+        ? `it took longer than ${options.timeout} s (--timeout)`
+        : undefined;
+  const ask = async (machine: Machine, timeoutMs: number): Promise<[Cpu, ...Cpu[]]> => {
+    machines.push(machine);
+    if (late || io.interrupted.aborted) await machine.close(); // it came when the others were closed already
+    const [first, ...others] = (machine as Partial<KvmMachine>).consoles ?? [machine.console];
+    const processor = (console: Console): Promise<Cpu> => overSerial(console, { pokeIntervalMs: timeoutMs });
+    return Promise.all([processor(first!), ...others.map(processor)]);
+  };
+  try {
+    const machine = await startGuest(engine, data, { kernel: probeImage() }, io);
+    const [cpu, ...others] = await ask(machine, 1_000);
+    const pause = async (): Promise<void> => {
+      await machine.pause?.();
+      await machine.unpause?.();
+    };
+    let saved: Promise<Uint8Array> | undefined;
+    const state = (): Promise<Uint8Array> => {
+      saved ??= machine.save!();
+      return saved;
+    };
+    const resume = async (): Promise<Cpu> =>
+      (await ask(await engine.resume!(fromConfig(data), await state()), RESUMED))[0];
+    const restore = async (): Promise<Cpu> => {
+      await machine.restore!(await state());
+      return cpu; // the guest waits for a line, as it did when it was saved
+    };
+    return {
+      engine: name,
+      cpu,
+      ...(others.length > 0 && { others }),
+      ...(machine.pause && machine.unpause && { pause }),
+      ...(engine.resume && machine.save && { resume }),
+      ...(machine.restore && machine.save && { restore }),
+      stopped,
+      close,
+    };
+  } catch (cause) {
+    await close();
+    const why = stopped();
+    throw why === undefined ? cause : new MachineError(why, { cause });
+  }
+}

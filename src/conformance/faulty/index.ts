@@ -1,0 +1,18 @@
+/** Hypervisors that are wrong in one way each: what proves that every rule can fail, and which of them does. */
+import { discovery } from './discovery.ts';
+import type { FaultyHypervisor } from './faulty.ts';
+import { features } from './features.ts';
+import { generation } from './generation.ts';
+import { interfaces } from './interfaces.ts';
+import { rng } from './rng.ts';
+
+export type { FaultyCpu, FaultyHypervisor } from './faulty.ts';
+
+/** At least one for each checked rule, in every draft that has it, but for a MAY, which nothing can break. */
+export const faultyHypervisors: readonly FaultyHypervisor[] = [
+  ...discovery,
+  ...interfaces,
+  ...features,
+  ...rng,
+  ...generation,
+];

@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bare } from '../cpu.ts';
+import { type Config, fromConfig } from './config.ts';
+
+test('data survives being sent and makes the layer that the options would', () => {
+  const data: Config = {
+    draft: 3,
+    interfaces: [{ signature: 'KVMKVMKVM\0\0\0', location: 0x4000_0000 }],
+    preferred: 1,
+    rng: { source: 'counting', msr: 0x4000_00a5, input: 'ignore' },
+    generation: {},
+  };
+  const cpu = fromConfig(structuredClone(data))(bare);
+  assert.deepEqual(cpu.cpuid(0x4f00_0001, 0), { eax: 1, ebx: 1, ecx: 0, edx: 0 });
+  assert.deepEqual([cpu.rdmsr(0x4000_00a5), cpu.rdmsr(0x4000_00a5)], [1n, 2n]);
+  assert.equal(cpu.wrmsr(0x4000_00a5, 1n), undefined);
+  assert.equal(typeof cpu.rdmsr(0x4000_00a1), 'bigint');
+});
+
+test('without an rng or a generation there is none', () => {
+  const cpu = fromConfig({})(bare);
+  assert.equal(cpu.rdmsr(0x4000_00a0), '#GP');
+  assert.equal(cpu.rdmsr(0x4000_00a1), '#GP');
+});
+
+test('a source that is not one is refused by name', () => {
+  const data = { rng: { source: 'toString' } } as unknown as Config;
+  assert.throws(
+    () => fromConfig(data),
+    /^RangeError: rng\.source: expected os, stuck, counting, got toString$/,
+  );
+});

@@ -1,0 +1,297 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { inspect } from 'node:util';
+import { bare, MachineError } from '../cpu.ts';
+import { drbg } from './drbg.ts';
+import {
+  commonhv,
+  countingSource,
+  type RngOptions,
+  type Source,
+  type SourceFailure,
+  stuckSource,
+  systemSource,
+} from './index.ts';
+
+const RNG = 0x4000_00a0;
+const fillWell = (bytes: Uint8Array) =>
+  void globalThis.crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>);
+/** Well for the first `draws` draws (the start takes two), then as told. */
+function failing(name: string, then: (bytes: Uint8Array) => unknown, draws = 3): Source {
+  let left = draws;
+  return { name, secure: true, fill: (bytes) => (left-- > 0 ? fillWell(bytes) : (then(bytes) as undefined)) };
+}
+function start(source: Source, options: Partial<RngOptions> & { draft?: 1 | 2 | 3 } = {}) {
+  const failures: SourceFailure[] = [];
+  const { draft = 3, ...rng } = options;
+  const layer = commonhv({ draft, rng: { source, onFailure: (failure) => failures.push(failure), ...rng } });
+  return { cpu: layer(bare), failures };
+}
+const read = (cpu: ReturnType<typeof start>['cpu'], values: number) =>
+  Array.from({ length: values }, () => cpu.rdmsr(RNG) as bigint);
+
+const wrong: readonly [string, (bytes: Uint8Array) => unknown, SourceFailure['reason']][] = [
+  [
+    'throws',
+    () => {
+      throw new Error('the device is gone\nand more');
+    },
+    'threw',
+  ],
+  [
+    'throws what is no error',
+    () => {
+      throw null;
+    },
+    'threw',
+  ],
+  ['returns a promise', async (bytes) => fillWell(bytes), 'promise'],
+  ['returns a promise that rejects', () => Promise.reject(new Error('later')), 'promise'],
+  [
+    'returns too small a count',
+    (bytes) => {
+      fillWell(bytes);
+      return bytes.length - 1;
+    },
+    'short',
+  ],
+  ['returns a smaller array', (bytes) => bytes.subarray(0, 5), 'short'],
+  ['leaves the last 40 bytes out', (bytes) => fillWell(bytes.subarray(0, bytes.length - 40)), 'health'],
+  ['leaves the last byte out, always', (bytes) => fillWell(bytes.subarray(0, bytes.length - 1)), 'health'],
+  [
+    'takes the buffer away',
+    (bytes) => structuredClone(bytes.buffer, { transfer: [bytes.buffer as ArrayBuffer] }).byteLength,
+    'short',
+  ],
+  ['gives zeros', () => undefined, 'health'],
+  ['gives ones', (bytes) => void bytes.fill(255), 'health'],
+  [
+    'repeats a value',
+    (bytes) => {
+      fillWell(bytes);
+      bytes.copyWithin(16, 8, 16);
+    },
+    'health',
+  ],
+  [
+    'repeats one buffer for ever',
+    (
+      (buffer) => (bytes: Uint8Array) =>
+        void bytes.set(buffer.subarray(0, bytes.length))
+    )(globalThis.crypto.getRandomValues(new Uint8Array(4096))),
+    'health',
+  ],
+  [
+    'counts',
+    ((value) => (bytes: Uint8Array) => {
+      const view = new DataView(bytes.buffer);
+      for (let i = 0; i < bytes.length; i += 8) view.setBigUint64(i, value++);
+    })(2n ** 60n),
+    'health',
+  ],
+];
+
+for (const [what, then, reason] of wrong) {
+  test(`a source that ${what}: the owner is told once, and a seeded generator goes on`, () => {
+    const { cpu, failures } = start(failing('mine', then));
+    const values = read(cpu, 6000);
+    assert.equal(new Set(values).size, 6000);
+    assert.ok(!values.includes(0n));
+    assert.equal(failures.length, 1);
+    const { detail, ...failure } = failures[0]!;
+    assert.deepEqual({ ...failure, cause: 0 }, { reason, source: 'mine', outcome: 'generator', cause: 0 });
+    assert.match(detail, /^it .+[^\n]$/);
+  });
+
+  test(`a source that ${what}, with fallback stop: the machine ends`, () => {
+    const { cpu, failures } = start(failing('mine', then), { fallback: 'stop' });
+    const error = /^MachineError: rng\.source: mine failed: it [^\n]+$/;
+    assert.throws(() => read(cpu, 6000), error);
+    assert.throws(() => cpu.rdmsr(RNG), error);
+    assert.deepEqual(
+      failures.map(({ outcome }) => outcome),
+      ['stopped'],
+    );
+  });
+
+  // What shows only after some draws cannot show at the start.
+  if (/always|for ever/.test(what)) continue;
+  test(`a source that ${what} from the start: no RNG under draft 3, an error under drafts 1 and 2`, () => {
+    const { cpu, failures } = start(failing('mine', then, 0));
+    assert.deepEqual(cpu.cpuid(0x4f00_0002, 0), { eax: 0, ebx: 3, ecx: 0, edx: 0 });
+    assert.equal(cpu.cpuid(0x4f00_0000, 0).eax, 0x4f00_0002);
+    assert.equal(cpu.rdmsr(RNG), '#GP');
+    assert.deepEqual(
+      failures.map(({ outcome }) => outcome),
+      ['absent'],
+    );
+    for (const draft of [1, 2] as const) {
+      assert.throws(
+        () => start(failing('mine', then, 0), { draft }),
+        /^MachineError: rng\.source: mine does not work: it /,
+      );
+    }
+  });
+}
+
+test('a source that blocks costs one wait, no more', () => {
+  let waits = 0;
+  const block = (bytes: Uint8Array) => {
+    waits++;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1100);
+    fillWell(bytes);
+  };
+  const { cpu, failures } = start(failing('slow', block, 2));
+  assert.equal(new Set(read(cpu, 2000)).size, 2000);
+  assert.equal(waits, 1);
+  assert.deepEqual(
+    failures.map(({ reason, outcome }) => [reason, outcome]),
+    [['slow', 'generator']],
+  );
+});
+
+test('a failed source that kept the buffer writes to nothing that is served', () => {
+  let kept: Uint8Array | undefined;
+  const { cpu } = start(
+    failing('keeper', (bytes) => {
+      kept = bytes;
+      return Promise.resolve();
+    }),
+  );
+  read(cpu, 1200);
+  kept?.fill(0x11);
+  assert.ok(!read(cpu, 1200).includes(0x1111_1111_1111_1111n));
+});
+
+test('values after a failure are those of HMAC_DRBG under the seed that the source gave at the start', () => {
+  const draws: Uint8Array[] = [];
+  let left = 2;
+  const { cpu } = start({
+    name: 'recorded',
+    secure: true,
+    fill(bytes) {
+      if (left-- === 0) throw new Error('gone');
+      fillWell(bytes);
+      draws.push(bytes.slice());
+    },
+  });
+  const expected = new Uint8Array(4096);
+  drbg(draws.find(({ length }) => length === 48)!).generate(expected);
+  read(cpu, 512);
+  const view = new DataView(expected.buffer);
+  assert.deepEqual(
+    read(cpu, 512),
+    Array.from({ length: 512 }, (_, i) => view.getBigUint64(i * 8, true)),
+  );
+});
+
+test('an owner that throws when told ends the machine, and the next value is good', () => {
+  const { cpu } = start(
+    failing('mine', () => undefined),
+    {
+      onFailure: () => {
+        throw new Error('mine');
+      },
+    },
+  );
+  assert.throws(() => read(cpu, 6000), /^Error: mine$/);
+  assert.notEqual(cpu.rdmsr(RNG), cpu.rdmsr(RNG));
+});
+
+test('what was served is wiped from the read-ahead', () => {
+  let buffer = new Uint8Array();
+  const { cpu } = start({
+    name: 'seen',
+    secure: true,
+    fill(bytes) {
+      fillWell(bytes);
+      if (bytes.length === 4096) buffer = bytes as Uint8Array<ArrayBuffer>;
+    },
+  });
+  read(cpu, 100);
+  assert.deepEqual(buffer.subarray(0, 800), new Uint8Array(800));
+  assert.ok(buffer.subarray(800).some((byte) => byte !== 0));
+});
+
+test('two machines from one options object share no value, nor do two reads', () => {
+  const layer = commonhv({ rng: { source: systemSource(), input: 'mix' } });
+  const values = [layer(bare), layer(bare), layer(bare)].flatMap((cpu) => read(cpu, 5000));
+  assert.equal(new Set(values).size, 15_000);
+});
+
+test('deterministic sources serve just their values, and are exempt from the tests', () => {
+  assert.deepEqual(
+    read(start(countingSource(5n)).cpu, 600),
+    Array.from({ length: 600 }, (_, i) => 5n + BigInt(i)),
+  );
+  assert.deepEqual(read(start(stuckSource()).cpu, 600), Array(600).fill(0n));
+  assert.deepEqual(read(start(stuckSource(7n)).cpu, 2), [7n, 7n]);
+  const broken: Source = {
+    ...stuckSource(),
+    fill: () => {
+      throw new Error('gone');
+    },
+  };
+  assert.throws(() => read(start(broken).cpu, 1), MachineError);
+});
+
+test('mix: the same source gives other values after other writes, and the same after the same', () => {
+  const served = (writes: readonly bigint[]) => {
+    const { cpu } = start(countingSource(), { input: 'mix' });
+    const before = read(cpu, 3);
+    for (const value of writes) assert.equal(cpu.wrmsr(RNG, value), undefined);
+    return [...before, ...read(cpu, 40)];
+  };
+  const [none, one, again, two] = [served([]), served([1n]), served([1n]), served([1n, 2n])];
+  assert.deepEqual(one, again);
+  assert.deepEqual(none.slice(0, 3), one.slice(0, 3));
+  for (const [a, b] of [
+    [none, one],
+    [one, two],
+  ] as const) {
+    assert.ok(
+      a.slice(3).every((value, i) => value !== b[i + 3]),
+      'from the next value on',
+    );
+  }
+});
+
+test('mix: what is served is the value of the source, xor a stream that its seed and the writes make', () => {
+  const draws: Uint8Array[] = [];
+  const { cpu } = start(
+    {
+      name: 'seen',
+      secure: true,
+      fill: (bytes) => {
+        fillWell(bytes);
+        draws.push(bytes.slice());
+      },
+    },
+    { input: 'mix' },
+  );
+  cpu.wrmsr(RNG, 0x0123_4567_89ab_cdefn);
+  const stream = drbg(draws[2]!); // after the read-ahead and the seed of the fallback
+  stream.update(Uint8Array.of(0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01));
+  const block = new Uint8Array(128);
+  stream.generate(block);
+  const [raw, laid] = [new DataView(draws[0]!.buffer), new DataView(block.buffer)];
+  for (const [i, value] of read(cpu, 16).entries()) {
+    assert.equal(value, raw.getBigUint64(i * 8, true) ^ laid.getBigUint64(i * 8, true));
+  }
+});
+
+test('mix: a guest that writes for ever costs time, not memory', () => {
+  const { cpu } = start(systemSource(), { input: 'mix' });
+  for (let i = 0; i < 2000; i++) cpu.wrmsr(RNG, 0xffff_ffff_ffff_ffffn);
+  const before = process.memoryUsage().arrayBuffers;
+  for (let i = 0; i < 5000; i++) cpu.wrmsr(RNG, 0n);
+  assert.ok(process.memoryUsage().arrayBuffers - before < 64 * 2 ** 20);
+  assert.equal(new Set(read(cpu, 1000)).size, 1000);
+});
+
+test('a layer shows neither values nor state to whoever prints it', () => {
+  const { cpu } = start(systemSource(), { input: 'mix' });
+  assert.equal(JSON.stringify(cpu), '{}');
+  assert.ok(Object.values(cpu).every((value) => typeof value === 'function'));
+  assert.doesNotMatch(inspect(cpu, { depth: 9, showHidden: true }), /Uint8Array|ArrayBuffer|\d{9}n/);
+});

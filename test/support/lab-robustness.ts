@@ -1,0 +1,66 @@
+/** What the world may do to the lab: addresses that were tampered with, browsers that lack something. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { dropFiles, type InPage, idle, register, says, textOf } from './browser.ts';
+import { kernel, SPIN } from './guests.ts';
+
+export function hostile(inPage: InPage): void {
+  test('an address that was tampered with is named part by part, and the rest of it counts', () =>
+    inPage(
+      '#draft=2&rng-msr=zz&interface=%3Cscript%3E&memory=1e9&faulty=../../x&nonsense=1&rng-source=counting',
+      async (page) => {
+        const notices = await textOf(page, '.notice');
+        for (const part of [
+          'rng-msr: expected up to 8 hex digits, got “zz”',
+          'interface: expected SIGNATURE@LEAF, got “<script>”',
+          'memory: expected 4 to 1024 MiB, got “1e9”',
+          'faulty: ',
+          '“nonsense”: no such setting',
+        ]) {
+          assert.ok(notices.includes(part), `${part} in ${notices}`);
+        }
+        await says(page, '#leaves .lead', /finds draft 2/);
+        assert.equal(await page.getByLabel('Source').inputValue(), 'counting');
+      },
+    ));
+
+  test('an address that names a part of the page is a jump there, and nothing was wrong with it', () =>
+    inPage('#conformance', async (page) => {
+      await idle(page);
+      assert.equal(await page.locator('.notice').count(), 0);
+      assert.equal(await page.evaluate(() => document.activeElement?.textContent), 'Conformance');
+      const top = await page.locator('#conformance').evaluate((part) => part.getBoundingClientRect().top);
+      assert.ok(top < 900, `it is in view: ${top}`);
+      assert.doesNotMatch(page.url(), /#/);
+    }));
+
+  test('settings that contradict are said beside the form, and make no machine', () =>
+    inPage('#interface=KVMKVMKVM@40000000&rng-msr=4b564d01', async (page) => {
+      await says(page, '#settings .flaw', /^rng\.msr: 0x4b564d01 belongs to "KVMKVMKVM/);
+      assert.ok(await page.getByRole('button', { name: 'Start a new machine' }).isDisabled());
+      await page.getByLabel('MSR', { exact: true }).first().fill('400000a0');
+      assert.equal(await page.locator('#settings .flaw').count(), 0);
+      await page.getByRole('button', { name: 'Start a new machine' }).click();
+      await idle(page);
+      assert.equal(await register(page, 'CPUID.4F000003H.0.EAX'), '400000a0');
+    }));
+
+  test('a browser without WebAssembly is told, sees the model, and keeps the address as it was', () =>
+    inPage(
+      '#draft=2',
+      async (page) => {
+        assert.match(await textOf(page, '.notice'), /This browser has no WebAssembly/);
+        await idle(page);
+        assert.match(await textOf(page, '#leaves .lead'), /finds draft 2/);
+        assert.match(page.url(), /#draft=2$/);
+        await page.evaluate(() => {
+          location.hash = '#draft=1&engine=v86';
+        });
+        await says(page, '#leaves .lead', /finds draft 1/);
+        assert.match(page.url(), /#draft=1$/);
+        await dropFiles(page, { spins: kernel(SPIN) });
+        await says(page, '#machine .flaw', /^the model boots no image, and this browser has no WebAssembly/);
+      },
+      { before: () => Reflect.deleteProperty(globalThis, 'WebAssembly') },
+    ));
+}

@@ -1,0 +1,282 @@
+/** What a reader of the lab sees: the guest's discovery, drafts, sources, conformance, copies, the timeline. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type InPage, idle, press, register, says, textOf } from './browser.ts';
+
+export function seeing(inPage: InPage): void {
+  test('a visitor sees a guest find CommonHV, draft 3, without touching anything', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      assert.match(
+        await textOf(page, '#leaves .lead'),
+        /^The guest finds draft 3 with 7 CPUIDs\. The hypervisor bit is set\. VMware at 40000000H\. RNG at MSR 400000A0H, said to be secure\. Generation at MSR 400000A1H\.$/,
+      );
+      assert.equal(await register(page, 'CPUID.4F000000H.0.EBX'), '6d6d6f43');
+      assert.equal(await register(page, 'CPUID.4F000002H.0.EAX'), '00000005');
+      await says(page, '#timeline .lead', /^\d+ CPUIDs, \d+ RDMSRs, 0 WRMSRs\.$/);
+      assert.match(
+        await textOf(page, '#random figcaption'),
+        /words✓ health tests: nothing found✓ (\d+) different of \1$/,
+      );
+      // What the guest said is on its console, and so is what it was asked.
+      await says(page, '.xterm-rows', /r 400000a0/);
+    }));
+
+  test('another draft is a new machine, and the address holds it', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await page.getByLabel('draft 1', { exact: true }).check();
+      assert.match(await textOf(page, '.apply'), /the machine that runs keeps its own settings/);
+      assert.match(
+        await textOf(page, '#leaves .lead'),
+        /finds draft 3/,
+        'the machine that runs is as it was',
+      );
+      await press(page, 'Start a new machine');
+      await says(page, '#leaves .lead', /finds draft 1/);
+      assert.equal(await register(page, 'CPUID.4F000002H.0.EAX'), '400000a0');
+      assert.match(page.url(), /#draft=1$/);
+      await page.reload();
+      await says(page, '#leaves .lead', /finds draft 1/);
+    }));
+
+  test('what two drafts say differently is marked', () =>
+    inPage('#draft=2&compare=1', async (page) => {
+      await idle(page);
+      const changed = '.register[data-name="CPUID.4F000002H.0.EAX"]';
+      assert.equal(await textOf(page, changed), 'CPUID.4F000002H.0.EAX: 00000001, draft 1: 400000a0');
+      const same = page.locator('.register[data-name="CPUID.4F000000H.0.EBX"]');
+      assert.equal(await same.getAttribute('class'), 'register');
+    }));
+
+  test('a register that the pointer passes is shown, one that was clicked or focused stays', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      const place = (name: string) => page.locator(`.register[data-name="CPUID.${name}"]`);
+      const shows = async (what: RegExp) => assert.match(await textOf(page, '.bits h3'), what);
+      await place('4F000000H.0.EBX').hover();
+      await shows(/^CPUID\.4F000000H\.0\.EBX/);
+      await page.locator('.bits h3').hover();
+      await shows(/^CPUID\.4F000002H\.0\.EAX/);
+      await place('4F000000H.0.EDX').click();
+      await place('4F000002H.0.EAX').hover();
+      await page.locator('.bit').first().hover();
+      await shows(/^CPUID\.4F000000H\.0\.EDX/);
+      await place('1H.0.ECX').focus();
+      await shows(/^CPUID\.1H\.0\.ECX/);
+    }));
+
+  test('on a narrow page the bits are in view beside the leaf that was chosen, a byte a row', () =>
+    inPage(
+      '',
+      async (page) => {
+        await idle(page);
+        await page.locator('.register[data-name="CPUID.1H.0.ECX"]').click();
+        const boxes = await page
+          .locator('.bit')
+          .evaluateAll((bits) => bits.map((bit) => bit.getBoundingClientRect().toJSON() as DOMRect));
+        assert.ok(boxes.every(({ width, height }) => width >= 24 && height >= 24));
+        assert.ok(boxes.every(({ top, bottom }) => top >= 0 && bottom <= 740));
+        assert.ok(boxes.slice(8).every(({ left, top }, i) => left === boxes[i]!.left && top > boxes[i]!.top));
+      },
+      { width: 360, height: 740 },
+    ));
+
+  test('a stuck source is seen: on the picture’s tests, and by the guest, which does not call itself seeded', () =>
+    inPage('#rng-source=stuck', async (page) => {
+      await says(page, '.state', /does not call itself seeded/);
+      assert.match(
+        await textOf(page, '#random figcaption'),
+        /✗ health tests: repetition of bytes, within \d+ words✗ 1 different of \d+$/,
+      );
+      const tall = await page
+        .locator('canvas.bitmap')
+        .evaluateAll((all) => all.map(({ clientHeight }) => clientHeight));
+      assert.equal(tall[0], tall[1]);
+      const colours = await page
+        .locator('canvas.bitmap')
+        .first()
+        .evaluate((canvas: HTMLCanvasElement) => {
+          const { data } = canvas.getContext('2d')!.getImageData(0, 0, 128, 8);
+          const row = (y: number) => data.slice(y * 512, (y + 1) * 512).join();
+          return [row(1), row(2), row(3)].every((other) => other === row(0)) && new Set(data).size > 2;
+        });
+      assert.ok(colours, 'each row of the picture is like the one above');
+    }));
+
+  test('a counting source is seen, though each of its words is different', () =>
+    inPage('#rng-source=counting', async (page) => {
+      await says(page, '.state', /does not call itself seeded/);
+      assert.match(
+        await textOf(page, '#random figcaption'),
+        /✗ health tests: [a-z ]+, within \d+ words(\d+) different of \1$/,
+      );
+    }));
+
+  test('the suite runs against the machine, and it conforms', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await press(page, 'Judge this machine');
+      await page.waitForSelector('#conformance .lead strong');
+      assert.match(
+        await textOf(page, '#conformance .lead'),
+        /^Conforms to draft 3: \d+ passed, 0 failed, 0 warned, \d+ skipped\.$/,
+      );
+      assert.equal(await page.locator('.rules.failed, .rules.warned').count(), 0);
+    }));
+
+  test('under a faulty hypervisor the rule that it breaks fails, and links to its sentence', () =>
+    inPage('#faulty=features.draft', async (page) => {
+      await idle(page);
+      await press(page, 'Judge this machine');
+      await page.waitForSelector('.rules.failed');
+      assert.match(await textOf(page, '#conformance .lead'), /^Does not conform/);
+      const rule = page.locator('.rules.failed li').first();
+      assert.equal(await rule.locator('code').first().textContent(), 'features.draft');
+      const link = await rule.getByRole('link').getAttribute('href');
+      await page.goto(new URL(link!, page.url()).href);
+      const sentence = await page.locator(':target').textContent();
+      assert.equal(sentence?.trim(), 'CPUID.4F000002H.0.EBX MUST be 3, the number of this draft.');
+    }));
+
+  test('two copies of a saved machine differ; under the faulty hypervisor that keeps the generation they draw alike', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await press(page, 'Save');
+      await says(page, '#machine', /A machine is saved/);
+      await idle(page);
+      await press(page, 'Resume two copies');
+      await page.waitForSelector('.verdict.well');
+      assert.equal(await page.locator('.console').count(), 2);
+      assert.match(await textOf(page, '.verdict'), /^The copies differ from their first word on/);
+      await press(page, '… under the faulty hypervisor that keeps the generation');
+      await page.waitForSelector('.verdict.ill');
+      assert.match(
+        await textOf(page, '.verdict'),
+        /the first 64 words are the same in both\. The generation was kept/,
+      );
+      await press(page, 'Resume two copies');
+      await page.waitForSelector('.verdict.well');
+    }));
+
+  test('copies run under the settings that they were saved with, and leave the form as it is', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await press(page, 'Save');
+      await says(page, '#saved', /Its copies find the generation renewed/);
+      await page.getByLabel('draft 1', { exact: true }).check();
+      for (const name of ['… under the faulty hypervisor that keeps the generation', 'Resume two copies']) {
+        await press(page, name);
+        await page.waitForSelector(name.startsWith('…') ? '.verdict.ill' : '.verdict.well');
+        await press(page, 'Look again');
+        await says(page, '#leaves .lead', /finds draft 3/);
+        assert.match(page.url(), /#draft=1$/);
+      }
+    }));
+
+  test('copies of a machine without a generation draw alike, and the page says why', () =>
+    inPage('#draft=2', async (page) => {
+      await idle(page);
+      await press(page, 'Save');
+      await says(page, '#saved', /Its copies are not told that they are copies: draft 2 has no generation/);
+      const keeping = page.getByRole('button', {
+        name: '… under the faulty hypervisor that keeps the generation',
+      });
+      assert.ok(await keeping.isDisabled());
+      await press(page, 'Resume two copies');
+      await page.waitForSelector('.verdict.ill');
+      assert.match(
+        await textOf(page, '.verdict'),
+        /^The copies draw alike: .* Draft 2 has no generation: nothing told the guests/,
+      );
+    }));
+
+  test('a faulty hypervisor that another draft left chosen stays chosen, and what is wrong with it is said', () =>
+    inPage('#faulty=generation.restored', async (page) => {
+      await idle(page);
+      await page.getByLabel('draft 2', { exact: true }).check();
+      const faultyHypervisor = page.getByLabel('A faulty hypervisor in the hypervisor’s place');
+      assert.equal(await faultyHypervisor.inputValue(), 'generation.restored');
+      assert.equal(await textOf(page, '#settings .flaw'), 'faulty: this one is about draft 3');
+    }));
+
+  test('the old search is seen as what it is', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await press(page, 'Search the old way');
+      await says(page, '#timeline .lead', /^\d+ CPUIDs, 256 of them steps of the old search, \d+ RDMSRs/);
+      const picture = () =>
+        page.locator('.chart canvas').evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
+      const all = await picture();
+      for (const name of ['Zoom in', 'Earlier', 'The old search']) {
+        const before = await picture();
+        await press(page, name);
+        assert.notEqual(await picture(), before, name);
+      }
+      await press(page, 'All');
+      assert.equal(await picture(), all);
+      await page.locator('#timeline summary').click();
+      assert.match(await textOf(page, '#timeline .counts'), /4000xx00H ?256 leaves of the old search/);
+      const [download] = await Promise.all([page.waitForEvent('download'), press(page, 'Export JSON')]);
+      const chunks: Buffer[] = [];
+      for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
+      const trace = JSON.parse(Buffer.concat(chunks).toString());
+      assert.equal(trace.engine, 'v86');
+      assert.ok(trace.cpuid.scan >= 256 && trace.cpuid.scan < trace.cpuid.total);
+      assert.equal(
+        trace.events.length,
+        trace.cpuid.total +
+          trace.msr.reduce(
+            (sum: number, row: { reads: number; writes: number }) => sum + row.reads + row.writes,
+            0,
+          ),
+      );
+      assert.ok(!JSON.stringify(trace).includes('value'), 'a trace holds no word');
+    }));
+
+  test('an event is read from the timeline by the pointer and by the arrow keys', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      const chart = page.getByRole('slider', { name: 'What the guest asked, over time' });
+      const readout = () => textOf(page, '.readout');
+      await chart.focus();
+      assert.match(await readout(), /^event 1 of \d+, at [\d.]+ ms: CPUID 1H\.0$/);
+      await page.keyboard.press('ArrowRight');
+      assert.match(await readout(), /^event 2 of \d+, at [\d.]+ ms: CPUID /);
+      assert.equal(await chart.getAttribute('aria-valuetext'), await readout());
+      await page.keyboard.press('End');
+      const [, last, all] = /^event (\d+) of (\d+), /.exec(await readout())!;
+      assert.equal(last, all);
+      // The row of the RNG, where the guest read its words: the fifth of seven.
+      const { x, y, width, height } = (await page.locator('.u-over').boundingBox())!;
+      for (let share = 0.3; share < 1 && !/RDMSR/.test(await readout()); share += 0.01) {
+        await page.mouse.move(x + share * width, y + 0.7 * height);
+      }
+      assert.match(await readout(), /: RDMSR 400000A0H$/);
+    }));
+
+  test('pause, go on and stop do so', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await press(page, 'Pause');
+      await page.waitForSelector('.state.paused');
+      await press(page, 'Go on');
+      await idle(page);
+      await press(page, 'Read 64 words');
+      await idle(page);
+      await press(page, 'Stop');
+      await page.waitForSelector('.state.ended');
+      assert.equal(await textOf(page, '.state'), 'ended: stopped');
+    }));
+
+  test('a line typed into the console is executed by the probe', () =>
+    inPage('', async (page) => {
+      await idle(page);
+      await page.locator('.xterm-helper-textarea').focus();
+      await page.keyboard.type('r 12345678\n');
+      // v86 answers 0 for an MSR that it does not know.
+      await says(page, '.xterm-rows', /r 00000000 00000000/);
+      await press(page, 'Look again');
+      await idle(page);
+    }));
+}
