@@ -67,7 +67,7 @@ const count: Meaning = (draft) => {
       draft === 3
         ? whole(
             'the preferred tuple',
-            'CPUID.4F000001H.0.EBX MUST be the index of the preferred tuple, from 1 to N, or 0 where none is preferred.',
+            'CPUID.4F000001H.0.EBX MUST be the index of the preferred tuple, from 1 to N, or 0 where the order alone tells.',
           )
         : whole('reserved', zero),
     ecx: whole('reserved', zero),
@@ -132,7 +132,17 @@ const features: Meaning = (draft) => {
         'generation',
         'Bit 2 of CPUID.4F000002H.0.EAX MUST be set where the generation is provided and clear where it is not.',
       ),
-      rest(3, 'Bits 3 to 31 of CPUID.4F000002H.0.EAX MUST be 0.'),
+      bit(
+        3,
+        'generation page',
+        'Bit 3 of CPUID.4F000002H.0.EAX MUST be set where the generation page is provided and clear where it is not.',
+      ),
+      bit(
+        4,
+        'acknowledgement',
+        'Bit 4 of CPUID.4F000002H.0.EAX MUST be set where the acknowledgement is provided and clear where it is not.',
+      ),
+      rest(5, 'Bits 5 to 31 of CPUID.4F000002H.0.EAX MUST be 0.'),
     ],
     ebx: whole('the draft', 'CPUID.4F000002H.0.EBX MUST be 3, the number of this draft.'),
     ecx: whole('reserved', zero),
@@ -154,12 +164,12 @@ const registers: Meaning = (draft) => {
       bit(
         0,
         'the words are secure',
-        'A hypervisor MUST NOT set bit 0 of CPUID.4F000003H.0.EBX unless every word that the machine will ever read is cryptographically secure.',
+        'A hypervisor MUST NOT set bit 0 of CPUID.4F000003H.0.EBX unless every random value that the machine will ever read is 64 bits from a cryptographically secure generator seeded with at least 256 bits.',
       ),
       bit(
         1,
         'the words are not secure',
-        'A hypervisor that knows its words to be predictable MUST set bit 1 of CPUID.4F000003H.0.EBX.',
+        'A hypervisor that knows its random values to be predictable MUST set bit 1 of CPUID.4F000003H.0.EBX.',
       ),
       rest(2, 'Bits 2 to 31 of CPUID.4F000003H.0.EBX MUST be 0.'),
     ],
@@ -167,7 +177,10 @@ const registers: Meaning = (draft) => {
       'MSR_COMMONHV_GENERATION',
       'CPUID.4F000003H.0.ECX MUST be the index of MSR_COMMONHV_GENERATION where the generation is provided.',
     ),
-    edx: whole('reserved', 'CPUID.4F000003H.0.EDX MUST be 0.'),
+    edx: whole(
+      'MSR_COMMONHV_GENERATION_PAGE',
+      'CPUID.4F000003H.0.EDX MUST be the index of MSR_COMMONHV_GENERATION_PAGE where the generation page is provided.',
+    ),
   };
 };
 

@@ -29,6 +29,8 @@ export type Section =
   | 'msrs'
   | 'rng'
   | 'generation'
+  | 'acknowledgement'
+  | 'page'
   | 'nesting'
   | 'confidential'
   | 'which'
@@ -95,9 +97,11 @@ export const SECTIONS: Readonly<Record<Section, Readonly<Partial<Record<Draft, s
     2: 'CPUID leaf 4F000002H: CommonHV features',
     3: 'Features',
   },
-  msrs: { 1: 'CommonHV RNG', 2: 'CommonHV RNG', 3: 'Registers' },
+  msrs: { 1: 'CommonHV RNG', 2: 'CommonHV RNG', 3: 'MSR leaf' },
   rng: { 1: 'CommonHV RNG', 2: 'CommonHV RNG', 3: 'The RNG' },
   generation: { 3: 'The generation' },
+  acknowledgement: { 3: 'Acknowledgement' },
+  page: { 3: 'Generation page' },
   nesting: { 3: 'Nesting' },
   confidential: { 3: 'Confidential guests' },
   which: { 3: 'Which draft is it?' },

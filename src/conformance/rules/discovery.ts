@@ -94,7 +94,7 @@ export const discovery: readonly Rule[] = [
     id: 'discovery.registers-leaf',
     drafts: [3],
     level: 'MUST',
-    text: 'max_commonhv_leaf MUST be at least 4F000003H where bit 0 or bit 2 of CPUID.4F000002H.0.EAX is set.',
+    text: 'max_commonhv_leaf MUST be at least 4F000003H where any bit of CPUID.4F000002H.0.EAX is set.',
     check: features.registersProvided,
   },
   {
@@ -183,5 +183,12 @@ export const discovery: readonly Rule[] = [
     level: 'advisory',
     text: 'Leaves above max_commonhv_leaf answer zeros.',
     check: check.beyondMax,
+  },
+  {
+    id: 'discovery.refuse',
+    drafts: [3],
+    level: 'MUST',
+    text: 'A hypervisor that cannot return the leaves with which a machine was saved MUST refuse to restore it.',
+    reason: 'a guest that is not resumed cannot ask',
   },
 ];

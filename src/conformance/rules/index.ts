@@ -5,7 +5,9 @@ import { discovery } from './discovery.ts';
 import { features, msrs } from './features.ts';
 import { generation, rest } from './generation.ts';
 import { interfaces } from './interfaces.ts';
+import { acknowledgement, page } from './page.ts';
 import { rng } from './rng.ts';
+import { sources } from './sources.ts';
 
 /** The rules of all drafts, notes included; an `id` comes again where another draft words its sentence in another way. */
 export const rules: readonly Rule[] = [
@@ -14,7 +16,10 @@ export const rules: readonly Rule[] = [
   ...features,
   ...msrs,
   ...rng,
+  ...sources,
   ...generation,
+  ...acknowledgement,
+  ...page,
   ...rest,
 ];
 

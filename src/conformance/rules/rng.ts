@@ -19,7 +19,7 @@ const MAY_USE = 'The hypervisor MAY use it as it sees fit to improve its own ran
 const VISIBLE =
   'A hypervisor SHOULD make a reasonable effort to avoid making values written to MSR_COMMONHV_RNG visible to untrusted ' +
   'parties, but guests SHOULD NOT write sensitive values to wrmsr(MSR_COMMONHV_RNG).';
-const SAVED_3 = "The state from which words are made MUST NOT be part of the machine's saved state.";
+const SAVED_3 = "The state from which random values are made MUST NOT be part of the machine's saved state.";
 
 export const rng: readonly Rule[] = [
   {
@@ -56,7 +56,7 @@ export const rng: readonly Rule[] = [
     id: 'rng.different',
     drafts: [3],
     level: 'SHOULD',
-    text: 'RDMSR of MSR_COMMONHV_RNG SHOULD return a different word each time.',
+    text: 'RDMSR of MSR_COMMONHV_RNG SHOULD return a different value each time.',
     check: check.different,
   },
   {
@@ -92,7 +92,7 @@ export const rng: readonly Rule[] = [
     drafts: [1, 2],
     level: 'SHOULD',
     text: SECURE,
-    reason: 'no number of words proves that the next one cannot be foretold',
+    reason: 'no number of values proves that the next one is unpredictable',
   },
   {
     id: 'rng.zero',
@@ -178,14 +178,14 @@ export const rng: readonly Rule[] = [
     id: 'rng.failing',
     drafts: [3],
     level: 'MUST',
-    text: 'A source of random words that fails MUST be continued by a generator that it has seeded, or the machine MUST stop.',
+    text: 'A source of random values that fails MUST be continued by a generator that it seeded while it worked, or the machine MUST stop.',
     reason: 'a guest cannot make the source fail',
   },
   {
     id: 'rng.lowered',
     drafts: [3],
     level: 'MUST',
-    text: 'A hypervisor that uses what guests write to MSR_COMMONHV_RNG MUST NOT let it lower the quality of any word.',
+    text: 'A hypervisor that uses what guests write to MSR_COMMONHV_RNG MUST NOT let it lower the quality of any random value.',
     check: check.writesLowerNothing,
   },
   {
@@ -220,14 +220,14 @@ export const rng: readonly Rule[] = [
     id: 'rng.assume',
     drafts: [3],
     level: 'MUST',
-    text: 'A guest MUST NOT treat the words as secure unless bit 0 of CPUID.4F000003H.0.EBX is set, bit 1 is clear, and it trusts its hypervisor.',
+    text: 'A guest MUST NOT treat the random values as secure unless bit 0 of CPUID.4F000003H.0.EBX is set, bit 1 is clear, and it trusts its hypervisor.',
     testedBy: 'nothing is credited without a statement, where it says no, or under draft 2',
   },
   {
     id: 'rng.stuck',
     drafts: [3],
     level: 'MUST',
-    text: 'A guest that reads only equal words MUST NOT count itself as seeded by them.',
+    text: 'A guest that reads only equal values MUST NOT count itself as seeded by them.',
     testedBy: 'stuck and patterned values are refused; zero is a value like another',
   },
   {
@@ -255,7 +255,7 @@ export const rng: readonly Rule[] = [
     id: 'rng.saved',
     drafts: [1, 2],
     level: 'advisory',
-    text: 'Copies of one saved state read different words.',
+    text: 'Copies of one saved state read different values.',
     check: generation.copiesDiffer,
     when: 'resumed',
   },
