@@ -70,7 +70,7 @@ export const generation: readonly Rule[] = [
     text: 'A guest that finds the value of MSR_COMMONHV_GENERATION changed SHOULD reseed its generator from the RNG before it uses it again.',
     testedBy: undefined,
     reason:
-      'when a guest uses its generator is its own affair; `commonhv seed --watch` reseeds at each change',
+      'a guest decides when it uses its generator; `commonhv seed --watch` reseeds at each change',
   },
   {
     id: 'generation.halves',

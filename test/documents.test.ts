@@ -1,0 +1,112 @@
+/** The documents: their size, their links, the commands that they name, and tables that the code has too. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+
+const documents = [
+  ...readdirSync('.').filter((file) => file.endsWith('.md')),
+  ...['docs', 'examples', 'c', 'driver', 'preload']
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) =>
+      readdirSync(folder, { recursive: true })
+        .map((file) => join(folder, String(file)))
+        .filter((file) => file.endsWith('.md') && !file.includes('node_modules')),
+    ),
+];
+const read = (file: string): string => readFileSync(file, 'utf8');
+
+/** The name that a heading has as a link's target, as GitHub makes it. */
+const anchor = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replace(/[`*]/g, '')
+    .replace(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-');
+
+test('the README has at most 150 lines', () => {
+  assert.ok(read('README.md').split('\n').length <= 151);
+});
+
+test('no document fetches commonhv from a registry', () => {
+  const fetching =
+    /\b(?:npm (?:i|install|add|exec)|yarn add|pnpm add|bun add|npm create|deno add)\b[^\n#|]*\s(?:npm:)?commonhv(?:@\S+)?(?=\s|`|$)|npmjs\.com\/package\/commonhv|npx (?!--no(?:-install)? )(?:-\S+ )*commonhv|(?:unpkg\.com|jsdelivr\.net\/npm|esm\.sh)\/commonhv/gm;
+  const found = [...documents, 'src/cli/program.ts'].flatMap((file) =>
+    [...read(file).matchAll(fetching)].map(([text]) => `${file}: ${text}`),
+  );
+  assert.deepEqual(found, []);
+  for (const text of [
+    'npm install commonhv',
+    'npm i -g commonhv@1',
+    'npx commonhv detect',
+    'https://esm.sh/commonhv',
+  ])
+    assert.match(text, new RegExp(fetching.source, 'm'), text);
+});
+
+test('every link of a document leads to a file, and to a heading that it has', () => {
+  const broken: string[] = [];
+  for (const file of documents) {
+    const text = read(file).replace(/^```[\s\S]*?^```/gm, '');
+    for (const [, to] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(to!)) continue;
+      // The UAPI form links to its neighbours in the set that it is written for.
+      if (file === 'docs/draft3-uapi.md' && ['vmgenid.md', 'vmclock.md'].includes(to!)) continue;
+      const [path, heading] = to!.split('#');
+      const target = path === '' ? file : join(dirname(file), path!);
+      const headings = (): readonly string[] =>
+        [...read(target).matchAll(/^#+ (.*)$/gm)].map(([, h]) => anchor(h!));
+      if (!existsSync(target) || (heading !== undefined && !headings().includes(heading)))
+        broken.push(`${file}: ${to}`);
+    }
+  }
+  assert.deepEqual(broken, []);
+});
+
+test('docs/architecture.md has the table of modules that test/modules.test.ts holds', () => {
+  const [, table] = /<!-- modules -->\n([\s\S]*?)\n\n/.exec(read('docs/architecture.md')) ?? [];
+  assert.ok(table);
+  const documented = Object.fromEntries(
+    table
+      .split('\n')
+      .slice(2)
+      .map((row) => row.split('|').map((cell) => cell.trim()))
+      .map(([, name, imports]) => [name, imports === 'nothing' ? [] : imports!.split(', ')]),
+  );
+  const [, source] = /const MODULES[^=]*= (\{[\s\S]*?\n\});/.exec(read('test/modules.test.ts')) ?? [];
+  assert.ok(source);
+  const held = Object.fromEntries(
+    [...source.matchAll(/^ {2}'?([\w-]+)'?: \[([\s\S]*?)\],$/gm)].map(([, name, list]) => [
+      name,
+      [...list!.matchAll(/'([\w-]+)'/g)].map(([, to]) => to),
+    ]),
+  );
+  assert.deepEqual(documented, held);
+});
+
+test('every folder and file that docs/architecture.md and CONTRIBUTING.md name is there', () => {
+  const missing = ['docs/architecture.md', 'CONTRIBUTING.md'].flatMap((file) =>
+    [...read(file).matchAll(/`((?:src|test|scripts|c|lab|docs|bench|examples)\/[\w./-]*)`/g)]
+      .filter(([, path]) => !existsSync(path!))
+      .map(([, path]) => `${file}: ${path}`),
+  );
+  assert.deepEqual(missing, []);
+});
+
+test('a document names only commands that there are', () => {
+  const commands = [...read('src/cli/program.ts').matchAll(/\bcommand\(\s*program,\s*'(\w+)'/g)].map(
+    ([, name]) => name!,
+  );
+  assert.ok(commands.length >= 8);
+  const unknown = documents
+    .filter((file) => file !== 'CHANGELOG.md')
+    .flatMap((file) =>
+      [...read(file).matchAll(/(?:`|^|npx --no |\$ )commonhv ([a-z]+)\b/gm)].map(([, name]) => ({
+        file,
+        name,
+      })),
+    )
+    .filter(({ name }) => !commands.includes(name!))
+    .map(({ file, name }) => `${file}: commonhv ${name}`);
+  assert.deepEqual(unknown, []);
+});
