@@ -69,8 +69,7 @@ export const generation: readonly Rule[] = [
     level: 'SHOULD',
     text: 'A guest that finds the value of MSR_COMMONHV_GENERATION changed SHOULD reseed its generator from the RNG before it uses it again.',
     testedBy: undefined,
-    reason:
-      'a guest decides when it uses its generator; `commonhv seed --watch` reseeds at each change',
+    reason: 'a guest decides when it uses its generator; `commonhv seed --watch` reseeds at each change',
   },
   {
     id: 'generation.halves',
