@@ -1,4 +1,4 @@
-/** The page: the settings, and beside them what they make. */
+/** The page: the settings, and the machine that follows from them. */
 import { ConformanceView } from './conformance/view.tsx';
 import { noWebAssembly, problems, shown } from './lab.ts';
 import { LeavesView } from './leaves/view.tsx';

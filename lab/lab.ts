@@ -1,4 +1,4 @@
-/** What the page holds: the settings being edited, the machines that run, and a saved one to copy. */
+/** The page's state: the settings being edited, the machines that run, and a saved one to copy. */
 import { computed, effect, signal } from '@preact/signals';
 import type { Chosen, Saved } from './machine/protocol.ts';
 import { type Session, session } from './machine/session.ts';
@@ -7,16 +7,16 @@ import { faultyNames, KEEPER } from './settings/faulty.ts';
 import { flawOf } from './settings/layer.ts';
 import { DEFAULTS, fromFragment, type Settings, toFragment, whyNoGeneration } from './settings/settings.ts';
 
-/** The browser cannot run v86: the model still shows what a guest would see. */
+/** The browser cannot run v86: the model still shows a guest's view. */
 export const noWebAssembly = typeof WebAssembly === 'undefined';
 
 export const settings = signal<Settings>(DEFAULTS);
-/** What was wrong with the address. */
+/** Errors in the address. */
 export const problems = signal<readonly string[]>([]);
-/** The engine that the address asked for: where the model stands in for it, a link stays what it was. */
+/** The engine that the address asked for: where the model stands in for it, a link stays as it was. */
 let asked = DEFAULTS.engine;
 
-/** What the reader picked to boot; `undefined` for the probe. */
+/** The image that the reader picked; `undefined` for the probe. */
 export const image = signal<(Chosen & { readonly names: string }) | undefined>(undefined);
 
 /** Why the settings make no machine. */
@@ -78,7 +78,7 @@ export function copy(faultyHypervisor: '' | typeof KEEPER): void {
   const state = kept.value;
   if (state === undefined) return;
   const under = { ...state.settings, faulty: faultyHypervisor };
-  // Asked before what runs is stopped.
+  // Confirmed before a running machine is stopped.
   if (flawOf(under) !== undefined) return;
   replace(['copy A', 'copy B'].map((name) => session(name, under, state.chosen, state.saved)));
 }
@@ -89,7 +89,7 @@ function replace(next: readonly Session[]): void {
   selected.value = 0;
 }
 
-/** The part of the settings that makes a machine: what is compared with is only shown. */
+/** The part of the settings that makes a machine: the draft to compare with is only shown. */
 function machineOf(all: Settings): string {
   return toFragment({ ...all, compare: 0 });
 }

@@ -1,10 +1,10 @@
-/** One part of the page: a heading that can be jumped to, and what stands beside it. */
+/** One part of the page: a heading that can be linked to, and its controls. */
 import type { ComponentChildren } from 'preact';
 
 export function Section(props: {
   id: string;
   title: string;
-  /** One sentence: what there is to see. */
+  /** One sentence about the content. */
   lead?: ComponentChildren;
   aside?: ComponentChildren;
   children: ComponentChildren;

@@ -13,7 +13,7 @@ export default defineConfig({
     emptyOutDir: true,
     assetsInlineLimit: 0, // a data: address would be one more thing to allow
     modulePreload: { polyfill: false },
-    // What is ours and what is not in files of their own: only one of the two changes with us.
+    // Own code and libraries in separate files: libraries change less often.
     rolldownOptions: {
       output: {
         codeSplitting: {

@@ -4,7 +4,7 @@
  *   commonhv-agent [--once | --watch] [--interval MILLISECONDS] [--credit BITS]
  *
  * Exit status: 0 well; 1 the answer is no (no CommonHV, no RNG, words that failed the checks, nothing to watch); 2 it
- * could not be asked. Everything that the hypervisor answers is taken for hostile, and nothing is ever written to it.
+ * could not be asked. No answer of the hypervisor is trusted, and nothing is ever written to it.
  * It talks to the kernel itself and links no C library: to start one takes longer than all of the agent's work.
  */
 #include <asm/unistd.h>
@@ -16,10 +16,10 @@
 #include "commonhv.h"
 
 enum { OK = 0, NO = 1, CANNOT = 2 };
-enum { WORDS = 8, WORD_BITS = 64 }; /* 512 bits: twice what the kernel wants before it counts as seeded */
+enum { WORDS = 8, WORD_BITS = 64 }; /* 512 bits: twice the kernel's own limit for being seeded */
 
 static int msr_fd;
-static const char *answered; /* what was said last */
+static const char *answered; /* the last message */
 
 /* A system call; a failure is the negative error number. */
 static long call(long number, long a, long b, long c, long d, long e)
@@ -139,7 +139,7 @@ static long mix(const uint64_t *words, int bits)
 	return failed == -ENODATA ? 0 : failed;
 }
 
-/* One seeding; `credit` is -1 for what the hypervisor's statement is worth. */
+/* One seeding; `credit` is -1 to go by the hypervisor's statement. */
 static int seed(const struct commonhv *offer, int credit)
 {
 	uint64_t words[WORDS];
@@ -166,7 +166,7 @@ static int seed(const struct commonhv *offer, int credit)
 	return OK;
 }
 
-/* Polls the generation, and seeds when it changes: this machine is then a copy, or was put back. */
+/* Polls the generation, and seeds when it changes: this machine is then a copy, or was restored. */
 static int watch(const struct commonhv *offer, int milliseconds, int credit)
 {
 	uint64_t before, now, told = 0;

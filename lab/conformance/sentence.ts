@@ -20,7 +20,7 @@ export function sentenceLink(draft: number, text: string): string {
   const words = encodeURIComponent(text.split(/\s+/).slice(0, 8).join(' ')).replaceAll('-', '%2D');
   const commit = COMMITS[draft];
   if (commit !== undefined) return `${REPOSITORY}/${commit}/commonhv.md#:~:text=${words}`;
-  // In draft 3 every sentence that binds is an item of a list, and has a name; MAY, and what explains, stands in the text.
+  // In draft 3 every sentence that binds is an item of a list, and has a name; MAY, and explanations, stand in the text.
   const binding = text.split(/(?<=\.) (?=[A-Z])/).find((sentence) => /MUST|SHOULD/.test(sentence));
   return binding === undefined ? `./draft3.html#:~:text=${words}` : `./draft3.html#${sentenceId(binding)}`;
 }

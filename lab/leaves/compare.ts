@@ -1,4 +1,4 @@
-/** The same hypervisor under another draft, asked the same: what differs is what the drafts changed. */
+/** The same hypervisor under another draft, asked the same: differences come from the drafts. */
 import type { Regs } from 'commonhv';
 import { replay } from 'commonhv/cpuid-dump';
 import { model } from 'commonhv/engines/model';
@@ -8,7 +8,7 @@ import { dataOf } from '../settings/layer.ts';
 import { type Settings, withDraft } from '../settings/settings.ts';
 import type { Row } from './row.ts';
 
-/** What another draft's hypervisor answers for a row; `undefined` where that draft cannot say what the settings ask for. */
+/** The answer of another draft's hypervisor for a row; `undefined` where that draft cannot express the settings. */
 export function under(draft: Draft, settings: Settings, rows: readonly Row[]): ((row: Row) => Regs) | string {
   try {
     const host = replay(rows.map((row) => ({ ...row, indexed: true })));

@@ -8,7 +8,7 @@ export interface Row extends Regs {
   readonly subleaf: number;
 }
 
-/** What CommonHV is about: the hypervisor bit, its own leaves, and what the tuples point at. */
+/** CommonHV's part: the hypervisor bit, its own leaves, and the leaves that the tuples point to. */
 export async function readRows(cpu: Cpu, discovery: Discovery | undefined): Promise<readonly Row[]> {
   const rows: Row[] = [];
   const add = async (leaf: number, subleaf = 0) => {

@@ -15,7 +15,7 @@ export function leafName(leaf: number): string {
   return `${leaf.toString(16).toUpperCase()}H`;
 }
 
-/** What a guest asked: `4F000001H.1`. A kernel that leaves something in ECX, as most do, asks `1H.6C65746EH`. */
+/** The name of a CPUID: `4F000001H.1`. A kernel that leaves something in ECX, as most do, asks `1H.6C65746EH`. */
 export function callName(leaf: number, subleaf: number): string {
   return `${leafName(leaf)}.${subleaf < 10 ? subleaf : leafName(subleaf)}`;
 }

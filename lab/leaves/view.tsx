@@ -1,4 +1,4 @@
-/** What the guest sees: its leaves as a table, and one register of it bit by bit. */
+/** The guest's view: its leaves as a table, and one register of it bit by bit. */
 import type { Regs } from 'commonhv';
 import type { Draft } from 'commonhv/spec';
 import { formatSignature } from 'commonhv/spec';
@@ -70,10 +70,10 @@ export function LeavesView({ machine }: { machine: Session | undefined }) {
         <p class="hint">Marked is what draft {compare} says otherwise, its value below the machine’s.</p>
       )}
       {compare === draft && <p class="hint">The machine is of draft {draft} itself: nothing differs.</p>}
-      {/* The bits stay in view beside the table, and never over what stands before it. */}
+      {/* The bits stay in view beside the table, and never cover its first columns. */}
       <div>
         {rows.length > 0 && (
-          // On the way to the bits the pointer crosses other registers: what was chosen comes back when it is out.
+          // On the way to the bits the pointer crosses other registers: the selection is restored when it leaves.
           <table class="leaves" role="table" onMouseLeave={() => hover(undefined)}>
             <caption class="unseen">The leaves that the guest read, each register in hexadecimal</caption>
             <thead role="rowgroup">
@@ -213,7 +213,7 @@ function registerIn({ leaf, subleaf }: Row, chosen: Chosen | undefined): Registe
   return chosen?.row.leaf === leaf && chosen.row.subleaf === subleaf ? chosen.register : undefined;
 }
 
-/** What is shown before anybody chose: the first register of CommonHV's own. */
+/** The first selection: the first register of CommonHV's own. */
 function first(rows: readonly Row[]): Chosen | undefined {
   const row = rows.find(({ leaf }) => leaf === 0x4f00_0002) ?? rows[0];
   return row && { row, register: 'eax' };

@@ -1,4 +1,4 @@
-/** What each bit of CommonHV's registers means, in the drafts' own words. */
+/** The meaning of each bit of CommonHV's registers, in the drafts' own words. */
 import type { Draft } from 'commonhv/spec';
 import { LEAF_BASIC, LEAF_FEATURES, LEAF_INTERFACES, LEAF_MSRS, LEAF_ROOT } from 'commonhv/spec';
 

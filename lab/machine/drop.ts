@@ -1,6 +1,6 @@
 /** Files dragged over the page: a reader who misses the machine must not lose the page to the file. */
 
-/** `over` is told while files are dragged, `take` gets those that are dropped; returns what ends it. */
+/** `over` is told while files are dragged, `take` gets those that are dropped; returns the function that stops listening. */
 export function onFiles(over: (now: boolean) => void, take: (files: readonly File[]) => void): () => void {
   const ending = new AbortController();
   const listen = (name: 'dragover' | 'dragleave' | 'drop', control: (event: DragEvent) => void) => {

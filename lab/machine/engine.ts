@@ -26,7 +26,7 @@ export async function engineOf(settings: Settings): Promise<Bootable> {
   return settings.engine === 'model' ? modelled : embedded(settings.memory);
 }
 
-/** Nothing boots: the layer answers as it is. What serves a browser without WebAssembly. */
+/** Nothing boots: the layer answers as it is. For a browser without WebAssembly. */
 const modelled: Bootable = {
   start: async (layer) => {
     let end: (end: End) => void = () => {};

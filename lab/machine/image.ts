@@ -4,7 +4,7 @@ import { change, image, notBooted, settings } from '../lab.ts';
 import { MEMORY } from '../settings/settings.ts';
 
 const MIB = 2 ** 20;
-/** A stock kernel with its initrd wants this much, MiB; v86's memory is zeroed, so it costs what it is. */
+/** A stock kernel with its initrd wants this much, MiB; v86's memory is zeroed, so all of it is used. */
 const USUAL = 256;
 /** No file beyond this is read at all. */
 const MOST = 512 * MIB;
@@ -63,7 +63,7 @@ export async function choose(files: readonly File[]): Promise<void> {
   throw new Error(flaws[0]!);
 }
 
-/** Multiboot kernels of this size are content with what there is. */
+/** Multiboot kernels of this size are content with the memory as it is. */
 function small(read: readonly { readonly bytes: Uint8Array }[]): boolean {
   return read.every(({ bytes }) => bytes.length < MIB);
 }

@@ -1,5 +1,5 @@
 /**
- * A machine's serial line, shared by two: what the lab asks the probe, and what a person types. All that passes goes to
+ * A machine's serial line, shared by two: the lab's questions to the probe, and a person's typing. All that passes goes to
  * the page, in batches and bounded, so that a guest that floods its console floods nobody else.
  */
 import type { Console, Cpu } from 'commonhv';
@@ -16,7 +16,7 @@ export interface ProbeLine {
   cpu(greeting: boolean): Promise<Cpu>;
   /** With the probe: one whole line. Otherwise: bytes as they are. */
   type(bytes: Uint8Array): Promise<void>;
-  /** Hands on what came since the last call. */
+  /** Passes on the bytes since the last call. */
   flush(): void;
 }
 
@@ -107,7 +107,7 @@ export function openLine(
   };
 }
 
-/** What is sent is shown too, in grey: "bright black" and back to the default (90 and 39 among xterm's colours). */
+/** Sent lines are shown too, in grey: "bright black" and back to the default (90 and 39 among xterm's colours). */
 function grey(bytes: Uint8Array): Uint8Array {
   const text = new TextDecoder('latin1').decode(bytes).replace(/[\r\n]+$/, '');
   return new TextEncoder().encode(`\x1b[90m${text}\x1b[39m\r\n`);

@@ -1,4 +1,4 @@
-/** What the page and a machine's worker say to one another: a few calls, each answered, and what the machine tells by itself. */
+/** The messages between the page and a machine's worker: a few calls, each answered, and the machine's events. */
 import type { End } from 'commonhv';
 import type { Report } from 'commonhv/conformance';
 import type { Detection } from 'commonhv/guest';
@@ -7,18 +7,18 @@ import type { Row } from '../leaves/row.ts';
 import type { Draws } from '../random/generator.ts';
 import type { Settings } from '../settings/settings.ts';
 
-/** What the reader chose to boot; without a kernel the probe. */
+/** The image to boot; without a kernel the probe. */
 export interface Chosen {
   readonly kernel: Uint8Array;
   readonly initrd: Uint8Array | undefined;
   readonly commandLine: string;
 }
 
-/** A saved machine, and what the guest's own generator would have in that machine's memory. */
+/** A saved machine, and the state of the guest's own generator, which would lie in that machine's memory. */
 export interface Saved {
   readonly state: Uint8Array;
   readonly draws: Draws | undefined;
-  /** What its generation register said, where there is one. */
+  /** Its generation, where there is one. */
   readonly generation: bigint | undefined;
   /** Whether the guest is the probe, which can be asked. */
   readonly probe: boolean;
@@ -48,13 +48,13 @@ export interface Calls {
   /** Draws words from the guest's own generator, which was seeded from the RNG. */
   draw(words: number): Promise<BigUint64Array>;
   verify(): Promise<Report>;
-  /** How often what was asked. */
+  /** Counts by kind of access. */
   tally(): Promise<Tally>;
   /** Bytes for the guest's console. */
   type(bytes: Uint8Array): Promise<void>;
 }
 
-/** What the guest asked of its processor, oldest first, as columns. */
+/** The guest's accesses to its processor, oldest first, as columns. */
 export interface Events {
   /** Milliseconds since the machine started. */
   readonly times: Float64Array<ArrayBuffer>;

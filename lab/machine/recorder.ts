@@ -1,4 +1,4 @@
-/** Watches one machine's layer: what the guest asks, as columns that travel in batches, and the words that it reads. */
+/** Watches one machine's layer: the guest's accesses, as columns that travel in batches, and the random values that it reads. */
 import type { Layer } from 'commonhv';
 import { counter, type Tally, type TraceEvent, trace } from 'commonhv/trace';
 import { CPUID, type Events, FAULTED, RDMSR, WRMSR } from './protocol.ts';
@@ -9,7 +9,7 @@ const BATCH = 8192;
 export interface Tap {
   /** The layer, watched. */
   readonly layer: Layer;
-  /** What came since the last call; empties the batch. */
+  /** The events since the last call; empties the batch. */
   take(): { events: Events | undefined; words: BigUint64Array<ArrayBuffer> | undefined };
   tally(): Tally;
 }
@@ -64,7 +64,7 @@ export function tap(layer: Layer, rngMsr: number | undefined, full: () => void):
     tally: counts.tally,
   };
 
-  /** Copies: what is handed out leaves this thread. */
+  /** Copies, because the columns leave this thread. */
   function columns(): Events {
     return {
       times: times.slice(0, count),

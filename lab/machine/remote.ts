@@ -1,4 +1,4 @@
-/** The page's end of a machine's worker: calls that resolve, and what the machine tells by itself. */
+/** The page's end of a machine's worker: calls that resolve, and the machine's events. */
 import type { Calls, Push, Reply, Request } from './protocol.ts';
 
 export interface Remote {

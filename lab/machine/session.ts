@@ -20,9 +20,9 @@ export interface Session {
   /** Whether the guest can be asked: the probe can, a system of the reader's own cannot. */
   readonly probe: boolean;
   readonly state: ReadonlySignal<State>;
-  /** Why it ended or failed, or what is awry. */
+  /** Why it ended or failed, or another problem. */
   readonly detail: ReadonlySignal<string>;
-  /** What is being done, while it is; one thing at a time. */
+  /** The operation in progress; one at a time. */
   readonly busy: ReadonlySignal<string>;
   readonly seen: ReadonlySignal<Seen | undefined>;
   readonly rows: ReadonlySignal<readonly Row[]>;
@@ -31,9 +31,9 @@ export interface Session {
   readonly store: Store;
   /** Counts up whenever the store has grown. */
   readonly grown: ReadonlySignal<number>;
-  /** What the guest read from the RNG. */
+  /** The values that the guest read from the RNG. */
   readonly read: Picture;
-  /** What it drew from its own generator. */
+  /** The values that it drew from its own generator. */
   readonly drawn: Picture;
   /** Milliseconds from `start` to the probe's first answer. */
   readonly firstAnswer: ReadonlySignal<number | undefined>;
@@ -105,7 +105,7 @@ export function session(
     state.value = how;
     detail.value = why;
     busy.value = '';
-    // What was counted last is asked for before the worker goes.
+    // The last counts are fetched before the worker ends.
     const gone = () => far.terminate();
     calls.tally().then((counted) => {
       tally.value = counted;
@@ -130,7 +130,7 @@ export function session(
     }, TALLY_EVERY);
   }
 
-  /** One thing at a time; what goes wrong is said beside the machine. */
+  /** One operation at a time; errors are shown beside the machine. */
   async function doing<T>(what: string, control: () => Promise<T>): Promise<T | undefined> {
     if (busy.value !== '' || state.value === 'ended' || state.value === 'failed') return undefined;
     busy.value = what;

@@ -1,4 +1,4 @@
-/** The machine, or the two copies of one: what can be done to it, its console, and an image of the reader's own. */
+/** The machine, or the two copies of one: its controls, its console, and an image of the reader's own. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import {
   copy,
@@ -219,7 +219,7 @@ const STATES = {
   failed: 'failed',
 } as const;
 
-/** What is saved, and what its copies will find. */
+/** The saved machine, and the state in which its copies start. */
 function savedText({ saved, settings }: Kept): string {
   const what = `A machine is saved: ${size(saved.state.length)}.`;
   if (!saved.probe) return what;

@@ -1,4 +1,4 @@
-/** What one machine's worker can do: start or resume a guest, ask it, and tell the page what it says. */
+/** One machine's worker: starts or resumes a guest, asks it, and reports to the page. */
 import type { Cpu, End, Image, Layer } from 'commonhv';
 import type { FaultyCpu } from 'commonhv/conformance';
 import { dump } from 'commonhv/cpuid-dump';

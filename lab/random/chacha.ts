@@ -1,4 +1,4 @@
-/** ChaCha20's block function (RFC 8439, 2.3): what a guest's own generator is made of, Linux' too. */
+/** ChaCha20's block function (RFC 8439, 2.3): the core of a guest's own generator, Linux' too. */
 
 /** "expand 32-byte k", little-endian */
 const CONSTANTS = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574] as const;

@@ -1,8 +1,8 @@
 /**
  * The guest's own generator. A kernel seeds one from the RNG and draws from that one afterwards; its state lies in the
  * guest's memory and is saved with the machine, which is how two copies come to draw alike. The probe guest is too
- * small to hold one, so the lab holds it and saves it beside the machine: what is drawn, when it is seeded again and why
- * is what a guest does.
+ * small to hold one, so the lab holds it and saves it beside the machine: draws, reseeds and
+ * their reasons are as in a guest.
  */
 import type { Cpu } from 'commonhv';
 import { type Discovery, seed } from 'commonhv/guest';
@@ -12,7 +12,7 @@ import { chacha20 } from './chacha.ts';
 export interface Draws {
   readonly key: Uint32Array;
   readonly counter: number;
-  /** What the generation register said when the generator was seeded. */
+  /** The generation at the time when the generator was seeded. */
   readonly generation: bigint | undefined;
 }
 

@@ -7,7 +7,7 @@ export const SHOWN = 256;
 /** How many words are compared with one another; beyond that a repetition says nothing new. */
 const COMPARED = 4096;
 
-/** What the words look like, at a glance. */
+/** A picture of the values, to compare at a glance. */
 export interface Look {
   readonly total: number;
   /** How many of the first 4096 are different, and how many those are. */

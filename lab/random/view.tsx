@@ -1,4 +1,4 @@
-/** The RNG as a picture: what each machine's guest read, and what its own generator made of it. */
+/** The RNG as a picture: the values that each machine's guest read, and the output of its own generator. */
 import type { ComponentChildren } from 'preact';
 import { machines } from '../lab.ts';
 import type { Session } from '../machine/session.ts';
@@ -111,7 +111,7 @@ function Health({ look: { distinct, compared, failed } }: { look: Look }) {
           ? 'health tests: nothing found'
           : `health tests: ${failed.test}, within ${failed.after.toLocaleString('en')} words`}
       </Finding>
-      {/* Words that count are all different: what is no fault of theirs is no merit where another test failed. */}
+      {/* Words that count are all different: that is no merit where another test failed. */}
       <Finding well={distinct < compared ? false : failed === undefined || undefined}>
         {distinct.toLocaleString('en')} different of {compared.toLocaleString('en')}
       </Finding>
@@ -134,7 +134,7 @@ function describe({ total }: Look): string {
   return `${total.toLocaleString('en')} words`;
 }
 
-/** What two copies of one machine have in common. */
+/** The common prefix of two copies of one machine. */
 function Verdict({ first, second }: { first: Session; second: Session }) {
   const count = Math.min(first.drawn.look.value.total, second.drawn.look.value.total);
   const none = whyNoGeneration(first.settings);

@@ -62,7 +62,7 @@ export function Select(props: {
   );
 }
 
-/** Up to eight hex digits; what is no such number is said beside the field, and the last good value stays. */
+/** Up to eight hex digits; an error is shown beside the field, and the last good value stays. */
 export function HexField(props: { label: string; value: number; onChange(value: number): void }) {
   const [text, setText] = useState<string>();
   const id = useId();

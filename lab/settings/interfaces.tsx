@@ -22,7 +22,7 @@ export function InterfacesView() {
     setSaid(`${formatSignature(interfaces[from]!.signature)} is now ${to + 1} of ${interfaces.length}`);
   };
   const fieldset = useRef<HTMLFieldSetElement>(null);
-  /** The list is redrawn first: the focus goes where an entry went, or to what is left. */
+  /** The list is redrawn first: the focus goes where an entry went, or to the nearest one left. */
   const focus = (at: number, ...selectors: readonly string[]) =>
     requestAnimationFrame(() => {
       const entry = fieldset.current?.querySelectorAll('.interfaces li')[at];

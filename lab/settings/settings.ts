@@ -1,4 +1,4 @@
-/** What the reader chose: one plain value, its defaults, and its form in the URL's fragment, so that it can be sent. */
+/** The reader's choices: one plain value, its defaults, and its form in the URL's fragment, so that it can be sent. */
 import {
   DEFAULT_GENERATION_MSR,
   DEFAULT_RNG_MSR,
@@ -36,7 +36,7 @@ export interface Settings {
   readonly compare: Draft | 0;
 }
 
-/** What the lab's form holds; the library itself takes more. */
+/** The limits of the lab's form; the library takes more. */
 export const MAX_INTERFACES = 16;
 export const MEMORY = { least: 4, most: 1024 };
 
@@ -68,7 +68,7 @@ export function whyNoGeneration({ draft, generation }: Settings): string | undef
   return generation ? undefined : 'no generation is offered';
 }
 
-/** Without the leading `#`; what has its default value is left out. */
+/** Without the leading `#`; default values are left out. */
 export function toFragment(settings: Settings): string {
   const query = new URLSearchParams();
   const put = (name: string, value: string | number, normal: string | number) => {
@@ -100,7 +100,7 @@ export interface Reading {
   readonly problems: readonly string[];
 }
 
-/** Anything may stand in an address: what is understood is taken, the rest is named. `faultyNames` are the names that exist. */
+/** Anything may stand in an address: known settings are taken, the rest is named. `faultyNames` are the names that exist. */
 export function fromFragment(fragment: string, faultyNames: readonly string[]): Reading {
   const problems: string[] = [];
   const query = new URLSearchParams(fragment.replace(/^#/, '').slice(0, 4096).replaceAll('+', '%2B'));

@@ -1,4 +1,4 @@
-/** The form of settings: what the next machine's hypervisor offers. */
+/** The form of settings: the offer of the next machine's hypervisor. */
 import type { Draft } from 'commonhv/spec';
 import { change, changed, flaw, image, noWebAssembly, settings, start } from '../lab.ts';
 import { Section } from '../section.tsx';
@@ -108,7 +108,7 @@ export function SettingsView() {
               onChange={(event) => change({ faulty: event.currentTarget.value })}
             >
               <option value="">nothing: the hypervisor is right</option>
-              {/* One that another draft left chosen stays in the list: what is wrong with it is said below. */}
+              {/* One that another draft left chosen stays in the list: the error is shown beneath. */}
               {FAULTY.filter(({ drafts, name }) => drafts.includes(now.draft) || name === now.faulty).map(
                 ({ name, title }) => (
                   <option key={name} value={name}>

@@ -12,7 +12,7 @@ import { firstAfter } from './store.ts';
 export interface ChartHandle {
   /** Below 1 shows less time, above 1 more. */
   zoom(by: number): void;
-  /** By a share of what is shown. */
+  /** By a share of the visible span. */
   pan(by: number): void;
   all(): void;
   /** The first of the old searches. */
@@ -59,7 +59,7 @@ function open(
   const rng = settings.rng ? settings.rngMsr : undefined;
   const generation = settings.generation ? settings.generationMsr : undefined;
   let paint = readColours();
-  /** What the reader zoomed to; `undefined` follows all that there is. */
+  /** The zoomed span; `undefined` follows all events. */
   let window: { min: number; max: number } | undefined;
   const whole = () => ({ min: 0, max: Math.max(1, (store.times[store.length - 1] ?? 0) * 1.02) });
 

@@ -20,7 +20,7 @@ export interface Frame {
   readonly dot: number;
 }
 
-/** What is written beside the lanes, and over the old searches. */
+/** Labels beside the lanes, and above scans. */
 export const fontOf = (dot: number): string => `${12 * dot}px system-ui, sans-serif`;
 
 const SHARES = LANES.reduce((sum, { height }) => sum + height, 0);

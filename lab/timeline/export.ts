@@ -1,4 +1,4 @@
-/** A trace as JSON: what `commonhv trace --format json` prints, and the events themselves. */
+/** A trace as JSON: the output of `commonhv trace --format json`, and the events themselves. */
 import { hex } from 'commonhv';
 import { FAULTED } from '../machine/protocol.ts';
 import type { Session } from '../machine/session.ts';

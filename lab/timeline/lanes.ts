@@ -1,4 +1,4 @@
-/** The rows of the timeline: what was asked, sorted into a few kinds, each with a place from 0 to 1 within its row. */
+/** The rows of the timeline: accesses, sorted into a few kinds, each with a place from 0 to 1 within its row. */
 import { LEAF_ROOT } from 'commonhv/spec';
 import { CPUID, FAULTED } from '../machine/protocol.ts';
 import { SCAN_FIRST, SCAN_LAST } from './scan.ts';

@@ -4,7 +4,7 @@ import type { Session } from '../machine/session.ts';
 import { Chart, type ChartHandle } from './chart.tsx';
 import { eventText } from './reading.ts';
 
-/** By how many events a key goes; a slider's keys, which is what the chart is to a screen reader. */
+/** By how many events a key goes; a slider's keys, since the chart is a slider to a screen reader. */
 const STEPS: Readonly<Record<string, number>> = {
   ArrowLeft: -1,
   ArrowDown: -1,

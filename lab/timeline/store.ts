@@ -1,4 +1,4 @@
-/** What a guest asked, kept as columns that can be drawn: up to two million events, after which only the sum goes on. */
+/** A guest's accesses as columns that can be drawn: up to two million events, after which only the sum goes on. */
 import type { Events } from '../machine/protocol.ts';
 import { type Scan, scanFinder } from './scan.ts';
 

@@ -1,4 +1,4 @@
-/** What the guest asked: the timeline, the counts, and both as a file. */
+/** The guest's accesses: the timeline, the counts, and both as a file. */
 import { hex } from 'commonhv';
 import { isScanStep, type Tally } from 'commonhv/trace';
 import { useState } from 'preact/hooks';
@@ -84,7 +84,7 @@ function Summary({ machine }: { machine: Session | undefined }) {
   );
 }
 
-/** What the chart cannot show. */
+/** The part that the chart cannot show. */
 function Beyond({ store: { length, total } }: { store: Store }) {
   if (total === length) return null;
   return (

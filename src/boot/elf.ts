@@ -1,4 +1,4 @@
-/** ELF files for x86, 32 and 64 bits: what is to be loaded where, and the notes (System V ABI, chapters 4 and 5). */
+/** ELF files for x86, 32 and 64 bits: segments with their addresses, and the notes (System V ABI, chapters 4 and 5). */
 import type { Reader } from './reader.ts';
 
 const PT_LOAD = 1;
@@ -10,10 +10,10 @@ const ET_EXEC = 2;
 const MAX_HEADERS = 64;
 
 export interface ElfLoad {
-  /** Virtual and physical address, both below 4 GiB for what can be entered in 32-bit mode. */
+  /** Virtual and physical address, both below 4 GiB for an image that is entered in 32-bit mode. */
   readonly address: number;
   readonly physical: number;
-  /** Bytes in memory: what the file has, then zeros. */
+  /** Bytes in memory: the file's, then zeros. */
   readonly size: number;
   readonly bytes: Uint8Array;
 }
@@ -34,7 +34,7 @@ export function isElf(read: Reader): boolean {
   return read.length >= 52 && read.u32(0) === 0x464c_457f;
 }
 
-/** Reads the program headers; a TypeError where the file is not an x86 executable or names what it does not have. */
+/** Reads the program headers; a TypeError where the file is not an x86 executable or refers to data that it does not have. */
 export function elfSegments(read: Reader): Elf {
   const wide = read.u8(4) === 2;
   const { u16, u32 } = read;

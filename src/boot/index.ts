@@ -13,13 +13,13 @@ export interface Segment {
 }
 
 /**
- * What an engine has to do: copy the segments into zeroed memory, and enter at `entry` in 32-bit protected mode with
+ * The engine's part: copy the segments into zeroed memory, and enter at `entry` in 32-bit protected mode with
  * paging and interrupts off, A20 open, flat segments from `gdt`, `registers` as given and every other register zero.
  */
 export interface Loaded {
   /** `linux`: a bzImage by the 32-bit boot protocol; `pvh`: an ELF file with a PVH note, as vmlinux is. */
   readonly kind: 'multiboot' | 'linux' | 'pvh';
-  /** No two overlap; those of the image, and what the boot protocol wants beside it. */
+  /** No two overlap; those of the image, and those of the boot protocol. */
   readonly segments: readonly Segment[];
   /** Guest-physical address of the first instruction. */
   readonly entry: number;
@@ -36,7 +36,7 @@ export interface Loaded {
   };
 }
 
-/** What the engine has put into the machine by itself and the kernel is told of; multiboot has no place for it. */
+/** Tables that the engine puts into the machine and reports to the kernel; multiboot has no place for them. */
 export interface LoadOptions {
   /** Physical address of the ACPI RSDP, where the engine has put one; none by default. */
   readonly rsdp?: number;
@@ -50,7 +50,7 @@ export const MAX_MEMORY = 0xc000_0000;
 /**
  * Lays an image out for a machine with `memorySize` bytes of RAM from address 0 (with the usual hole from 640 KiB to
  * 1 MiB). Throws, before any machine is made: a TypeError for an image that is not one or contradicts itself, a
- * RangeError for what does not fit the memory. Never reads beyond the image.
+ * RangeError where the image does not fit the memory. Never reads beyond the image.
  */
 export function load(image: Image, memorySize: number, options: LoadOptions = {}): Loaded {
   const { kernel } = image;
@@ -76,7 +76,7 @@ function checkCommandLine(text: string): void {
   }
 }
 
-/** What a wrong file probably is, for the message. */
+/** The probable kind of a wrong file, for the message. */
 function looksLike(bytes: Uint8Array): string {
   const starts = (...head: readonly number[]) => head.every((byte, i) => bytes[i] === byte);
   if (bytes.length === 0) return 'an empty file';

@@ -11,7 +11,7 @@ const LOAD_ADDRESS = 0x10_0000;
 const LOADED_HIGH = 1 << 0;
 const UNKNOWN_LOADER = 0xff; // type_of_loader: "undefined", for whoever has no number assigned
 const ZERO_PAGE = 4096;
-const HEADER_END = 0x290; // what follows in the zero page is not the header's any more
+const HEADER_END = 0x290; // the rest of the zero page does not belong to the header
 
 export function isLinux(kernel: Uint8Array): boolean {
   const { length, u32 } = reader(kernel);
@@ -53,7 +53,7 @@ export function loadLinux(image: Image, memory: Memory, { rsdp = 0 }: LoadOption
   return { kind: 'linux', segments: memory.segments, entry, registers: { eax: 0, ebx: 0, esi }, gdt };
 }
 
-/** The protected-mode part to 1 MiB; what it will decompress itself into is kept free. Gives back the entry. */
+/** The protected-mode part to 1 MiB; the memory into which it decompresses itself stays free. Returns the entry. */
 function putKernel(read: Reader, version: number, memory: Memory): number {
   const setup = ((read.u8(HEADER) || 4) + 1) * SECTOR;
   const declared = version >= 0x0204 ? read.u32(0x1f4) * 16 : 0;

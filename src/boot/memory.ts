@@ -1,4 +1,4 @@
-/** Guest-physical memory while an image is laid out: what is taken, where there is room, and the map that guests get. */
+/** Guest-physical memory while an image is laid out: used ranges, free ranges, and the map that guests get. */
 import { hex } from '../cpu.ts';
 import type { Segment } from './index.ts';
 

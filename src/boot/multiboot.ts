@@ -6,7 +6,7 @@ import { cString, type Memory, putGdt } from './memory.ts';
 import { type Reader, reader } from './reader.ts';
 
 const HEADER_MAGIC = 0x1bad_b002;
-const LOADER_MAGIC = 0x2bad_b002; // what EAX holds at the entry
+const LOADER_MAGIC = 0x2bad_b002; // in EAX at the entry
 const HEADER_WITHIN = 8192; // "must be contained completely within the first 8192 bytes"
 
 // Header flags.
@@ -52,7 +52,7 @@ export function loadMultiboot(image: Image, header: number, memory: Memory): Loa
   };
 }
 
-/** "If bit 16 is set, the fields at offsets 12-28 are valid": the header says where to load what. */
+/** "If bit 16 is set, the fields at offsets 12-28 are valid": the header gives the load addresses. */
 function loadAddresses(read: Reader, header: number, memory: Memory): number {
   const [headerAddress, start, end, bssEnd, entry] = [12, 16, 20, 24, 28].map((at) =>
     read.u32(header + at),

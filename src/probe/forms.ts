@@ -2,7 +2,7 @@
 import { probeImage } from './index.ts';
 
 /**
- * What SeaBIOS takes for a disk on every controller: 63 sectors of 16 heads, 516,096 bytes. The first 512 are the image, so
+ * The size that SeaBIOS accepts as a disk on every controller: 63 sectors of 16 heads, 516,096 bytes. The first 512 are the image, so
  * it is a multiboot kernel as well.
  */
 export const DISK_BYTES = 63 * 16 * 512;

@@ -11,8 +11,8 @@
  * (`probe.S`). Exceptions are answers: #GP and #UD are caught by its own interrupt table, anything else is a
  * triple fault, which a hypervisor reports by itself.
  *
- * The two ends do not trust each other. What the line brings is bounded in length, number and time (`lines.ts`),
- * and what is no answer is skipped: firmware, boot loaders and consoles talk on the same line.
+ * The two ends do not trust each other. Input from the line is bounded in length, number and time (`lines.ts`),
+ * and anything but an answer is skipped: firmware, boot loaders and consoles talk on the same line.
  * @module
  */
 import { PROBE_BASE64 } from './image.ts';

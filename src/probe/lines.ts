@@ -3,7 +3,7 @@ import { MachineError } from '../cpu.ts';
 
 export interface Lines {
   /**
-   * The first thing that `pick` makes of a line; what it makes nothing of is skipped. Throws a `MachineError` after
+   * The first thing that `pick` makes of a line; other lines are skipped. Throws a `MachineError` after
    * `milliseconds`, at the stream's end, or when more than `MAX_NOISE` bytes made no sense.
    */
   next<T>(pick: (line: string) => T | undefined, milliseconds: number): Promise<T>;
@@ -19,7 +19,7 @@ export function lines(readable: ReadableStream<Uint8Array>): Lines {
   let text = '';
   let pending: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
 
-  /** Takes what has ended out of `text`; the unfinished rest stays. */
+  /** Takes complete lines out of `text`; the unfinished rest stays. */
   const take = <T>(pick: (line: string) => T | undefined): T | undefined => {
     for (let end = text.search(/[\r\n]/); end >= 0; end = text.search(/[\r\n]/)) {
       const line = text.slice(0, end);
@@ -65,7 +65,7 @@ function timeout(milliseconds: number): { expired: Promise<undefined>; stop(): v
   return { expired, stop: () => clearTimeout(timer) };
 }
 
-/** What came instead, for the error: printable, short. */
+/** The received text, for the error: printable, short. */
 function tail(text: string): string {
   const seen = text.slice(-60).replace(/[^ -~]/g, '.');
   return seen === '' ? '' : `; it stopped in the middle of ${JSON.stringify(seen)}`;

@@ -8,7 +8,7 @@ import { overSerial } from './serial.ts';
 
 const quick = { greetingTimeout: 300, answerTimeout: 60, pokeIntervalMs: 50 };
 
-/** A console whose far end is a function from a line to what it sends back, in pieces of `size` bytes. */
+/** A console whose far end is a function from a line to its answer, in pieces of `size` bytes. */
 function peer(answer: (line: string) => string, { hello = '', size = 1000 } = {}): Console {
   let out: ReadableStreamDefaultController<Uint8Array>;
   const say = (text: string): void => {

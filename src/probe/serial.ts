@@ -29,7 +29,7 @@ export async function overSerial(console: Console, options: SerialOptions = {}):
   const input = lines(console.readable);
   const output = console.writable.getWriter();
   const send = (line: string): void => {
-    // What cannot be written shows as an answer that does not come.
+    // A failed write shows as a missing answer.
     output.write(new TextEncoder().encode(`${line}\n`)).catch(() => {});
   };
   const poke = setInterval(() => send('\n?'), pokeIntervalMs);

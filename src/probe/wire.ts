@@ -1,4 +1,4 @@
-/** The probe's lines: what is asked and what is answered, as probe.S has it. */
+/** The probe's lines, requests and answers, as probe.S has them. */
 import type { Fault, Regs } from '../cpu.ts';
 
 /** The first line of a probe that is ready, and its answer to a line that makes no sense. */

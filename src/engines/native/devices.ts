@@ -6,7 +6,7 @@ import { GP, hex, MachineError, u32 } from '../../cpu.ts';
 /** A device, opened at its first use. */
 export interface Device {
   readonly path: string;
-  /** The descriptor; throws a `MachineError` that says what is missing, and what to do. */
+  /** The descriptor; throws a `MachineError` that names the missing part and the remedy. */
   fd(): number;
   close(): void;
 }

@@ -1,4 +1,4 @@
-/** The machine that the tests run on, asked in both ways; and what is said where it cannot be asked. */
+/** The machine that the tests run on, asked in both ways; and the message where it cannot be asked. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -49,7 +49,7 @@ test('a chosen processor answers, and the thread may go back to where it was', {
 
 const driver = '/dev/cpu/0/cpuid';
 const noDriver = existsSync(driver) ? false : 'no /dev/cpu/0/cpuid';
-// Only what no host changes between CPL 3 and CPL 0: the vendor and the processor's signature. The hypervisor's leaves may
+// Only leaves that no host changes between CPL 3 and CPL 0: the vendor and the processor's signature. The hypervisor's leaves may
 // differ (seen: "bhyve bhyve " by the instruction, KVMKVMKVM by the driver, on one machine).
 test('driver and instruction name the same processor', { skip: skip || noDriver }, () => {
   const direct = instruction(0);

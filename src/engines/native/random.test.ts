@@ -1,4 +1,4 @@
-/** The random device: the numbers of linux/random.h, what is handed over, and what is left behind. */
+/** The random device: the numbers of linux/random.h, the bytes passed, and the descriptors left open. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
