@@ -10,7 +10,7 @@ export { formatDump, type Parsed, parseDump } from './cpuid-dump/text.ts';
 export { type CpuidDump, isIndexed, type Row } from './cpuid-dump/walk.ts';
 
 /**
- * The leaves that a processor has: basic, extended, every slot of the old search that answers for itself, CommonHV's, and what
+ * The leaves that a processor has: basic, extended, every slot of the scan that answers for itself, CommonHV's, and what
  * its tuples locate. Bounded whatever it answers: at most 2^16 CPUIDs, and the rest of a table beyond that is left out.
  */
 export async function dump(cpu: Cpu): Promise<CpuidDump> {

@@ -1,4 +1,4 @@
-/** What a record leaves open: each leaf whose absence changes the answer is named, and nothing else is. */
+/** Missing leaves of a dump: each leaf whose absence changes the answer is named, and nothing else is. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bare, type SyncCpu } from '../cpu.ts';

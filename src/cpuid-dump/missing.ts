@@ -1,4 +1,4 @@
-/** What a recorded machine leaves open: leaves that nobody wrote down, without which a question has no answer. */
+/** Missing leaves of a dump: those without which a question has no answer. */
 import { hex, type Regs } from '../cpu.ts';
 import {
   decodeCount,
@@ -15,7 +15,7 @@ import { SCAN_FIRST } from '../spec/other-interfaces.ts';
 import { whichDraft } from '../spec/which.ts';
 import type { CpuidDump } from './walk.ts';
 
-/** What cannot be answered: the hypervisor bit, what CommonHV offers, or which interfaces there are. */
+/** An inconclusive question: the hypervisor bit, CommonHV's features, or the interfaces. */
 export type Inconclusive = 'hypervisorBit' | 'commonhv' | 'interfaces';
 
 /** Each question that the table leaves open, with the leaf that is missing, in one line for people. */

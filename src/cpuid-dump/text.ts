@@ -1,11 +1,11 @@
-/** Snapshots as text: what `cpuid -r` prints (Todd Allen's cpuid), and JSON of our own. Reads both, however damaged. */
+/** CPUID dumps as text: the output of `cpuid -r` (Todd Allen's cpuid), and a JSON form. Reads both, however damaged. */
 import type { Regs } from '../cpu.ts';
 import { hex } from '../cpu.ts';
 import { missingLeaves } from './missing.ts';
 import type { CpuidDump, Row } from './walk.ts';
 import { isIndexed, regsEqual } from './walk.ts';
 
-/** What could be read, and what could not. */
+/** The processors that were read, and the problems. */
 export interface Parsed {
   /** One dump for each processor of the text; none where no leaf could be read. */
   readonly cpus: readonly CpuidDump[];
@@ -33,7 +33,7 @@ export function formatDump(cpus: readonly CpuidDump[], as: 'cpuid' | 'json' = 'c
   return cpus.map((cpu, i) => `CPU ${i}:\n${cpu.map(line).join('')}`).join('');
 }
 
-/** Never throws: what cannot be read is left out and told of. Linear in the length of the text. */
+/** Never throws: unreadable lines are left out and reported. Linear in the length of the text. */
 export function parseDump(text: string): Parsed {
   const reading = /^\s*[{[]/.test(text.slice(0, 1000)) ? readJson(text) : readDump(text);
   const cpus = reading.cpus.filter((cpu) => cpu.size > 0).map(dumpOf);
@@ -112,7 +112,7 @@ function readJson(text: string): Reading {
   return { cpus, problems: [...unreadable.problems(), ...contrary.problems()] };
 }
 
-/** A number, or hex as a string; NaN for what is not 32 bits. */
+/** A number, or hex as a string; NaN for anything but 32 bits. */
 function word(value: unknown): number {
   const number = typeof value === 'string' && /^0x[\da-f]{1,8}$/i.test(value) ? Number(value) : value;
   return typeof number === 'number' && Number.isInteger(number) && number >>> 0 === number
@@ -144,7 +144,7 @@ function dumpOf(leaves: Leaves): CpuidDump {
   return rows.sort((a, b) => a.leaf - b.leaf || a.subleaf - b.subleaf);
 }
 
-/** Counts what went wrong, and remembers where first. */
+/** Counts problems, and remembers the first place. */
 function tally(say: (first: number, rest: string) => string) {
   let first = 0;
   let count = 0;

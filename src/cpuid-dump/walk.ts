@@ -46,7 +46,7 @@ export function* walkLeaves(): Walk<CpuidDump> {
   }
   /** A root, and the leaves after it up to the highest that it names. */
   function* range(root: number, { eax }: Regs): Walk<void> {
-    // Old KVM and v86 say 0 and mean the leaf after the root; what is below the root is an echo's.
+    // Old KVM and v86 say 0 and mean the leaf after the root; a number below the root comes from an echo.
     const last = eax === 0 ? root + 1 : Math.min(Math.max(eax, root), root + 0xff);
     for (let leaf = root; leaf <= last && left > 0; leaf++) {
       const found = yield* readLeaf(ask, leaf);

@@ -1,4 +1,4 @@
-/** Detection: CommonHV where it lists, the search where it does not, and what either costs. */
+/** Detection: CommonHV where it lists, the search where it does not, and the cost of both. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Regs, SyncCpu } from '../cpu.ts';

@@ -1,4 +1,4 @@
-/** Which interfaces a hypervisor offers: through CommonHV where it lists them, by the old search where it does not. */
+/** Which interfaces a hypervisor offers: through CommonHV where it lists them, by the scan where it does not. */
 import type { Cpu } from '../cpu.ts';
 import { productOf } from '../spec/known.ts';
 import type { Tuple } from '../spec/leaves.ts';
@@ -17,7 +17,7 @@ export interface Interface extends Tuple {
   readonly source: 'commonhv' | 'scan';
 }
 
-/** What `detect` found. */
+/** The result of `detect`. */
 export interface Detection {
   /** CPUID.1.ECX bit 31, set or hidden. */
   readonly hypervisorBit: boolean;
@@ -31,7 +31,7 @@ export interface Detection {
 
 /**
  * Asks a processor for all its interfaces: for N of them at most 2N + 5 CPUIDs under CommonHV, 261 without. Never
- * throws for what the processor answers.
+ * throws for an answer of the processor.
  */
 export async function detect(cpu: Cpu): Promise<Detection> {
   let cpuid = 0;

@@ -1,4 +1,4 @@
-/** Discovery as a guest does it: CPUID 4F000000H and up, any draft, with every answer taken for hostile. */
+/** Discovery as a guest does it: CPUID 4F000000H and up, any draft, trusting no answer. */
 import type { Cpu } from '../cpu.ts';
 import type { Draft, Tuple } from '../spec/leaves.ts';
 import {
@@ -30,11 +30,11 @@ export interface Rng {
   readonly msr: number;
   /** Whether the hypervisor takes the guest's writes without an exception. */
   readonly input: boolean;
-  /** What the hypervisor says of its values (draft 3); `undefined`: no statement. */
+  /** The hypervisor's statement about its values (draft 3); `undefined`: none. */
   readonly secure: boolean | undefined;
 }
 
-/** What CommonHV says of the machine. */
+/** The machine as CommonHV describes it. */
 export interface Discovery {
   /** `undefined` where every reading gives no interface and no RNG. */
   readonly draft: Draft | undefined;
@@ -101,7 +101,7 @@ function registers(
 ): Pick<Discovery, 'rng' | 'generation'> {
   const has = decodeFeatures(features);
   const at = decodeMsrLeaf(regs);
-  // Draft 2 reserves what draft 3 defines: ignored there.
+  // Draft 2 reserves the registers that draft 3 defines: ignored there.
   const secure = draft === 3 ? at.secure : undefined;
   const rng = has.rng ? { msr: at.rng, input: has.rngInput, secure } : undefined;
   // MSR_COMMONHV_GENERATION is "another index than the RNG's": one register cannot be both.

@@ -1,4 +1,4 @@
-/** The guest's side of CommonHV; everything that the hypervisor answers is taken for hostile. @module */
+/** The guest's side of CommonHV; no answer of the hypervisor is trusted. @module */
 export * from './detect.ts';
 export * from './discover.ts';
 export * from './scan.ts';

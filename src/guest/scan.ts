@@ -1,4 +1,4 @@
-/** The old search for interfaces, from before CommonHV: 256 CPUIDs, and the traps that real hypervisors set in it. */
+/** The 0x40000000 scan for interfaces, from before CommonHV: 256 CPUIDs, and the traps that real hypervisors set in it. */
 import type { Cpu, Regs } from '../cpu.ts';
 import type { Tuple } from '../spec/leaves.ts';
 import { LEAF_LAST } from '../spec/leaves.ts';
@@ -12,7 +12,7 @@ export interface Found extends Tuple {
 }
 
 /**
- * Looks at 40000000H to 4000FF00H in steps of 100H. An answer counts where it is neither what the processor answers for
+ * Looks at 40000000H to 4000FF00H in steps of 100H. An answer counts where it is neither the processor's answer for
  * a leaf that is not there, nor an earlier interface seen again. Always 259 CPUIDs.
  */
 export async function scan(cpu: Cpu): Promise<readonly Found[]> {
@@ -27,7 +27,7 @@ export async function scan(cpu: Cpu): Promise<readonly Found[]> {
     const regs = await cpu.cpuid(location, 0);
     if ((regs.ebx | regs.ecx | regs.edx) === 0 || seen.some((other) => same(other, regs))) continue;
     const signature = decodeSignature(regs);
-    // What names a leaf of its own range as its highest is no echo. Anything else has to spell a text, and not that of
+    // An answer that names a leaf of its own range as its highest is no echo. Any other has to spell a text, and not that of
     // the absent leaf: a TDX guest echoes its vendor leaf's "IntelTDX    ", with EAX 0.
     const owns = regs.eax >= location && regs.eax < location + SCAN_STEP;
     if (!owns && (same(absent, regs) || !/^[ -~]+\0*$/.test(signature))) continue;

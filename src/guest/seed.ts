@@ -13,7 +13,7 @@ import { decodeSignature } from '../spec/signature.ts';
 import type { Discovery, Rng } from './discover.ts';
 import { discover } from './discover.ts';
 
-/** How many values are read: 512 bits, twice what Linux wants before its generator counts as seeded. */
+/** How many values are read: 512 bits, twice Linux' own limit for being seeded. */
 export const SEED_VALUES = 8;
 
 /**
@@ -35,16 +35,16 @@ export interface Seed {
   readonly bytes: Uint8Array;
   /** How many bits of entropy they may be credited, 0 to 8 times `bytes.length`. */
   readonly credit: number;
-  /** Why `credit` is what it is. */
+  /** The reason for `credit`. */
   readonly reason: Reason;
-  /** Found on the way, or what `options` brought. */
+  /** Discovered, or taken from `options`. */
   readonly discovery: Discovery;
 }
 
-/** No values, and why. What was read before they were refused is not handed out. */
+/** No values, and why. Values that were read before the refusal are not returned. */
 export interface Unseeded {
   readonly outcome: Refusal;
-  /** Found on the way, or what `options` brought; `undefined` with `no-commonhv` alone. */
+  /** Discovered, or taken from `options`; `undefined` with `no-commonhv` alone. */
   readonly discovery: Discovery | undefined;
 }
 
@@ -52,7 +52,7 @@ export interface Unseeded {
 export interface SeedOptions {
   /** 2 to 512, default 8: fewer than two cannot be checked, and 512 fill Linux' pool many times over. */
   readonly values?: number;
-  /** What `discover` said earlier, to spare its CPUIDs: the leaves never change while a machine lives. */
+  /** An earlier result of `discover`, to spare its CPUIDs: the leaves never change while a machine lives. */
   readonly discovery?: Discovery | undefined;
 }
 
@@ -85,7 +85,7 @@ export async function seed(cpu: Cpu, options: SeedOptions = {}): Promise<Seed | 
 }
 
 /**
- * What a few words can betray: one that comes twice, or each one step from the last. Random values do neither more often
+ * Faults that show in a few values: one that comes twice, or each one step from the last. Random values do neither more often
  * than once in 2^46 seeds, and a generator that passes may still be a bad one: only its hypervisor can know.
  */
 function flawOf(values: readonly bigint[]): 'stuck' | 'patterned' | undefined {

@@ -1,4 +1,4 @@
-/** What the drafts ask of guests, sentence by sentence, where no other test of this room holds it. */
+/** The drafts' sentences about guests that no other test of this folder holds. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -15,7 +15,7 @@ const KVM = [0x4b4d564b, 0x564b4d56, 0x0000004d] as const;
 const RNG = 0x400000a0;
 const GENERATION = 0x400000a1;
 
-/** A draft 3 machine with two tuples, secure values and a generation; and what it was asked. */
+/** A draft 3 machine with two tuples, secure values and a generation; and a record of the accesses. */
 function machine(change: Readonly<Record<string, Values>> = {}, bit = true) {
   const answers: Readonly<Record<string, Values>> = {
     '1.0': [0, 0, bit ? 0x80000000 : 0, 0],

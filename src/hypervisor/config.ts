@@ -1,4 +1,4 @@
-/** The options of `commonhv` as plain data: what a configuration file can say, and what can be sent to another thread. */
+/** The options of `commonhv` as plain data, for configuration files and messages to other threads. */
 import type { Layer } from '../cpu.ts';
 import { commonhv } from './layer.ts';
 import type { CommonhvOptions, GenerationOptions, RngOptions } from './options.ts';

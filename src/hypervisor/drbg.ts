@@ -6,9 +6,9 @@ import { sha256 } from '@noble/hashes/sha2';
 export const SEED_LENGTH = 48;
 
 export interface Drbg {
-  /** Fills `out`, at most 65,536 bytes, and forgets what it would need to make those bytes again. */
+  /** Fills `out`, at most 65,536 bytes, and discards the state from which those bytes could be made again. */
   generate(out: Uint8Array): void;
-  /** Stirs data into the state, whoever chose it: nothing of what the state held is lost. */
+  /** Stirs data into the state, whoever chose it: the state keeps all of its entropy. */
   update(data: Uint8Array): void;
 }
 

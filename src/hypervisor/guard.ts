@@ -1,4 +1,4 @@
-/** A source under watch: one draw from it either fills every byte with something believable, or names what went wrong. */
+/** Checks a source: each draw either fills every byte with plausible values, or returns the failure. */
 import { FALSE_ALARM, health, repetitionCutoff } from './health.ts';
 import type { Source } from './source.ts';
 
@@ -9,28 +9,28 @@ export interface DrawFailure {
    * than a second; `health`: a health test failed.
    */
   readonly reason: 'threw' | 'promise' | 'short' | 'slow' | 'health';
-  /** One line for people; it holds no random bytes. */
+  /** One line for messages; it holds no random bytes. */
   readonly detail: string;
-  /** With `threw`: what the source threw. */
+  /** With `threw`: the source's exception. */
   readonly cause?: unknown;
 }
 
 /**
  * Milliseconds that one draw may take. Nobody can interrupt a source that blocks its own thread, but it can be asked
- * only once; far above what a busy machine does to an honest source.
+ * only once; far above the delay of a good source on a busy machine.
  */
 export const DRAW_TIMEOUT_MS = 1000;
 
 /** Fills `bytes`, 16 or more, a multiple of 8. Once broken, the source may still hold `bytes`: use another buffer. */
 export type Draw = (bytes: Uint8Array) => DrawFailure | undefined;
 
-/** Deterministic sources are exempt from the health tests: failing them is what some are for. */
+/** Deterministic sources are exempt from the health tests: some exist to fail them. */
 export function guard(source: Source): Draw {
   const tests = source.deterministic ? undefined : health();
   const draws = source.deterministic ? undefined : drawTests();
   return (bytes) => {
     const length = bytes.length;
-    bytes.fill(0); // what a short source leaves out then shows as zeros
+    bytes.fill(0); // bytes that a short source leaves out then show as zeros
     const start = performance.now();
     let returned: unknown;
     try {

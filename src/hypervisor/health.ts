@@ -1,5 +1,5 @@
 /**
- * Continuous health tests of what a source hands over, before any of it is served: NIST SP 800-90B, section 4.4.
+ * Continuous health tests of a source's draws, before any of it is served: NIST SP 800-90B, section 4.4.
  *
  * Two of them are the standard's, over samples of one byte that are claimed to hold 8 bits of entropy: the repetition
  * count test and the adaptive proportion test in windows of 512. Bytes alone would miss a source that hands out good-looking
@@ -20,7 +20,7 @@ export type HealthTest =
   | 'repetition of values'
   | 'cycle of values';
 
-/** The tests of one stream, with what they have to remember of it. */
+/** The tests of one stream, with their state. */
 export interface Health {
   /** Looks at the next bytes, a multiple of 8; the name of the test that fails, if one does. Keeps no reference. */
   check(bytes: Uint8Array): HealthTest | undefined;
@@ -93,7 +93,7 @@ function byteTests(repetition: number, proportion: number): Health['check'] {
 }
 
 /**
- * Brent's search for a cycle, in constant memory: what is remembered moves on to the current place after 1, 2, 4, 8 and so
+ * Brent's search for a cycle, in constant memory: the remembered value moves on to the current place after 1, 2, 4, 8 and so
  * on values, so a cycle of n values is met within about 3 n. Remembered is the difference of two neighbours and never an
  * older value that was served; so a counter shows too. A chance hit: 2^-64 a value, for each of the two tests.
  */

@@ -6,15 +6,15 @@
  * 4FFFFFFFH and two MSRs, sets or clears the hypervisor bit, and asks below for all else. Any engine runs any layer, so
  * nothing here knows of v86 or KVM; and an engine knows nothing of CommonHV.
  *
- *   options.ts  what can be asked for, and what contradicts itself or the draft: refused at once, by name
- *   leaves.ts   what was asked for, as leaves, constant for a machine's life
+ *   options.ts  the options; contradictions are refused at once, by name
+ *   leaves.ts   the options as leaves, constant for a machine's life
  *   layer.ts    the layer itself: who answers which leaf and which MSR, and the generation
- *   source.ts   where random bytes come from: the operating system, or a test's foretellable values
+ *   source.ts   where random bytes come from: the operating system, or a test's predictable values
  *   guard.ts    one draw from a source: did it fill the buffer, at once, with something believable?
  *   health.ts   the statistics behind "believable", SP 800-90B
- *   values.ts    the read-ahead, wiped as it is served, and what happens when the source fails
+ *   values.ts    the read-ahead, wiped as it is served, and the fallback when the source fails
  *   drbg.ts     the generator that goes on then, and that mixes (HMAC_DRBG, SP 800-90A)
- *   mix.ts      what guests write, laid over what they read, and why that lowers nothing
+ *   mix.ts      guest input, XORed over the values, and why that lowers nothing
  *   data.ts     the options as plain data, for configurations and other threads
  *   hide.ts     for a hypervisor that serves no CommonHV and runs on one that does
  *
@@ -23,7 +23,7 @@
  * state lies in the guest's memory or registers, so no saved machine holds it, and a machine resumed twice reads
  * different values at its first read.
  *
- * A guest is hostile here: it may read and write for ever, and costs its own machine only. A source is trusted to be what it
+ * A guest is hostile here: it may read and write for ever, and costs its own machine only. A source is trusted to be as it
  * says, not to stay well.
  * @module
  */

@@ -1,4 +1,4 @@
-/** A layer that does not serve CommonHV, and hides that of a hypervisor below, whose MSRs its guest may not reach. */
+/** A layer that does not serve CommonHV, and hides that of an outer hypervisor, whose MSRs its guest may not reach. */
 import type { Layer } from '../cpu.ts';
 import { LEAF_LAST, LEAF_ROOT, ZEROS } from '../spec/index.ts';
 

@@ -1,5 +1,5 @@
 /**
- * Guest input of the kind `mix`: what a guest writes goes through HMAC_DRBG into a stream that is laid over its values.
+ * Guest input of the kind `mix`: a guest's writes go through HMAC_DRBG into a stream that is XORed over its values.
  *
  * A value that is served is S xor F: S is the next value of the source, F the next of a stream made by a hash from a
  * secret that the same source gave at the start and from all that the guest wrote.
@@ -10,7 +10,7 @@
  *
  * Why it learns nothing: S xor F tells it nothing of F as long as S is good, and nothing of S as long as the hash is:
  * F is the output of a generator whose secret never leaves the machine's layer. If the source turns out to be weak, an
- * attacker has to guess both S and F, and F holds what the guest wrote: that is what mixing is good for.
+ * attacker has to guess both S and F, and F holds the guest's writes: that is the benefit of mixing.
  *
  * The state belongs to one machine, lives beside it and not in it, and shows in no error, event, trace or saved state.
  */
@@ -43,7 +43,7 @@ export function mixer(seed: Uint8Array): Mixer {
       return value;
     },
     absorb(value) {
-      // What was made ahead goes, so that the very next value depends on what was written.
+      // The prepared stream is discarded, so that the very next value depends on the write.
       block.fill(0);
       at = BLOCK;
       view.setBigUint64(0, BigInt.asUintN(64, value), true);

@@ -1,4 +1,4 @@
-/** What `commonhv` takes, and the refusal of whatever contradicts itself or the draft. */
+/** The options of `commonhv`, and the refusal of contradictions. */
 import { hex, type SyncCpu, u32 } from '../cpu.ts';
 import type { Draft, Tuple } from '../spec/index.ts';
 import {
@@ -12,23 +12,23 @@ import {
 import type { Source } from './source.ts';
 import type { SourceFailure } from './values.ts';
 
-/** What becomes of the values that a guest writes: refused with #GP, dropped, or mixed into what it reads. */
+/** The treatment of guest input: refused with #GP, dropped, or mixed into the values that the guest reads. */
 export type RngInput = 'none' | 'ignore' | 'mix';
 
 /** MSR_COMMONHV_RNG, and where its values come from ("CommonHV RNG" in drafts 1 and 2, "The RNG" in draft 3). */
 export interface RngOptions {
   /** MSR_COMMONHV_RNG; 400000A0H by default. */
   readonly msr?: number;
-  /** Where random bytes come from: `systemSource()`, or one of a test's. What it says of itself is what the leaves say. */
+  /** Where random bytes come from: `systemSource()`, or one of a test's. The leaves repeat its own statement. */
   readonly source: Source;
-  /** `none` by default in drafts 2 and 3, `ignore` in draft 1, which has to accept what guests write. */
+  /** `none` by default in drafts 2 and 3, `ignore` in draft 1, which has to accept guest input. */
   readonly input?: RngInput;
   /**
    * When the source fails: `generator`, by default, goes on with HMAC_DRBG, seeded by the source while it was well; `stop`
    * ends the machine with a MachineError.
    */
   readonly fallback?: 'generator' | 'stop';
-  /** Told once, before the next value is served, when the source fails. What it throws ends the machine. */
+  /** Called once, before the next value is served, when the source fails. An exception from it ends the machine. */
   readonly onFailure?: (failure: SourceFailure) => void;
 }
 
@@ -40,13 +40,13 @@ export interface GenerationOptions {
   readonly next: () => bigint;
 }
 
-/** What a hypervisor offers its guest; the leaves follow from it. */
+/** The hypervisor's offer to its guest; the leaves follow from it. */
 export interface CommonhvOptions {
   /** 3 by default. */
   readonly draft?: Draft;
   /** CPUID.1.ECX bit 31: set by default; `false` clears it, for guests that cannot live with it. */
   readonly hypervisorBit?: boolean;
-  /** The paravirtual interfaces to advertise, at most 256, the preferred ones first; what is below is found by a scan. */
+  /** The paravirtual interfaces to advertise, at most 256, the preferred ones first; a scan finds those of the host CPU. */
   readonly interfaces?: readonly Tuple[];
   /** Draft 3: which of `interfaces` is preferred, counted from 1. */
   readonly preferred?: number;

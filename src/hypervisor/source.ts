@@ -2,7 +2,7 @@
 
 /** Where a machine's values come from. Handed in by the machine's owner, never found by the layer. */
 export interface Source {
-  /** For people: what reports and events call it. */
+  /** The name in reports and events. */
   readonly name: string;
   /** Fills all of `bytes` before it returns, and keeps no reference to it. Throws where it cannot. */
   fill(bytes: Uint8Array): void;
@@ -25,7 +25,7 @@ export function systemSource(): Source {
   };
 }
 
-/** One value for ever: what a guest must notice before it calls itself seeded. For tests only. */
+/** One value for ever. A guest must notice that before it counts itself as seeded. For tests only. */
 export function stuckSource(value = 0n): Source {
   return deterministic('stuck', () => value);
 }

@@ -114,7 +114,7 @@ for (const [what, then, reason] of wrong) {
     );
   });
 
-  // What shows only after some draws cannot show at the start.
+  // A fault that shows only after some draws cannot show at the start.
   if (/always|for ever/.test(what)) continue;
   test(`a source that ${what} from the start: no RNG under draft 3, an error under drafts 1 and 2`, () => {
     const { cpu, failures } = start(failing('mine', then, 0));

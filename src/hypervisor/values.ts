@@ -8,7 +8,7 @@ import { type Draw, type DrawFailure, guard } from './guard.ts';
 import { type Mixer, mixer } from './mix.ts';
 import type { Source } from './source.ts';
 
-/** What a machine's owner is told when its source fails. Holds no value. */
+/** The report to a machine's owner when its source fails. Holds no value. */
 export interface SourceFailure extends DrawFailure {
   /** The source's name. */
   readonly source: string;
@@ -29,7 +29,7 @@ export interface RandomValuesOptions {
 export interface RandomValues {
   /** The next value, unsigned 64-bit. Throws a MachineError, for ever, once the source has failed and `fallback` is `stop`. */
   read(): bigint;
-  /** What the guest wrote; dropped unless `mix`. */
+  /** Guest input; dropped unless `mix`. */
   write(value: bigint): void;
 }
 
@@ -47,7 +47,7 @@ export function openSource(options: RandomValuesOptions): RandomValues | DrawFai
   let at = READ_AHEAD;
   let fallback: Uint8Array | undefined;
   if (!source.deterministic) {
-    // The start-up test; what passed it is served. A deterministic source is not asked before the guest asks.
+    // The start-up test; its bytes are served. A deterministic source is not asked before the guest asks.
     const broken = draw(bytes);
     if (broken) return broken;
     at = 0;

@@ -1,4 +1,4 @@
-/** What other texts define and a CommonHV guest has to know: the old search, Hyper-V's identifier, confidential guests. */
+/** Definitions of other texts that a CommonHV guest has to know: the scan, Hyper-V's identifier, confidential guests. */
 
 /** The first leaf of the old search, as Linux' hypervisor_cpuid_base has it: Xen's 256 slots. */
 export const SCAN_FIRST = 0x4000_0000;
@@ -20,7 +20,7 @@ export const LEAF_TDX = 0x0000_0021;
 
 /** AMD's CPUID leaf of memory encryption: where the highest extended leaf is below it, there is no SEV_STATUS to ask for. */
 export const LEAF_MEMORY_ENCRYPTION = 0x8000_001f;
-/** AMD manual volume 2, SEV_STATUS: what kind of SEV guest this is. */
+/** AMD manual volume 2, SEV_STATUS: the kind of SEV guest. */
 export const MSR_SEV_STATUS = 0xc001_0131;
 /** Bit 0 of SEV_STATUS is set in every SEV guest, SEV-ES and SEV-SNP included (bits 1 and 2). */
 export const SEV_STATUS_SEV = 1n << 0n;

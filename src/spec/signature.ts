@@ -24,7 +24,7 @@ export function decodeSignature({ ebx, ecx, edx }: Pick<Regs, 'ebx' | 'ecx' | 'e
 
 /**
  * A signature as a person writes it: printable ASCII, `\xHH` for any byte, the NULs at its end left out. Twelve characters; throws
- * a RangeError for none, for more than twelve, and for what is no byte.
+ * a RangeError for none, for more than twelve, and for a character that is no byte.
  */
 export function parseSignature(text: string): string {
   const bytes = text.replace(/\\x([0-9a-f]{2})/gi, (_, digits: string) =>
@@ -36,7 +36,7 @@ export function parseSignature(text: string): string {
   return bytes.padEnd(12, '\0');
 }
 
-/** The same the other way: what `parseSignature` reads as this signature. */
+/** The inverse: a text that `parseSignature` reads as this signature. */
 export function formatSignature(signature: string): string {
   return signature
     .replace(/\0+$/, '')

@@ -3,7 +3,7 @@ import type { Regs } from '../cpu.ts';
 import type { Draft } from './leaves.ts';
 import { LEAF_FEATURES, LEAF_INTERFACES, LEAF_MSRS, ZEROS } from './leaves.ts';
 
-/** What is asked: max_commonhv_leaf, CPUID.4F000001H.0 and CPUID.4F000002H.0 as they were read. */
+/** The registers that decide: max_commonhv_leaf, CPUID.4F000001H.0 and CPUID.4F000002H.0 as they were read. */
 export interface Evidence {
   /** As `decodeRoot` gives it. */
   readonly maxLeaf: number;
