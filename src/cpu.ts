@@ -30,27 +30,104 @@ export interface Cpu {
   wrmsr(index: number, value: bigint): Awaitable<Fault | undefined>;
 }
 
-/** A `Cpu` that answers at once: inside a VM exit nobody awaits. */
-export interface SyncCpu extends Cpu {
-  cpuid(leaf: number, subleaf: number): Regs;
-  rdmsr(index: number): bigint | Fault;
-  wrmsr(index: number, value: bigint): Fault | undefined;
+/**
+ * Guest RAM as a layer may reach it: whole pages of 4,096 bytes at guest-physical addresses, which are multiples of 4,096
+ * below 2^64. A layer is made before the machine has its memory, so nothing is asked of this before the guest runs or `restored`.
+ */
+export interface GuestMemory {
   /**
-   * The engine says that the machine's state was just put back from a saved copy, in place, and that no guest
-   * instruction has run since. A layer that wraps another passes it down. A machine resumed as a new one has a layer
-   * of its own instead, made anew.
+   * Whether the page is wholly RAM now, which the guest can write and the engine can store plain text in: no ROM, MMIO, VGA
+   * hole, SMRAM, read-only or private memory, and nothing above the physical address width.
    */
-  restored?(): void;
+  isRam(address: number): boolean;
+  /**
+   * One aligned 64-bit store, little-endian, at `offset` 0 or 8 of the page. The page counts as written, for migration and
+   * for compiled code. Throws a RangeError where `isRam` says no.
+   */
+  store(address: number, offset: 0 | 8, value: bigint): void;
+  /** The 64 bits that are there now; throws as `store` does. */
+  load(address: number, offset: 0 | 8): bigint;
+}
+
+/** State of a layer, for the engine's saved states: plain data that JSON can carry. */
+export type SavedLayer = { readonly [name: string]: string | number | boolean | null | SavedLayer };
+
+/** Two unsigned 32-bit words of the machine's own state, out of the guest's reach; both 0 at power-on. */
+export interface StateWords {
+  load(): readonly [number, number];
+  store(first: number, second: number): void;
 }
 
 /**
- * A hypervisor: a function from the processor below to the processor that its guest sees. Each call makes the layer of
- * one machine, with all its vCPUs. CPUID answers stay constant for the layer's life; MSRs may vary. A layer that throws
- * ends its machine, with what it threw as the cause.
+ * What an engine and a layer tell each other about the life of a machine. The engine gives the first group as part of the host
+ * CPU, and calls the second group on the layer. A layer that wraps another passes all of it through: see `lifecycle`.
  */
-export type Layer = (below: SyncCpu) => SyncCpu;
+export interface Lifecycle {
+  /** The guest's RAM; absent where the engine gives no way to it, or its saved states cannot carry the layer's state. */
+  readonly memory?: GuestMemory | undefined;
+  /** Only where the engine's saved states cannot carry `saved()`: words that they do carry. */
+  readonly words?: StateWords | undefined;
+  /** True where the machine is made from a saved state: `restored` follows before its first instruction. Absent: it starts. */
+  readonly resumed?: boolean | undefined;
+  /** Calls `action` while no vCPU executes guest instructions, before it returns. Absent: that is so whenever the layer is called. */
+  readonly whileStopped?: ((action: () => void) => void) | undefined;
 
-/** The floor under every layer: all leaves zero, every MSR faults. */
+  /** The layer's part of the machine's saved state. The engine calls it while no vCPU executes, and keeps the result with the state. */
+  readonly saved?: (() => SavedLayer | undefined) | undefined;
+  /**
+   * The machine was restored, in place or as a new one (`resumed`), memory and registers are loaded, and no guest instruction
+   * has run since. `saved`: the result of `saved()` at the save, where this engine's states carry it. A layer that throws
+   * refuses the state: the machine is not resumed, or ends, with the thrown error as the cause.
+   */
+  readonly restored?: ((saved?: SavedLayer | undefined) => void) | undefined;
+  /** The machine was reset: registers of the layer take their values of power-on. Generation and leaves stay. */
+  readonly reset?: (() => void) | undefined;
+  /** Called now and then while no vCPU executes, at least every 100 ms while the guest runs. */
+  readonly poll?: (() => void) | undefined;
+}
+
+/** A `Cpu` that answers at once: inside a VM exit nobody awaits. */
+export interface SyncCpu extends Cpu, Lifecycle {
+  cpuid(leaf: number, subleaf: number): Regs;
+  rdmsr(index: number): bigint | Fault;
+  wrmsr(index: number, value: bigint): Fault | undefined;
+}
+
+/** The `Lifecycle` of a CPU, to be passed through: `{ ...lifecycle(host), cpuid, rdmsr, wrmsr }`. */
+export function lifecycle({
+  memory,
+  words,
+  resumed,
+  whileStopped,
+  saved,
+  restored,
+  reset,
+  poll,
+}: SyncCpu): Lifecycle {
+  return { memory, words, resumed, whileStopped, saved, restored, reset, poll };
+}
+
+/**
+ * A hypervisor: a function from the host CPU to the CPU that its guest sees. Each call makes the layer of one machine, with
+ * all its vCPUs. CPUID answers stay constant for the layer's life; MSRs may vary. A layer that throws ends its machine, with
+ * the thrown error as the cause.
+ */
+export type Layer = (host: SyncCpu) => SyncCpu;
+
+/**
+ * A layer that is built in another thread: `module` is an absolute URL, or a name under which this package exports something;
+ * its export `export` is called with `options`, which have to survive a structured clone, and with a function by which the
+ * layer can report events; it returns a `Layer`, or a promise of one.
+ */
+export interface LayerModule {
+  readonly module: string | URL;
+  readonly export: string;
+  readonly options?: unknown;
+  /** Called with each event, on the thread that started the machine. */
+  readonly onEvent?: ((event: unknown) => void) | undefined;
+}
+
+/** The host CPU where there is none: all leaves zero, every MSR faults. */
 export const bare: SyncCpu = {
   cpuid: () => ({ eax: 0, ebx: 0, ecx: 0, edx: 0 }),
   rdmsr: () => GP,
@@ -85,38 +162,73 @@ export interface End {
   readonly cause?: unknown;
 }
 
-/** A guest that runs. */
+/** A guest that runs. An engine's own type says which of the optional controls its machines have. */
 export interface Machine {
   readonly console: Console;
+  /** Every serial line of the machine, the first being `console`; absent where there is one. */
+  readonly consoles?: readonly Console[] | undefined;
   /** Resolves once, when the guest is no more; never rejects. */
   readonly ended: Promise<End>;
-  /** Ends the guest and frees what it held; safe to call twice. Resolves when nothing is left running. */
+  /** Ends the guest and frees its resources; safe to call twice. Resolves when nothing is left running. */
   close(): Promise<void>;
   /** Stops the guest's processors between two instructions; resolves when they stand still. */
   pause?(): Promise<void>;
   /** Lets them go on where they were. */
   unpause?(): Promise<void>;
-  /** The whole machine as bytes, for the same engine's `resume`. It goes on running (or stays paused). */
+  /** The whole machine as bytes, for the same engine's `resume`, its layer's state included. It goes on running (or stays paused). */
   save?(): Promise<Uint8Array>;
-  /** Puts a saved state back into this machine, and tells its layer before the guest's next instruction. */
+  /**
+   * Loads a saved state into this machine, and tells its layer before the guest's next instruction. A state that the layer
+   * refuses ends the machine and rejects with the layer's error.
+   */
   restore?(state: Uint8Array): Promise<void>;
 }
 
-/** What runs guests. It knows processors, not CommonHV. */
-export interface Engine {
-  /** For people: what reports and messages call it. */
+/** A machine that can be paused. */
+export type PausableMachine = Machine & Required<Pick<Machine, 'pause' | 'unpause'>>;
+/** A machine that can be paused, saved and restored in place. */
+export type SavableMachine = PausableMachine & Required<Pick<Machine, 'save' | 'restore'>>;
+
+/** Runs guests. It knows processors, not CommonHV. */
+export interface Engine<M extends Machine = Machine> {
+  /** For people: reports and messages show it. Nothing is decided by it. */
   readonly name: string;
+  /** Whether the layer's `cpuid` is called for each CPUID of the guest; false: it is called once a leaf, before the guest starts. */
+  readonly observesCpuid: boolean;
   /** The processor under any layer, to be scanned before a layer is built; never a guest's. */
   hostCpu(): Promise<Cpu>;
-  /** Boots an image under a layer. Throws a `TypeError` or `RangeError` for a bad image, `MachineError` where the world is broken. */
-  start(layer: Layer, image: Image): Promise<Machine>;
-  /** A new machine from a saved state, under a layer of its own. */
-  resume?(layer: Layer, state: Uint8Array): Promise<Machine>;
+  /** Boots an image under a layer. Throws a `TypeError` or `RangeError` for a bad image, `MachineError` where the engine cannot run. */
+  start(layer: Layer, image: Image): Promise<M>;
+  /** As `start`, with a layer that is built on the thread that runs the guest: faster where the engine has such a thread. */
+  startModule?(layer: LayerModule, image: Image): Promise<M>;
+  /** A new machine from a saved state, under a layer of its own. Rejects with the error of a layer that refuses the state. */
+  resume?(layer: Layer, state: Uint8Array): Promise<M>;
 }
 
-/** The world broke: no /dev/kvm, a failed ioctl, a guest that went silent. The message is one line, for people. */
+/** An engine whose machines can be saved, and resumed as new ones. */
+export type SavingEngine<M extends SavableMachine = SavableMachine> = Engine<M> &
+  Required<Pick<Engine<M>, 'resume'>>;
+
+/**
+ * Why a machine could not be had, or did not go on. `unavailable`: a device, package, permission or feature is missing;
+ * `ended`: the machine has ended; `refused`: a saved state cannot be resumed here; `source`: the random source failed;
+ * `timeout`: the other side did not answer in time; `failed`: anything else.
+ */
+export type MachineErrorCode = 'unavailable' | 'ended' | 'refused' | 'source' | 'timeout' | 'failed';
+
+/** Something outside of the program broke: no /dev/kvm, a failed ioctl, a silent guest. The message is one line, for people. */
 export class MachineError extends Error {
   override name = 'MachineError';
+  /** For programs; `failed` by default. */
+  readonly code: MachineErrorCode;
+
+  constructor(
+    message: string,
+    { code = 'failed', ...options }: ErrorOptions & { readonly code?: MachineErrorCode | undefined } = {},
+  ) {
+    super(message, options);
+    this.code = code;
+  }
 }
 
 /** Checks an unsigned 32-bit number at a public edge; throws a RangeError that names the argument. */

@@ -1,5 +1,6 @@
 /** A layer that records what the guest above asks, and a tally of it. It holds no MSR value: RNG words become a guest's seed. @module */
 import type { Fault, Layer, Regs } from './cpu.ts';
+import { lifecycle } from './cpu.ts';
 
 /** One instruction of the guest, in the order of execution. */
 export type TraceEvent =
@@ -7,8 +8,9 @@ export type TraceEvent =
   | { readonly kind: 'cpuid'; readonly leaf: number; readonly subleaf: number; readonly regs: Regs }
   /** `fault`: what was raised; `undefined` where the guest had its answer. */
   | { readonly kind: 'rdmsr' | 'wrmsr'; readonly index: number; readonly fault: Fault | undefined }
-  /** Not an instruction: the engine put a saved state back in place. */
-  | { readonly kind: 'restored' };
+  /** Not an instruction: the machine was restored from a saved state, or reset. */
+  | { readonly kind: 'restored' }
+  | { readonly kind: 'reset' };
 
 /**
  * A layer that changes nothing and tells `onEvent` of each question after it was answered. It goes on top:
@@ -16,6 +18,7 @@ export type TraceEvent =
  */
 export function trace(onEvent: (event: TraceEvent) => void): Layer {
   return (host) => ({
+    ...lifecycle(host),
     cpuid(leaf, subleaf) {
       const regs = host.cpuid(leaf, subleaf);
       onEvent({ kind: 'cpuid', leaf, subleaf, regs });
@@ -31,9 +34,13 @@ export function trace(onEvent: (event: TraceEvent) => void): Layer {
       onEvent({ kind: 'wrmsr', index, fault });
       return fault;
     },
-    restored() {
-      host.restored?.();
+    restored(saved) {
+      host.restored?.(saved);
       onEvent({ kind: 'restored' });
+    },
+    reset() {
+      host.reset?.();
+      onEvent({ kind: 'reset' });
     },
   });
 }
@@ -66,7 +73,7 @@ export function counter(): { count(event: TraceEvent): void; tally(): Tally } {
   let scan = 0;
   return {
     count(event) {
-      if (event.kind === 'restored') return;
+      if (event.kind === 'restored' || event.kind === 'reset') return;
       if (event.kind === 'cpuid') {
         const { leaf, subleaf } = event;
         total += 1;

@@ -70,10 +70,14 @@ const SHARED = [
   'FEATURE_RNG',
   'FEATURE_RNG_INPUT',
   'FEATURE_GENERATION',
+  'FEATURE_PAGE',
+  'FEATURE_ACK',
   'RNG_SECURE',
   'RNG_INSECURE',
   'DEFAULT_RNG_MSR',
   'DEFAULT_GENERATION_MSR',
+  'DEFAULT_PAGE_MSR',
+  'PAGE_SIZE',
 ];
 
 test('the header’s constants are the draft’s numbers, each of them and no others', { skip: cc }, () => {

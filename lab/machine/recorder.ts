@@ -26,7 +26,7 @@ export function tap(layer: Layer, rngMsr: number | undefined, full: () => void):
   const start = performance.now();
   const counts = counter();
   const onEvent = (event: TraceEvent) => {
-    if (event.kind === 'restored') return;
+    if (event.kind === 'restored' || event.kind === 'reset') return;
     counts.count(event);
     times[count] = performance.now() - start;
     if (event.kind === 'cpuid') {

@@ -1,7 +1,6 @@
 /** The engines by name, each imported when it is asked for, and the guest images from files. */
 import { readFile, stat } from 'node:fs/promises';
 import type { Engine, Image, Machine } from '../cpu.ts';
-import type { KvmEngine } from '../engines/kvm/index.ts';
 import { type Config, fromConfig, type SourceFailure } from '../hypervisor/index.ts';
 import { type Io, UsageError } from './io.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
@@ -40,8 +39,8 @@ export function startGuest(engine: Engine, data: Config, image: Image, io: Io): 
     };
     io.err(`commonhv: the random source ${source} failed: ${detail}; ${then[outcome]}`);
   };
-  if (engine.name !== 'kvm') return engine.start(fromConfig(data, onFailure), image);
-  return (engine as KvmEngine).start(
+  if (engine.startModule === undefined) return engine.start(fromConfig(data, onFailure), image);
+  return engine.startModule(
     {
       module: 'commonhv/hypervisor',
       export: 'fromConfig',

@@ -1,7 +1,6 @@
 /** The processor that a command asks: the probe guest's on an engine that runs guests, or the model. */
 import type { Console, Cpu, Machine } from '../cpu.ts';
 import { bare, MachineError } from '../cpu.ts';
-import type { KvmMachine } from '../engines/kvm/index.ts';
 import { model } from '../engines/model.ts';
 import { fromConfig } from '../hypervisor/index.ts';
 import { overSerial, probeImage } from '../probe/index.ts';
@@ -80,7 +79,7 @@ export async function openImplementation(
   const ask = async (machine: Machine, timeoutMs: number): Promise<[Cpu, ...Cpu[]]> => {
     machines.push(machine);
     if (late || io.interrupted.aborted) await machine.close(); // it came when the others were closed already
-    const [first, ...others] = (machine as Partial<KvmMachine>).consoles ?? [machine.console];
+    const [first, ...others] = machine.consoles ?? [machine.console];
     const processor = (console: Console): Promise<Cpu> => overSerial(console, { pokeIntervalMs: timeoutMs });
     return Promise.all([processor(first!), ...others.map(processor)]);
   };

@@ -24,7 +24,7 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
   const start = performance.now();
   const paint = painter(io);
   // KVM answers CPUID by a table in the kernel: nobody sees the instruction there, and what is seen made the table.
-  const seesCpuid = engine.name !== 'kvm';
+  const seesCpuid = engine.observesCpuid;
   const timed = (event: TraceEvent): void => {
     if (event.kind === 'cpuid' && !seesCpuid) return;
     count(event);
@@ -65,6 +65,7 @@ const leafJson = ({ leaf, subleaf, count }: Tally['cpuid']['leaves'][number]): o
 
 function eventText(event: TraceEvent): string {
   if (event.kind === 'restored') return 'restored from a saved state';
+  if (event.kind === 'reset') return 'reset';
   if (event.kind === 'cpuid') {
     const { eax, ebx, ecx, edx } = event.regs;
     const answer = [eax, ebx, ecx, edx].map((value) => hex(value)).join(' ');

@@ -80,6 +80,8 @@ test('any machine that a draft can express is read back from its leaves', () => 
         rng: rng !== null,
         rngInput: rng !== null && input !== 'none',
         generation: generated,
+        page: false,
+        ack: false,
         draft: draft === 3 ? 3 : 0,
       });
       if (rng)

@@ -30,6 +30,8 @@ export function leaves(described: ResolvedOptions): (leaf: number, subleaf: numb
           rng: rng !== undefined,
           rngInput: rng !== undefined && rng.input !== 'none',
           generation: generation !== undefined,
+          page: false,
+          ack: false,
           draft: draft === 3 ? 3 : 0,
         });
   const registers =
@@ -38,6 +40,7 @@ export function leaves(described: ResolvedOptions): (leaf: number, subleaf: numb
       : encodeMsrLeaf({
           rng: rng?.msr ?? 0,
           generation: generation?.msr ?? 0,
+          page: 0,
           secure: draft === 3 ? rng?.source.secure : undefined,
         });
   return (leaf, subleaf) => {

@@ -67,11 +67,11 @@ export function decodeTuple(regs: Regs): Tuple {
   return { signature: decodeSignature(regs), location: regs.eax };
 }
 
-/** Subleaf 0 in drafts 2 and 3: how many tuples, and (draft 3) which one is preferred: 1 to `count`, 0 for none. */
+/** Subleaf 0 in drafts 2 and 3: how many tuples there are, and (draft 3) which one is preferred. */
 export interface Count {
   /** N, unsigned 32-bit. */
   readonly count: number;
-  /** Counted from 1, as the subleaves are; draft 2 reserves it, which means 0. */
+  /** Counted from 1, as the subleaves are; 0, and anything above `count`: order alone tells. Draft 2 reserves it: 0. */
   readonly preferred: number;
 }
 
@@ -80,9 +80,17 @@ export function encodeCount({ count, preferred }: Count): Regs {
   return { eax: count, ebx: preferred, ecx: 0, edx: 0 };
 }
 
-/** As the registers say it, unbounded: a reader bounds `count` and takes a `preferred` beyond it for none. */
+/** As the registers say it, unbounded: a reader bounds `count` and takes a `preferred` beyond it for 0. */
 export function decodeCount(regs: Regs): Count {
   return { count: regs.eax, preferred: regs.ebx };
+}
+
+/**
+ * The preferred one of a list of tuples; `undefined` for an empty list. `preferred`: counted from 1, as CPUID.4F000001H.EBX has
+ * it. 0, `undefined` and anything beyond the list mean that order alone tells: the first is preferred.
+ */
+export function preferredTuple<T>(tuples: readonly T[], preferred: number | undefined): T | undefined {
+  return tuples[(preferred ?? 0) - 1] ?? tuples[0];
 }
 
 /** "CPUID leaf 4F000002H: miscellaneous features" in draft 1; in drafts 2 and 3 "CommonHV features", a mask in EAX. */
@@ -93,6 +101,10 @@ export const FEATURE_RNG = 1 << 0;
 export const FEATURE_RNG_INPUT = 1 << 1;
 /** EAX bit 2, draft 3: the generation register is available. */
 export const FEATURE_GENERATION = 1 << 2;
+/** EAX bit 3, draft 3: the generation page is available; needs bit 2. */
+export const FEATURE_PAGE = 1 << 3;
+/** EAX bit 4, draft 3: WRMSR of the current generation acknowledges it; needs bit 2. */
+export const FEATURE_ACK = 1 << 4;
 
 /** Draft 1: "If CPUID.4F000002H.EAX is nonzero, then it contains an MSR index"; `undefined` for none, as which 0 reads too. */
 export function encodeRngIndex(msr: number | undefined): Regs {
@@ -112,14 +124,22 @@ export interface Features {
   readonly rngInput: boolean;
   /** EAX bit 2, draft 3: the generation register is available. */
   readonly generation: boolean;
+  /** EAX bit 3, draft 3: the generation page is available; means nothing without bit 2. */
+  readonly page: boolean;
+  /** EAX bit 4, draft 3: the guest can acknowledge a generation; means nothing without bit 2. */
+  readonly ack: boolean;
   /** Draft 3: EBX is the draft's number; 0 in draft 2, which reserves it. */
   readonly draft: number;
 }
 
 /** CPUID.4F000002H.0 in drafts 2 and 3; every other bit and register is reserved, 0. */
-export function encodeFeatures({ rng, rngInput, generation, draft }: Features): Regs {
+export function encodeFeatures({ rng, rngInput, generation, page, ack, draft }: Features): Regs {
   const eax =
-    (rng ? FEATURE_RNG : 0) | (rngInput ? FEATURE_RNG_INPUT : 0) | (generation ? FEATURE_GENERATION : 0);
+    (rng ? FEATURE_RNG : 0) |
+    (rngInput ? FEATURE_RNG_INPUT : 0) |
+    (generation ? FEATURE_GENERATION : 0) |
+    (page ? FEATURE_PAGE : 0) |
+    (ack ? FEATURE_ACK : 0);
   return { eax, ebx: draft, ecx: 0, edx: 0 };
 }
 
@@ -129,36 +149,40 @@ export function decodeFeatures(regs: Regs): Features {
     rng: (regs.eax & FEATURE_RNG) !== 0,
     rngInput: (regs.eax & FEATURE_RNG_INPUT) !== 0,
     generation: (regs.eax & FEATURE_GENERATION) !== 0,
+    page: (regs.eax & FEATURE_PAGE) !== 0,
+    ack: (regs.eax & FEATURE_ACK) !== 0,
     draft: regs.ebx,
   };
 }
 
-/** Leaf 4F000003H: where the registers are ("CommonHV RNG", drafts 2 and 3), and what is said of the words (draft 3). */
+/** "MSR leaf", 4F000003H: the MSR indices (drafts 2 and 3), and the statement about the random values (draft 3). */
 export const LEAF_MSRS = 0x4f00_0003;
-/** EBX bit 0, draft 3: the words are cryptographically secure, for the machine's whole life. */
+/** EBX bit 0, draft 3: the values are cryptographically secure, for the machine's whole life. */
 export const RNG_SECURE = 1 << 0;
 /** EBX bit 1, draft 3: they are certainly not. Neither bit, or both: no statement. */
 export const RNG_INSECURE = 1 << 1;
 
-/** What CPUID.4F000003H.0 says: indices are unsigned 32-bit. */
+/** CPUID.4F000003H.0 in the draft's terms: indices are unsigned 32-bit, each meaningful only where its feature bit is set. */
 export interface MsrLeaf {
-  /** MSR_COMMONHV_RNG, meaningful only where the feature bit is set: 0 is an index. */
+  /** EAX: MSR_COMMONHV_RNG; 0 is an index. */
   readonly rng: number;
-  /** MSR_COMMONHV_GENERATION, likewise (draft 3). */
+  /** ECX, draft 3: MSR_COMMONHV_GENERATION. */
   readonly generation: number;
-  /** What the hypervisor says of its words (draft 3); `undefined`: no statement. */
+  /** EDX, draft 3: MSR_COMMONHV_GENERATION_PAGE. */
+  readonly page: number;
+  /** EBX, draft 3: the statement about the random values; `undefined`: none. */
   readonly secure: boolean | undefined;
 }
 
-/** CPUID.4F000003H.0; for draft 2 `generation` is 0 and `secure` undefined, as it reserves ECX and EBX. */
-export function encodeMsrLeaf({ rng, generation, secure }: MsrLeaf): Regs {
+/** CPUID.4F000003H.0; for draft 2 only `rng` is given, the rest is 0 and `undefined`, as it reserves EBX, ECX and EDX. */
+export function encodeMsrLeaf({ rng, generation, page, secure }: MsrLeaf): Regs {
   const ebx = secure === undefined ? 0 : secure ? RNG_SECURE : RNG_INSECURE;
-  return { eax: rng, ebx, ecx: generation, edx: 0 };
+  return { eax: rng, ebx, ecx: generation, edx: page };
 }
 
-/** As draft 3 reads the leaf; of draft 2 only `rng` counts. Feature bits alone say which of the registers are there. */
+/** As draft 3 reads the leaf; of draft 2 only `rng` counts. Feature bits alone say which of the MSRs are there. */
 export function decodeMsrLeaf(regs: Regs): MsrLeaf {
   const yes = (regs.ebx & RNG_SECURE) !== 0;
   const no = (regs.ebx & RNG_INSECURE) !== 0;
-  return { rng: regs.eax, generation: regs.ecx, secure: yes === no ? undefined : yes };
+  return { rng: regs.eax, generation: regs.ecx, page: regs.edx, secure: yes === no ? undefined : yes };
 }

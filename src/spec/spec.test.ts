@@ -74,21 +74,54 @@ test('draft 1, 4F000002H: EAX is an MSR index, 0 for none', () => {
   assert.equal(spec.decodeRngIndex({ eax: 0, ebx: 5, ecx: 5, edx: 5 }), undefined);
 });
 
-test('drafts 2 and 3, 4F000002H: bit 0 RNG, bit 1 guest input, bit 2 generation; EBX the number of draft 3', () => {
-  const features = (rng: boolean, rngInput: boolean, generation: boolean, draft: number): number[] => {
-    const { eax, ebx, ecx, edx } = spec.encodeFeatures({ rng, rngInput, generation, draft });
+test('drafts 2 and 3, 4F000002H: bits 0 to 4 are RNG, input, generation, page, acknowledgement; EBX the number of draft 3', () => {
+  const features = (bits: string, draft: number): number[] => {
+    const [rng, rngInput, generation, page, ack] = [...bits].map((bit) => bit === '1') as boolean[];
+    const offered = {
+      rng: rng!,
+      rngInput: rngInput!,
+      generation: generation!,
+      page: page!,
+      ack: ack!,
+      draft,
+    };
+    const { eax, ebx, ecx, edx } = spec.encodeFeatures(offered);
     return [eax, ebx, ecx, edx];
   };
-  assert.deepEqual(features(true, false, false, 0), [1, 0, 0, 0]);
-  assert.deepEqual(features(true, true, false, 0), [3, 0, 0, 0]);
-  assert.deepEqual(features(false, false, true, 3), [4, 3, 0, 0]);
+  assert.deepEqual(features('10000', 0), [1, 0, 0, 0]);
+  assert.deepEqual(features('11000', 0), [3, 0, 0, 0]);
+  assert.deepEqual(features('00100', 3), [4, 3, 0, 0]);
+  assert.deepEqual(features('00110', 3), [0xc, 3, 0, 0]);
+  assert.deepEqual(features('00101', 3), [0x14, 3, 0, 0]);
+  assert.deepEqual(features('11111', 3), [0x1f, 3, 0, 0]);
 });
 
-test('draft 3, 4F000003H: EBX bit 0 secure, bit 1 certainly not, neither or both no statement', () => {
+test('draft 3, 4F000003H: EBX bit 0 secure, bit 1 certainly not, neither or both no statement; EDX the page', () => {
   const at = (ebx: number): boolean | undefined => spec.decodeMsrLeaf({ eax: 0, ebx, ecx: 0, edx: 0 }).secure;
   assert.deepEqual([at(0), at(1), at(2), at(3)], [undefined, true, false, undefined]);
-  const words = { eax: 0x4000_00a0, ebx: 1, ecx: 0x4000_00a1, edx: 0 };
-  assert.deepEqual(spec.encodeMsrLeaf({ rng: 0x4000_00a0, generation: 0x4000_00a1, secure: true }), words);
+  const words = { eax: 0x4000_00a0, ebx: 1, ecx: 0x4000_00a1, edx: 0x4000_00a2 };
+  const msrs = { rng: 0x4000_00a0, generation: 0x4000_00a1, page: 0x4000_00a2, secure: true };
+  assert.deepEqual(spec.encodeMsrLeaf(msrs), words);
+});
+
+test('the page register: bits 63:12 the address, bit 0 enable, 0 disables, all else is invalid', () => {
+  assert.equal(spec.encodePage(0x7f_e000), 0x7f_e001n);
+  assert.equal(spec.decodePage(0n), undefined);
+  assert.equal(spec.decodePage(0x7f_e001n), 0x7f_e000);
+  assert.equal(spec.decodePage(1n), 0); // page 0 is a page
+  assert.equal(spec.decodePage(0xffff_ffff_ffff_f001n), 0xffff_ffff_ffff_f000);
+  for (const wrong of [2n, 0x1000n, 0x1003n, 0x1801n, 0xfffn, 0x8000_0000_0000_0000n])
+    assert.equal(spec.decodePage(wrong), 'invalid', wrong.toString(16));
+  assert.deepEqual([spec.PAGE_SIZE, spec.PAGE_GENERATION, spec.PAGE_RESEEDED], [4096, 0, 8]);
+});
+
+test('the preferred tuple: its index from 1; 0 and anything beyond the list mean the first', () => {
+  const list = ['a', 'b'];
+  assert.deepEqual(
+    [undefined, 0, 1, 2, 3, 0xffff_ffff].map((index) => spec.preferredTuple(list, index)),
+    ['a', 'a', 'a', 'b', 'a', 'a'],
+  );
+  assert.equal(spec.preferredTuple([], 1), undefined);
 });
 
 test('what is encoded is decoded, for generated values', () => {
@@ -100,12 +133,15 @@ test('what is encoded is decoded, for generated values', () => {
       assert.deepEqual(spec.decodeCount(spec.encodeCount({ count, preferred })), { count, preferred });
       const msr = location === 0 ? undefined : location;
       assert.equal(spec.decodeRngIndex(spec.encodeRngIndex(msr)), msr);
-      const registers = { rng: location, generation: count, secure: [true, false, undefined][preferred % 3] };
+      const secure = [true, false, undefined][preferred % 3];
+      const registers = { rng: location, generation: count, page: preferred, secure };
       assert.deepEqual(spec.decodeMsrLeaf(spec.encodeMsrLeaf(registers)), registers);
       const features = {
         rng: count % 2 > 0,
         rngInput: location % 2 > 0,
         generation: preferred % 2 > 0,
+        page: count % 4 > 1,
+        ack: location % 4 > 1,
         draft: 3,
       };
       assert.deepEqual(spec.decodeFeatures(spec.encodeFeatures(features)), features);
@@ -139,9 +175,10 @@ test('which draft: what lies above max_commonhv_leaf counts as zeros', () => {
   assert.equal(spec.whichDraft({ maxLeaf: 0x4f00_0001, interfaces: full, features: full }), 1);
 });
 
-test('our default MSRs lie where nobody but old Xen is: A0H and A1H of the reserved range', () => {
+test('our default MSRs lie where nobody but old Xen is: A0H to A2H of the reserved range', () => {
   assert.equal(spec.DEFAULT_RNG_MSR, 0x4000_00a0);
   assert.equal(spec.DEFAULT_GENERATION_MSR, 0x4000_00a1);
+  assert.equal(spec.DEFAULT_PAGE_MSR, 0x4000_00a2);
   const owns = (name: string, index: number, page?: number): boolean =>
     spec.ownedMsrs(name, page).some(({ first, last }) => index >= first && index <= last);
   const edges: [string, number, boolean][] = [
@@ -152,6 +189,18 @@ test('our default MSRs lie where nobody but old Xen is: A0H and A1H of the reser
     ['Microsoft Hv', 0x4000_00b0, true],
     ['Microsoft Hv', 0x4000_01ff, true],
     ['Microsoft Hv', 0x4000_0200, false],
+    ['Microsoft Hv', 0x4000_1001, false],
+    ['Microsoft Hv', 0x4000_1002, true],
+    ['Microsoft Hv', 0x4000_1003, false],
+    ['Microsoft Hv', 0x4000_107f, false],
+    ['Microsoft Hv', 0x4000_1080, true],
+    ['Microsoft Hv', 0x4000_109f, true],
+    ['Microsoft Hv', 0x4000_10a0, false],
+    ['Linux KVM Hv', 0x4000_1002, true],
+    ['KVMKVMKVM\0\0\0', 0x10, false],
+    ['KVMKVMKVM\0\0\0', 0x11, true],
+    ['KVMKVMKVM\0\0\0', 0x12, true],
+    ['KVMKVMKVM\0\0\0', 0x13, false],
     ['KVMKVMKVM\0\0\0', 0x4b56_4d00, true],
     ['KVMKVMKVM\0\0\0', 0x4b56_4dff, true],
     ['KVMKVMKVM\0\0\0', 0x4b56_4e00, false],
@@ -163,6 +212,17 @@ test('our default MSRs lie where nobody but old Xen is: A0H and A1H of the reser
   assert.equal(owns('XenVMMXenVMM', 0x4000_0200, 0x4000_0200), true);
   assert.equal(owns('XenVMMXenVMM', 0x4000_00a0, 0x4000_0000), true);
   assert.equal(owns('XenVMMXenVMM', 0x4000_00a0, 0x1234), true); // a page elsewhere says nothing
+});
+
+test('an MSR of the architecture has its name; those of the range for hypervisors have none', () => {
+  assert.equal(spec.architecturalMsr(0), 'IA32_P5_MC_ADDR');
+  assert.equal(spec.architecturalMsr(0x10), 'IA32_TIME_STAMP_COUNTER');
+  assert.match(spec.architecturalMsr(0xc000_0080) ?? '', /EFER/);
+  for (const free of [0x11, 0x4000_0000, 0x4000_00a0, 0x4000_00ff, 0x4b56_4d00, 0xffff_ffff])
+    assert.equal(spec.architecturalMsr(free), undefined, free.toString(16));
+  const rows = spec.ARCHITECTURAL_MSRS;
+  for (const [i, { first, last }] of rows.entries())
+    assert.ok(first <= last && (i === 0 || first > rows[i - 1]!.last), first.toString(16));
 });
 
 const table = '../shared/signatures.tsv';

@@ -30,21 +30,20 @@
  * @module
  */
 import { load, MAX_MEMORY } from '../../boot/index.ts';
-import type { Cpu, Engine, Image, Layer } from '../../cpu.ts';
+import type { Cpu, Engine, Image, Layer, LayerModule } from '../../cpu.ts';
 import { hex, MachineError, u32 } from '../../cpu.ts';
 import { replay } from '../../cpuid-dump.ts';
 import type { Ffi } from '../ffi.ts';
 import { ffi } from '../ffi.ts';
 import { cap } from './abi.ts';
 import { supported } from './cpuid.ts';
-import type { LayerModule } from './job.ts';
 import type { KvmMachine } from './machine.ts';
 import { startMachine } from './machine.ts';
 import type { System } from './vm.ts';
 import { openSystem } from './vm.ts';
 
+export type { LayerModule } from '../../cpu.ts';
 export { kvmUnavailable } from './device.ts';
-export type { LayerModule } from './job.ts';
 export type { KvmMachine } from './machine.ts';
 
 /** What an engine's machines are like. */
@@ -65,11 +64,11 @@ export interface KvmOptions {
 }
 
 /** An engine that takes a layer as a module too, to be built on the machine's own thread. */
-export interface KvmEngine extends Engine {
-  readonly name: 'kvm';
-  /** As `Engine.start`; a `TypeError` for a layer that is neither, `MachineError` where there is no KVM or it refuses. */
-  start(layer: Layer | LayerModule, image: Image): Promise<KvmMachine>;
-}
+export type KvmEngine = Engine<KvmMachine> &
+  Required<Pick<Engine<KvmMachine>, 'startModule'>> & {
+    /** As `Engine.start`; a `TypeError` for a layer that is neither, `MachineError` where there is no KVM or it refuses. */
+    start(layer: Layer | LayerModule, image: Image): Promise<KvmMachine>;
+  };
 
 const DEFAULT_MEMORY = 512 * 2 ** 20;
 const MOST_MSRS = 16; // KVM_MSR_FILTER_MAX_RANGES
@@ -95,8 +94,10 @@ export function kvm({
     u32(index, 'msrs');
     if (index >= 0x800 && index <= 0x8ff) throw new RangeError(`msrs: ${hex(index)} is the local APIC's`);
   }
-  return {
+  const engine: KvmEngine = {
     name: 'kvm',
+    observesCpuid: false,
+    startModule: (layer, image) => engine.start(layer, image),
     async hostCpu(): Promise<Cpu> {
       return withSystem(device, async (sys, system) => replay(supported(sys, system, hyperv)));
     },
@@ -112,6 +113,7 @@ export function kvm({
       });
     },
   };
+  return engine;
 }
 
 async function withSystem<T>(device: string, use: (sys: Ffi, system: System) => Promise<T>): Promise<T> {

@@ -1,20 +1,7 @@
 /** What the caller's thread and a worker tell each other: the work that is given, and what is heard of it. */
-import type { End } from '../../cpu.ts';
+import type { End, LayerModule } from '../../cpu.ts';
 import type { CpuidDump } from '../../cpuid-dump.ts';
 import type { Command, VcpuHandle } from './vcpu.ts';
-
-/**
- * A layer that is built where it is asked: the fast way. `module` is an absolute URL, or a name under which this package
- * exports something; its export `export` is called with `options`, which have to survive a structured clone, and with
- * a function by which the layer can tell its owner something; it gives back a `Layer`, or the promise of one.
- */
-export interface LayerModule {
-  readonly module: string | URL;
-  readonly export: string;
-  readonly options?: unknown;
-  /** Called with what the layer tells, on the thread that started the machine. */
-  readonly onEvent?: (event: unknown) => void;
-}
 
 /**
  * The signal that brings a thread out of its guest: SIGURG, which is ignored wherever it is not blocked, so that one that

@@ -1,6 +1,6 @@
 /** A machine as the caller's thread has it: what was made for it, the threads that run it, and its end. */
 import type { Loaded } from '../../boot/index.ts';
-import type { Console, End, Layer, Machine, SyncCpu } from '../../cpu.ts';
+import type { Console, End, Layer, LayerModule, PausableMachine, SyncCpu } from '../../cpu.ts';
 import { GP } from '../../cpu.ts';
 import type { CpuidDump } from '../../cpuid-dump.ts';
 import { replay } from '../../cpuid-dump.ts';
@@ -8,7 +8,7 @@ import type { Ffi } from '../ffi.ts';
 import type { Line } from './console.ts';
 import { line } from './console.ts';
 import { install, tableOf } from './cpuid.ts';
-import type { Control, Job, LayerModule } from './job.ts';
+import type { Control, Job } from './job.ts';
 import { control, controlBuffer, KICK } from './job.ts';
 import { answering, mailbox } from './mailbox.ts';
 import type { Hand, News, Work } from './pool.ts';
@@ -17,11 +17,9 @@ import type { System, Vm, VmOptions } from './vm.ts';
 import { createVm } from './vm.ts';
 
 /** A machine on KVM: it can be paused, and has no saved states. */
-export interface KvmMachine extends Machine {
+export interface KvmMachine extends PausableMachine {
   /** One serial line for each vCPU where each was entered with the image (multiboot), else the machine's one. */
   readonly consoles: readonly Console[];
-  pause(): Promise<void>;
-  unpause(): Promise<void>;
 }
 
 export interface Plan extends VmOptions {

@@ -8,7 +8,7 @@
  */
 
 import { type Loaded, load, MIN_MEMORY } from '../../boot/index.ts';
-import type { Cpu, Engine, Layer } from '../../cpu.ts';
+import type { Cpu, Layer, SavingEngine } from '../../cpu.ts';
 import type { Board } from './board.ts';
 import { type Exports, makeHook } from './hook.ts';
 import { hostCpu } from './host-cpu.ts';
@@ -32,15 +32,13 @@ const MAX_MEMORY = 2047 * MiB;
 const VIDEO_MEMORY = MiB; // nothing of ours draws; the least that v86's display takes
 
 /** One processor, 32 bits. A RangeError for a memory size that it cannot have. */
-export function v86({
-  memory = 256 * MiB,
-  wasm,
-}: V86Options = {}): Engine & Required<Pick<Engine, 'resume'>> {
+export function v86({ memory = 256 * MiB, wasm }: V86Options = {}): SavingEngine {
   if (!Number.isInteger(memory) || memory < MIN_MEMORY || memory > MAX_MEMORY) {
     throw new RangeError(`memory: expected 1 MiB to 2047 MiB in bytes, got ${memory}`);
   }
   return {
     name: 'v86',
+    observesCpuid: true,
     hostCpu: async (): Promise<Cpu> => hostCpu(await hookedModule(wasm)),
     async start(layer, image) {
       const loaded = load(image, memory);

@@ -1,5 +1,5 @@
 /** A running v86 machine: its console, how it ends, pausing, saving and restoring. */
-import { type End, hex, type Layer, type Machine, MachineError } from '../../cpu.ts';
+import { type End, hex, type Layer, MachineError, type SavableMachine } from '../../cpu.ts';
 import { type Board, powerOn, type Setup } from './board.ts';
 import { makeLine } from './console.ts';
 import { FLAGS, IN_HLT, INSTRUCTION_COUNTER, INSTRUCTION_POINTER } from './hook.ts';
@@ -32,7 +32,7 @@ export async function makeMachine(
   layer: Layer,
   setup: Setup,
   prepare: (board: Board) => void | Promise<void>,
-): Promise<Machine> {
+): Promise<SavableMachine> {
   let board: Board | undefined;
   let over: End | undefined;
   let released: Promise<void> = Promise.resolve();

@@ -1,0 +1,83 @@
+/** MSRs that Intel's and AMD's manuals define, with their names: none can be a register of CommonHV in draft 3. */
+
+/** MSR indices first to last, both included. */
+export interface MsrRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Rows: first, last, name. SDM volume 4, table 2-2; AMD64 APM volume 2, appendix A. Model-specific ones are left out. */
+const ROWS: readonly (readonly [first: number, last: number, name: string])[] = [
+  [0x0, 0x0, 'IA32_P5_MC_ADDR'],
+  [0x1, 0x1, 'IA32_P5_MC_TYPE'],
+  [0x6, 0x6, 'IA32_MONITOR_FILTER_SIZE'],
+  [0x10, 0x10, 'IA32_TIME_STAMP_COUNTER'],
+  [0x17, 0x17, 'IA32_PLATFORM_ID'],
+  [0x1b, 0x1b, 'IA32_APIC_BASE'],
+  [0x3a, 0x3a, 'IA32_FEATURE_CONTROL'],
+  [0x3b, 0x3b, 'IA32_TSC_ADJUST'],
+  [0x48, 0x49, 'IA32_SPEC_CTRL and IA32_PRED_CMD'],
+  [0x79, 0x79, 'IA32_BIOS_UPDT_TRIG'],
+  [0x8b, 0x8b, 'IA32_BIOS_SIGN_ID'],
+  [0x8c, 0x8f, 'IA32_SGXLEPUBKEYHASH0 to 3'],
+  [0x9b, 0x9b, 'IA32_SMM_MONITOR_CTL'],
+  [0x9e, 0x9e, 'IA32_SMBASE'],
+  [0xc1, 0xc8, 'IA32_PMC0 to 7'],
+  [0xcf, 0xcf, 'IA32_CORE_CAPABILITIES'],
+  [0xe1, 0xe1, 'IA32_UMWAIT_CONTROL'],
+  [0xe7, 0xe8, 'IA32_MPERF and IA32_APERF'],
+  [0xfe, 0xfe, 'IA32_MTRRCAP'],
+  [0x10a, 0x10b, 'IA32_ARCH_CAPABILITIES and IA32_FLUSH_CMD'],
+  [0x122, 0x122, 'IA32_TSX_CTRL'],
+  [0x174, 0x176, 'IA32_SYSENTER_CS, ESP and EIP'],
+  [0x179, 0x17b, 'IA32_MCG_CAP, STATUS and CTL'],
+  [0x186, 0x18d, 'IA32_PERFEVTSEL0 to 7'],
+  [0x198, 0x19c, 'IA32_PERF_STATUS to IA32_THERM_STATUS'],
+  [0x1a0, 0x1a0, 'IA32_MISC_ENABLE'],
+  [0x1b0, 0x1b2, 'IA32_ENERGY_PERF_BIAS and the package thermal MSRs'],
+  [0x1c4, 0x1c5, 'IA32_XFD and IA32_XFD_ERR'],
+  [0x1d9, 0x1d9, 'IA32_DEBUGCTL'],
+  [0x1dd, 0x1de, 'IA32_LER_FROM_IP and IA32_LER_TO_IP'],
+  [0x1f2, 0x1f3, 'IA32_SMRR_PHYSBASE and IA32_SMRR_PHYSMASK'],
+  [0x1f8, 0x1fa, 'IA32_PLATFORM_DCA_CAP to IA32_DCA_0_CAP'],
+  [0x200, 0x213, 'IA32_MTRR_PHYSBASE0 to IA32_MTRR_PHYSMASK9'],
+  [0x250, 0x250, 'IA32_MTRR_FIX64K_00000'],
+  [0x258, 0x259, 'IA32_MTRR_FIX16K'],
+  [0x268, 0x26f, 'IA32_MTRR_FIX4K'],
+  [0x277, 0x277, 'IA32_PAT'],
+  [0x280, 0x29f, 'IA32_MC0_CTL2 to IA32_MC31_CTL2'],
+  [0x2ff, 0x2ff, 'IA32_MTRR_DEF_TYPE'],
+  [0x309, 0x30c, 'IA32_FIXED_CTR0 to 3'],
+  [0x345, 0x345, 'IA32_PERF_CAPABILITIES'],
+  [0x38d, 0x392, 'IA32_FIXED_CTR_CTRL to IA32_PERF_GLOBAL_INUSE'],
+  [0x3f1, 0x3f1, 'IA32_PEBS_ENABLE'],
+  [0x400, 0x47f, 'IA32_MC0_CTL to IA32_MC31_MISC'],
+  [0x480, 0x493, 'the VMX capability MSRs'],
+  [0x4c1, 0x4c8, 'IA32_A_PMC0 to 7'],
+  [0x560, 0x561, 'IA32_RTIT_OUTPUT_BASE and IA32_RTIT_OUTPUT_MASK_PTRS'],
+  [0x570, 0x572, 'IA32_RTIT_CTL to IA32_RTIT_CR3_MATCH'],
+  [0x580, 0x587, 'IA32_RTIT_ADDR0_A to IA32_RTIT_ADDR3_B'],
+  [0x600, 0x600, 'IA32_DS_AREA'],
+  [0x6a0, 0x6a2, 'IA32_U_CET and IA32_S_CET'],
+  [0x6a4, 0x6a8, 'IA32_PL0_SSP to IA32_INTERRUPT_SSP_TABLE_ADDR'],
+  [0x6e0, 0x6e1, 'IA32_TSC_DEADLINE and IA32_PKRS'],
+  [0x770, 0x777, 'the HWP MSRs'],
+  [0x800, 0x8ff, 'the x2APIC MSRs'],
+  [0x981, 0x984, 'IA32_TME_CAPABILITY to IA32_TME_EXCLUDE_BASE'],
+  [0xc80, 0xc8f, 'IA32_DEBUG_INTERFACE and the resource allocation MSRs'],
+  [0xc90, 0xd8f, 'the cache allocation masks'],
+  [0xd90, 0xd90, 'IA32_BNDCFGS'],
+  [0xda0, 0xda0, 'IA32_XSS'],
+  [0x1200, 0x121f, 'IA32_LBR_0_INFO to IA32_LBR_31_INFO'],
+  [0x14ce, 0x14cf, 'IA32_LBR_CTL and IA32_LBR_DEPTH'],
+  [0x1500, 0x151f, 'IA32_LBR_0_FROM_IP to IA32_LBR_31_FROM_IP'],
+  [0x1600, 0x161f, 'IA32_LBR_0_TO_IP to IA32_LBR_31_TO_IP'],
+  [0xc000_0080, 0xc000_0084, 'IA32_EFER to IA32_FMASK'],
+  [0xc000_0100, 0xc000_0104, 'IA32_FS_BASE to the TSC ratio'],
+  [0xc001_0000, 0xc001_ffff, "AMD's MSRs of this range"],
+];
+
+/** In the order of their indices; the ranges do not overlap. */
+export const ARCHITECTURAL_MSRS: readonly (MsrRange & { readonly name: string })[] = ROWS.map(
+  ([first, last, name]) => ({ first, last, name }),
+);
