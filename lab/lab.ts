@@ -72,7 +72,7 @@ export const notKept = computed(() => {
 
 /**
  * Two machines from the saved one, under the settings that it was saved with: those of the form are for new machines.
- * Without a faulty hypervisor, whatever it ran under, the copies find the generation renewed; under the keeper they find it kept.
+ * Without a faulty hypervisor, whatever it ran under, the copies find the generation renewed; under the faulty one they find it unchanged.
  */
 export function copy(faultyHypervisor: '' | typeof KEEPER): void {
   const state = kept.value;

@@ -144,7 +144,7 @@ test('what was ended by --timeout is no answer, 2', () => {
     ['run', /^commonhv: it took longer than 0\.\d+ s \(--timeout\)\n$/],
     [
       'verify',
-      /^commonhv: (the hypervisor was not judged within|it took longer than) 0\.\d+ s \(--timeout\)\n$/,
+      /^commonhv: (the hypervisor was not verified within|it took longer than) 0\.\d+ s \(--timeout\)\n$/,
     ],
     ['dump --engine v86', /^commonhv: it took longer than 0\.\d+ s \(--timeout\)\n$/],
   ] as const) {

@@ -7,7 +7,7 @@ import type { Booted } from '../machine/engine.ts';
 const TIMEOUT_MS = 5000;
 
 /**
- * Judges the machine that runs: pauses it, puts its own saved state back into it, and has it resumed as another
+ * Verifies the running machine: pauses it, restores its own saved state in place, and has it resumed as another
  * machine, which `revive` makes and asks and this ends.
  */
 export async function checked(

@@ -12,7 +12,7 @@ const MOST = 512 * MIB;
 export const USUAL_COMMAND_LINE = 'console=ttyS0 acpi=off';
 
 /**
- * Takes one or two files: a kernel, and beside it an initrd. Throws an Error with one line for people where they are not
+ * Takes one or two files: a kernel, and beside it an initrd. Throws an Error with one readable line where they are not
  * that; nothing leaves the page.
  */
 export async function choose(files: readonly File[]): Promise<void> {

@@ -29,7 +29,7 @@ export interface Seen {
   readonly rows: readonly Row[];
 }
 
-/** The calls: each resolves, or rejects with an Error whose message is one line for people. */
+/** The calls: each resolves, or rejects with an Error whose message is one readable line. */
 export interface Calls {
   start(settings: Settings, chosen: Chosen | undefined): Promise<void>;
   resume(settings: Settings, saved: Saved): Promise<void>;
@@ -41,11 +41,11 @@ export interface Calls {
   look(): Promise<Seen>;
   /** Every leaf that the guest's processor has. */
   lookAll(): Promise<readonly Row[]>;
-  /** The old search, from before CommonHV. */
+  /** The 0x40000000 scan, from before CommonHV. */
   search(): Promise<number>;
-  /** Reads words from the RNG, in the guest. */
+  /** Reads random values from the RNG, in the guest. */
   read(words: number): Promise<void>;
-  /** Draws words from the guest's own generator, which was seeded from the RNG. */
+  /** Draws values from the guest's own generator, which was seeded from the RNG. */
   draw(words: number): Promise<BigUint64Array>;
   verify(): Promise<Report>;
   /** Counts by kind of access. */

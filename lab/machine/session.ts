@@ -1,4 +1,4 @@
-/** One machine as the page knows it: its state as signals, and the deeds that its buttons do. */
+/** One machine as the page knows it: its state as signals, and the operations of its buttons. */
 import { type ReadonlySignal, signal } from '@preact/signals';
 import type { Report } from 'commonhv/conformance';
 import type { Tally } from 'commonhv/trace';

@@ -35,7 +35,7 @@ const REFUSALS = {
 
 /**
  * Draws words. First the guest looks at the generation register, where there is one: another value than at the last
- * seeding means that this machine was put back from a saved copy, so it seeds itself again.
+ * seeding means that this machine was restored from a saved copy, so it seeds itself again.
  */
 export async function drawWords(
   cpu: Cpu,

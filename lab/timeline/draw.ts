@@ -89,7 +89,7 @@ function stripes({ context, left, top, width, height, colours }: Frame): void {
   }
 }
 
-/** A bracket over each old search, with its length where there is room. */
+/** A bracket over each scan, with its length where there is room. */
 function drawScans(store: Store, frame: Frame): void {
   const { context, left, top, width, height, from, to, colours, dot } = frame;
   const span = SPANS[1]!;

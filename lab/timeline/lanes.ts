@@ -46,7 +46,7 @@ export function laneOf(
   return number === generation ? GENERATION : MSR;
 }
 
-/** Where in its row: the old search climbs from bottom to top, so that it shows as the ramp that it is. */
+/** The place in its row: a scan climbs from bottom to top, so that it shows as a ramp. */
 export function placeOf(lane: number, number: number): number {
   return lane === SCAN && number <= SCAN_LAST ? (number - SCAN_FIRST) / (SCAN_LAST - SCAN_FIRST) : 0.5;
 }

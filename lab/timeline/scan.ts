@@ -1,4 +1,4 @@
-/** The old search for interfaces, recognised: CPUIDs of 40000000H and up, in steps of 100H, one after the other. */
+/** The 0x40000000 scan, recognised: CPUIDs of 40000000H and up, in steps of 100H, one after the other. */
 import { CPUID } from '../machine/protocol.ts';
 
 export const SCAN_FIRST = 0x4000_0000;
@@ -19,7 +19,7 @@ export interface Scan {
 
 export function scanFinder(): {
   readonly found: readonly Scan[];
-  /** How many CPUIDs were steps of an old search, those beyond the searches kept among them. */
+  /** How many CPUIDs were steps of a scan, including those beyond the scans that are kept. */
   readonly steps: number;
   see(op: number, number: number, time: number): void;
 } {

@@ -1,6 +1,6 @@
 // The prose of a source file: its comments, and for the command line its string literals.
 
-/** Comments and string literals of TypeScript, JavaScript or C. Regular expressions are read as code, which can only hide a comment. */
+/** Comments, without inline code, and string literals of TypeScript, JavaScript or C. Regular expressions are read as code, which can only hide a comment. */
 export function split(source) {
   const comments = [];
   const strings = [];
@@ -9,7 +9,8 @@ export function split(source) {
     /\/\*[\s\S]*?\*\/|(?<![:\\])\/\/[^\n]*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`/g;
   for (const { 0: text, index } of source.matchAll(token)) {
     const line = source.slice(0, index).split('\n').length;
-    (text.startsWith('/') ? comments : strings).push({ line, text });
+    if (text.startsWith('/')) comments.push({ line, text: text.replace(/`[^`\n]*`/g, '``') });
+    else strings.push({ line, text });
   }
   return { comments, strings };
 }

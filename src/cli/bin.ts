@@ -28,13 +28,13 @@ function stdout(): NodeJS.WriteStream {
   return stream;
 }
 
-/** A reader that went away (`commonhv ... | head`) is no error of ours; a disk that is full is worth a word. */
+/** A reader that went away (`commonhv ... | head`) is no error; a full disk is reported. */
 function unwritten({ code }: NodeJS.ErrnoException): never {
   if (code !== 'EPIPE') process.stderr.write(`commonhv: standard output: ${code}\n`);
   process.exit(2);
 }
 
-/** At once, as Node's own streams do on Linux; what a reader that does not block has no room for goes the long way. */
+/** At once, as Node's own streams do on Linux; the part that a non-blocking reader cannot take is written asynchronously. */
 function write(text: string | Uint8Array): Promise<void> {
   let rest = typeof text === 'string' ? Buffer.from(text) : text;
   try {
@@ -100,7 +100,7 @@ function plainDetect([command, flag, value, ...more]: readonly string[]):
 async function run(words: readonly string[]): Promise<number> {
   const format = plainDetect(words);
   // The commonest question is answered without the parser, which costs more than the answer. Where that fails, the
-  // whole program asks again, and says what is wrong.
+  // whole program asks again, and explains.
   if (format !== undefined) {
     const status = await (await import('./detect.ts')).detectHere(format, io).catch(() => undefined);
     if (status !== undefined) return status;
@@ -109,7 +109,7 @@ async function run(words: readonly string[]): Promise<number> {
   return (await import('./program.ts')).main(words, io, version);
 }
 
-// What a command left open (a worker, a socket) must not keep the process: its work is done. Output was awaited. No await
+// An open handle (a worker, a socket) must not keep the process: its work is done. Output was awaited. No await
 // at the top: this file is bundled as CommonJS, which starts faster.
 // A program that runs out of things to wait for has not answered.
 process.exitCode = 2;

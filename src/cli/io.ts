@@ -1,4 +1,4 @@
-/** What a command may touch of the world: handed in by bin.ts, so that a test hands in its own. */
+/** A command's access to the world: handed in by bin.ts, so that a test hands in its own. */
 
 export interface Io {
   /** Text for standard output; resolves when it was taken, so that a flood waits for its reader. */
@@ -44,12 +44,12 @@ export function painter({ color }: { readonly color: boolean }): Paint {
   return (style, text) => (color ? `\x1b[${CODES[style]}m${text}\x1b[0m` : text);
 }
 
-/** Text from the far side, for a terminal: what could steer the terminal is shown as a dot, NULs at the end are dropped. */
+/** Text from the far side, for a terminal: control characters are shown as dots, NULs at the end are dropped. */
 export function printable(text: string): string {
   return text.replace(/\0+$/, '').replace(/[^ -~]/g, '.');
 }
 
-/** One line from the far side, for an error of ours. */
+/** One line from the far side, for an error message. */
 export function plainLine(text: string): string {
   return text.replace(/[^ -~]+/g, ' ').trim();
 }

@@ -22,7 +22,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.wasm': 'application/wasm',
 };
 
-/** The page's own policy (lab/index.html), and what only a header can say. */
+/** The page's own policy (lab/index.html), and the parts that need a header. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",

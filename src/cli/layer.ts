@@ -1,4 +1,4 @@
-/** From the command line's words to the options of `commonhv`, with what the processor below offers for a default list. */
+/** From the command line's words to the options of `commonhv`, with the interfaces of the host CPU as the default list. */
 import type { Cpu, Layer } from '../cpu.ts';
 import { scan } from '../guest/index.ts';
 import { type Config, fromConfig } from '../hypervisor/index.ts';
@@ -12,7 +12,7 @@ export async function layerFrom(options: LayerOptions, host: Cpu): Promise<Layer
   return fromConfig(await resolveConfig(options, host));
 }
 
-/** What the options describe, as data. `below` is scanned where they list no interfaces. */
+/** The layer that the options describe, as data. `below` is scanned where they list no interfaces. */
 export async function resolveConfig(options: LayerOptions, host: Cpu): Promise<Config> {
   const { draft, hypervisorBit } = options;
   if (!options.rng && options.rngMsr !== undefined) throw new UsageError('--rng-msr contradicts --no-rng');
@@ -42,7 +42,7 @@ export async function resolveConfig(options: LayerOptions, host: Cpu): Promise<C
   };
 }
 
-/** Values that can be foretold are shown in every report: the name of their source, or undefined for the operating system's. */
+/** Predictable values are shown in every report: the name of their source, or undefined for the operating system's. */
 export function deterministicSource({ rng, rngSource }: LayerOptions): string | undefined {
   return rng && rngSource !== 'os' ? rngSource : undefined;
 }
@@ -54,7 +54,7 @@ export function warnDeterministic(options: LayerOptions, io: Io): void {
     io.err(`commonhv: the RNG's values are deterministic: --rng-source ${source} is for tests`);
 }
 
-/** Draft 3 has an index for the preferred interface; drafts 1 and 2 prefer what comes first. */
+/** Draft 3 has an index for the preferred interface; drafts 1 and 2 prefer the first. */
 function preference(
   { draft, prefer }: LayerOptions,
   interfaces: readonly Tuple[],

@@ -19,7 +19,7 @@ export interface SerialLine {
   close(): Promise<void>;
 }
 
-/** What the command's name for the image is replaced with. */
+/** The replacement for the image's placeholder in the command. */
 const PLACE = '{probe}';
 /** How long a command may take to end when it was asked to, in milliseconds. */
 const SHUTDOWN_MS = 500;
@@ -60,7 +60,7 @@ export async function commandLine(command: string): Promise<SerialLine> {
     gone: () => Promise.race([ended, later(200)]),
     async close() {
       signalAll(child, 'SIGTERM');
-      // Not until its output has ended too: nobody reads what is left of that.
+      // Not until its output has ended too: nobody reads the rest of it.
       await Promise.race([exited, later(SHUTDOWN_MS)]);
       signalAll(child, 'SIGKILL'); // whoever of them did not listen
       await Promise.race([exited, later(SHUTDOWN_MS)]);
@@ -159,9 +159,9 @@ function why(cause: unknown): string {
   return known[code ?? ''] ?? message;
 }
 
-/** Node's streams as web streams; what is not read waits at its sender. */
+/** Node's streams as web streams; unread data waits at its sender. */
 function consoleOf(input: Readable, output: Writable): Console {
-  output.on('error', () => {}); // what cannot be written shows as an answer that does not come
+  output.on('error', () => {}); // a failed write shows as a missing answer
   return {
     readable: new ReadableStream<Uint8Array>({
       start(controller) {

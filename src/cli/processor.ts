@@ -7,12 +7,12 @@ import type { EngineName, GuestOptions, LayerOptions } from './options.ts';
 /** A processor, and an end to whatever answers for it. */
 export interface Processor {
   readonly cpu: Cpu;
-  /** Why it was ended before it was closed: `--timeout` or Ctrl-C; what it answered since is no answer. */
+  /** Why it was ended before it was closed: `--timeout` or Ctrl-C; later answers do not count. */
   stopped?(): string | undefined;
   close(): Promise<void>;
 }
 
-/** What was asked of a processor, unless that was ended meanwhile: then a `MachineError` says why. */
+/** The answer of a processor, unless that was ended meanwhile: then a `MachineError` says why. */
 export function unlessStopped<T>({ stopped }: Pick<Processor, 'stopped'>, asked: Promise<T>): Promise<T> {
   return asked.finally(() => {
     const why = stopped?.();

@@ -1,4 +1,4 @@
-/** `commonhv run`: boots a guest under CommonHV; without an image the probe guest, asked what it sees. */
+/** `commonhv run`: boots a guest under CommonHV; without an image the probe guest, with a report of its view. */
 import { verify } from '../conformance/index.ts';
 import type { Cpu } from '../cpu.ts';
 import type { Detection } from '../guest/index.ts';

@@ -33,7 +33,7 @@ function guest({ statement = 1, features = 0b101, read = secret, generation = ()
 
 const secret = (): bigint => crypto.getRandomValues(new BigUint64Array(1))[0]!;
 
-/** Runs the command; what it said, and what reached the kernel as [request, credit, bytes]. */
+/** Runs the command; returns its output, and the calls to the kernel as [request, credit, bytes]. */
 async function run(
   given: Guest,
   options: Partial<SeedOptions> = {},

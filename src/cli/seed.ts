@@ -17,7 +17,7 @@ export interface SeedOptions {
   readonly format: 'text' | 'json';
 }
 
-/** What is seeded from what: handed in, so that a test needs no guest. */
+/** The kernel and the source of its seed: handed in, so that a test needs no guest. */
 export interface World {
   readonly cpu: Cpu;
   /** Opened when there is something to mix: "no CommonHV here" needs no rights. */
@@ -84,7 +84,7 @@ export async function seedFrom({ cpu, pool }: World, options: SeedOptions, io: I
   }
   let last = before;
   let told: string | undefined;
-  // A copy stays one until it was seeded: what goes wrong meanwhile is said once, and tried again at the next look.
+  // A copy stays one until it was seeded: an error meanwhile is reported once, and the next poll tries again.
   while (await pause(options.interval, io.interrupted)) {
     try {
       const now = await cpu.rdmsr(generation.msr);

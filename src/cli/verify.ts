@@ -1,4 +1,4 @@
-/** `commonhv verify`: the conformance suite, against a hypervisor of ours, or any that runs the probe guest. */
+/** `commonhv verify`: the conformance suite, against a built-in hypervisor, or any that runs the probe guest. */
 import {
   type About,
   conforms,
@@ -27,7 +27,7 @@ export interface VerifyCommandOptions extends LayerOptions, GuestOptions {
   readonly given: readonly string[];
 }
 
-/** A processor to judge, what can be done to its machine, and how to be done with both. */
+/** A processor to verify, its machine controls, and how to close both. */
 interface Judged extends MachineControls {
   readonly engine: string;
   readonly cpu: Cpu;
@@ -53,7 +53,7 @@ export async function runVerify(options: VerifyCommandOptions, io: Io): Promise<
     const stopped = (): string | undefined => {
       if (io.interrupted.aborted) return 'interrupted';
       return end.signal.aborted || judged.stopped?.() !== undefined
-        ? `the hypervisor was not judged within ${options.timeout} s (--timeout)`
+        ? `the hypervisor was not verified within ${options.timeout} s (--timeout)`
         : undefined;
     };
     const judging = verify(cpu, {
@@ -93,7 +93,7 @@ function formatted(report: Report, about: About, format: VerifyCommandOptions['f
   }
 }
 
-/** Which of the three ways it is; what belongs to another is refused. */
+/** Which of the three ways it is; options of another are refused. */
 function targetOf({ exec, serial, engine, given }: VerifyCommandOptions): string {
   const ways = ['exec', 'serial', 'engine'].filter((name) => given.includes(name));
   if (ways.length > 1)
@@ -103,7 +103,7 @@ function targetOf({ exec, serial, engine, given }: VerifyCommandOptions): string
   const general = ['exec', 'serial', 'engine', 'draft', 'strict', 'format', 'timeout'];
   const foreign = given.find((name) => !general.includes(name));
   if (!ours && foreign !== undefined)
-    throw new UsageError(`${flag(foreign)} makes a hypervisor of ours, and ${way} is another one`);
+    throw new UsageError(`${flag(foreign)} has no effect with ${way}: it configures a built-in hypervisor`);
   const idle = ['memory', 'timeout', 'vcpus', 'hyperv'].find((name) => given.includes(name));
   if (engine === 'model' && ours && idle !== undefined)
     throw new UsageError(`${flag(idle)} says nothing of --engine model`);
@@ -143,7 +143,7 @@ async function overLine(
     return {
       engine,
       cpu,
-      // A command of ours ends with its guest; a guest that ran before goes on.
+      // A command that verify started ends with its guest; a guest that ran before goes on.
       close: line.close,
     };
   } catch (cause) {
@@ -158,7 +158,7 @@ async function overLine(
   }
 }
 
-/** Values that can be foretold are shown in every report. */
+/** Predictable values are shown in every report. */
 function deterministic({ exec, serial, engine, rng, rngSource }: VerifyCommandOptions): string | undefined {
   const ours = exec === undefined && serial === undefined && engine !== 'native';
   return ours && rng && rngSource !== 'os' ? rngSource : undefined;

@@ -1,6 +1,6 @@
 /** A promise that is waited for no longer than it is worth. */
 
-/** What was promised, or a rejection after so many milliseconds. */
+/** The promise's result, or a rejection after so many milliseconds. */
 export async function deadline<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const expired = new Promise<never>((_, reject) => {

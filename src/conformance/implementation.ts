@@ -1,4 +1,4 @@
-/** What is judged: a processor whose answers are checked for their width, and what CommonHV says on it, read once. */
+/** The implementation under test: a processor whose answers are checked for their width, and its CommonHV leaves, read once. */
 import { type Awaitable, type Cpu, type Fault, hex, MachineError, type Regs } from '../cpu.ts';
 import {
   type Draft,
@@ -15,11 +15,11 @@ import {
 } from '../spec/index.ts';
 import { deadline, isPromise } from './deadline.ts';
 
-/** What can be done to the machine besides asking its processor; a rule whose deed is missing is skipped. */
+/** The owner's operations on the machine; a rule whose control is missing is skipped. */
 export interface MachineControls {
   /** A new machine from a state that was saved while this one ran: its processor. The one before may be gone. */
   resume?(): Promise<Cpu>;
-  /** A saved state put back into this machine, in place: its processor afterwards. */
+  /** Restores a saved state into this machine, in place; returns its processor afterwards. */
   restore?(): Promise<Cpu>;
   /** Stops the machine's processors for a moment, and lets them go on. */
   pause?(): Promise<void>;
@@ -33,9 +33,9 @@ export interface Entry {
   readonly regs: Regs;
 }
 
-/** What a rule's check is given: the processor, its answers checked for their width, and what CommonHV says on it, read once. */
+/** The argument of a rule's check: the processor, its answers checked for their width, and its CommonHV leaves, read once. */
 export interface Implementation extends Cpu {
-  /** The draft that it is judged by. */
+  /** The draft that it is checked against. */
   readonly draft: Draft;
   /** 4F000000H as it is, even where it is not CommonHV's. */
   readonly root: Regs;
@@ -55,9 +55,9 @@ export interface Implementation extends Cpu {
   readonly rng: { readonly msr: number; readonly input: boolean } | undefined;
   /** Draft 3, likewise; `undefined` too where its index is the RNG's. */
   readonly generation: { readonly msr: number } | undefined;
-  /** What the caller of `judge` can do to the machine. */
+  /** The machine controls of the caller of `verify`. */
   readonly controls: MachineControls;
-  /** The processor of a machine that a deed brought back, its answers checked alike. */
+  /** The processor of a restored machine, its answers checked alike. */
   checkAnswers(cpu: Cpu): Cpu;
 }
 
@@ -68,7 +68,7 @@ export class BadAnswer extends Error {
 
 /** The same processor, with every answer's width checked and every question given at most `patience` milliseconds. */
 export function checked(cpu: Cpu, timeoutMs: number): Cpu {
-  /** What is answered at once stays at once: a suite asks hundreds of questions. */
+  /** A synchronous answer stays synchronous: a suite asks hundreds of questions. */
   const ask = <T>(what: string, question: () => Awaitable<T>, fault: (answer: T) => string | undefined) => {
     const answered = (answer: T): T => {
       const wrong = fault(answer);
@@ -117,7 +117,7 @@ export function checked(cpu: Cpu, timeoutMs: number): Cpu {
 
 const NAMES = ['eax', 'ebx', 'ecx', 'edx'] as const;
 
-/** Reads what a draft's guest would, in the draft's order. `cpu` is a checked one. */
+/** Reads the leaves that a draft's guest reads, in the draft's order. `cpu` is a checked one. */
 export async function read(
   cpu: Cpu,
   root: Regs,
@@ -170,7 +170,7 @@ function where(
   const { rng, rngInput, generation } = decodeFeatures(features);
   const at = decodeMsrLeaf(registers);
   const there = maxLeaf >= LEAF_MSRS;
-  // One index for both registers is the RNG's: what it reads is no generation.
+  // One index for both registers is the RNG's: its values are no generation.
   const own = draft === 3 && generation && there && !(rng && at.generation === at.rng);
   return {
     rng: rng && there ? { msr: at.rng, input: rngInput } : undefined,

@@ -4,15 +4,15 @@ import type { Draft } from '../spec/index.ts';
 import type { Implementation } from './implementation.ts';
 
 /**
- * How strongly the sentence binds. A plain statement ("EBX, ECX, and EDX form the string") binds as a MUST. A note quotes no
- * sentence: what it sees is worth telling and never a failure.
+ * How strongly the sentence binds. A plain statement ("EBX, ECX, and EDX form the string") binds as a MUST. An advisory quotes no
+ * sentence: its finding is reported and never a failure.
  */
 export type Level = 'MUST' | 'SHOULD' | 'MAY' | 'advisory';
 
-/** What a check saw. `failed` is the check's own word; what it means follows from the rule's level. */
+/** The outcome of a check. The consequence of `failed` follows from the rule's level. */
 export interface Finding {
   readonly outcome: 'passed' | 'failed' | 'skipped';
-  /** What was expected and what came, numbers in hex; for a skip, the reason. */
+  /** Expected and actual value, numbers in hex; for a skip, the reason. */
   readonly detail?: string;
 }
 
@@ -21,7 +21,7 @@ export const passed = (detail?: string): Finding =>
 export const failed = (detail: string): Finding => ({ outcome: 'failed', detail });
 export const skipped = (detail: string): Finding => ({ outcome: 'skipped', detail });
 
-/** The part of a draft that a rule is from, by a word of ours; `SECTIONS` has the drafts' titles. */
+/** The part of a draft that a rule is from, by a short name; `SECTIONS` has the drafts' titles. */
 export type Section =
   | 'discovery'
   | 'interfaces'
@@ -42,13 +42,13 @@ interface Sentence {
   /** The drafts that have the sentence. */
   readonly drafts: readonly Draft[];
   readonly level: Level;
-  /** The draft's sentence, or sentences where one check holds several, word for word; a note says what it looks at. */
+  /** The draft's sentence, or sentences where one check holds several, word for word; an advisory describes its subject. */
   readonly text: string;
 }
 
 /** A sentence that a guest can check from where it is. */
 export interface CheckedRule extends Sentence {
-  /** Asks the subject. What it throws fails the rule whatever its level, save for a MAY that met a malformed answer. */
+  /** Asks the implementation under test. An exception fails the rule whatever its level, save for a MAY that met a malformed answer. */
   readonly check: (implementation: Implementation) => Awaitable<Finding>;
   /**
    * `first`: asked even where no CommonHV is found; `last`: asked when all others have been; `resumed`: puts a saved
@@ -59,7 +59,7 @@ export interface CheckedRule extends Sentence {
 
 /** A sentence about guests. */
 export interface GuestRule extends Sentence {
-  /** The test of our own guest that holds it, by its name; `undefined` where there is nothing to test. */
+  /** The test of this project's guest that holds it, by its name; `undefined` where there is nothing to test. */
   readonly testedBy: string | undefined;
   /** Why nothing holds it. */
   readonly reason?: string;
@@ -71,15 +71,15 @@ export interface UncheckedRule extends Sentence {
   readonly reason: string;
 }
 
-/** A normative sentence, or a note: checked by asking, about guests and held by a test of ours, or beyond any check. */
+/** A normative sentence, or an advisory: checked by asking, about guests and held by a test, or beyond any check. */
 export type Rule = CheckedRule | GuestRule | UncheckedRule;
 
-/** Whether `judge` can ask for what the rule says. */
+/** Whether `verify` can check the rule. */
 export const isChecked = (rule: Rule): rule is CheckedRule => 'check' in rule;
-/** Whether the rule is about guests, which `judge` leaves out of its report. */
+/** Whether the rule is about guests, which `verify` leaves out of its report. */
 export const isGuestRule = (rule: Rule): rule is GuestRule => 'testedBy' in rule;
 
-/** What stands before the dot of a rule's `id`. */
+/** The part of a rule's `id` before the dot. */
 export function sectionOf(rule: Pick<Rule, 'id'>): Section {
   return rule.id.slice(0, rule.id.indexOf('.')) as Section;
 }

@@ -16,8 +16,8 @@ function quoted(draft: Draft): Set<string> {
 
 /**
  * Drafts 1 and 2 are quoted and not carried here: these are the SHA-256 digests, the first 16 digits, of their normative
- * sentences, white space collapsed and list marks dropped, as they stand in the texts. What is left out of them binds
- * nobody: the scope, the example of KVM's own order, and what the RNG is not meant for.
+ * sentences, white space collapsed and list marks dropped, as they stand in the texts. The sentences left out bind
+ * nobody: the scope, the example of KVM's own order, and the uses that the RNG is not meant for.
  */
 const DIGESTS: Readonly<Record<1 | 2, string>> = {
   1: `

@@ -1,4 +1,4 @@
-/** `judge(cpu)`: the rules of a draft, one after the other, against a processor. */
+/** `verify(cpu)`: the rules of a draft, one after the other, against a processor. */
 import type { Cpu } from '../cpu.ts';
 import {
   type Draft,
@@ -21,7 +21,7 @@ import {
 } from './rule.ts';
 import { rulesOf } from './rules/index.ts';
 
-/** By what to judge, and what the machine's owner can do to it for the rules that need a deed. */
+/** The draft to check, and the machine controls for the rules that need them. */
 export interface VerifyOptions extends MachineControls {
   /** By which draft; by default the one that the leaves say, and draft 3 where there is nothing. */
   readonly draft?: Draft;
@@ -32,24 +32,24 @@ export interface VerifyOptions extends MachineControls {
 }
 
 /**
- * What became of a rule. One that was broken is `failed` if it is a MUST, or a SHOULD under `strict`, and else `warned`;
+ * The result of a rule. A broken one is `failed` if it is a MUST, or a SHOULD under `strict`, and else `warned`;
  * `skipped`: it could not be asked, or no guest can check it.
  */
 export type Outcome = 'passed' | 'failed' | 'warned' | 'skipped';
 
-/** A rule about hypervisors, and what became of it; `id`, `level` and `text` are the rule's. */
+/** A rule about hypervisors, and its result; `id`, `level` and `text` are the rule's. */
 export interface Result {
   readonly id: Rule['id'];
   readonly level: Level;
   readonly text: string;
   readonly outcome: Outcome;
-  /** What was expected and what came, or why it was skipped. */
+  /** Expected and actual value, or the reason for the skip. */
   readonly detail: string | undefined;
 }
 
-/** What `judge` found, as plain data. */
+/** The result of `verify`, as plain data. */
 export interface Report {
-  /** The draft that it was judged by; `undefined`: no CommonHV was found. */
+  /** The draft that it was checked against; `undefined`: no CommonHV was found. */
   readonly draft: Draft | undefined;
   /** The draft whose rules these are: `draft`, or where there is none the one that it was looked for by. */
   readonly rulesOf: Draft;
@@ -62,7 +62,7 @@ export interface Report {
 }
 
 /**
- * Judges a processor by a draft. Never rejects for what the far end does: a machine that breaks or goes silent fails the
+ * Verifies a processor by a draft. Never rejects for behaviour of the far end: a machine that breaks or goes silent fails the
  * rule that was asking, and the rest is skipped. Each question costs at most `patience`, and there are a few hundred.
  */
 export async function verify(cpu: Cpu, options: VerifyOptions = {}): Promise<Report> {
@@ -98,7 +98,7 @@ interface Found {
   readonly present: boolean;
   readonly by: Draft;
   readonly subject: Implementation | undefined;
-  /** Why there is nothing to judge. */
+  /** Why there is nothing to verify. */
   readonly error?: unknown;
 }
 
@@ -112,7 +112,7 @@ async function look(
     const root = await cpu.cpuid(LEAF_ROOT, 0);
     const maxLeaf = decodeRoot(root);
     if (maxLeaf === undefined) {
-      // The leaf itself can still be judged, and nothing else.
+      // The leaf itself can still be checked, and nothing else.
       const by = draft ?? 3;
       return { present: false, by, subject: await read(cpu, root, LEAF_ROOT, by, controls, check) };
     }
@@ -145,7 +145,7 @@ async function run(all: readonly Rule[], found: Found): Promise<ReadonlyMap<Rule
       try {
         findings.set(rule, await asked(rule, found.subject, found.present));
       } catch (error) {
-        // A sentence that allows either answer is not what a broken answer breaks.
+        // A broken answer does not break a sentence that allows either answer.
         const either = rule.level === 'MAY' && error instanceof BadAnswer;
         findings.set(rule, either ? skipped(error.message) : failure(error));
         broken = error;
@@ -161,7 +161,7 @@ async function asked(rule: CheckedRule, implementation: Implementation, present:
   return rule.check(implementation);
 }
 
-/** What broke is a failure whatever the level: the outcome is made of `broke` alone. */
+/** An exception is a failure whatever the level: the outcome is made of `broke` alone. */
 function failure(error: unknown): Finding & { readonly broke: true } {
   const detail = error instanceof Error ? error.message : String(error);
   const gone = error instanceof BadAnswer ? detail : `the machine broke or went silent: ${detail}`;

@@ -18,7 +18,7 @@ import type { CpuidDump } from './walk.ts';
 /** An inconclusive question: the hypervisor bit, CommonHV's features, or the interfaces. */
 export type Inconclusive = 'hypervisorBit' | 'commonhv' | 'interfaces';
 
-/** Each question that the table leaves open, with the leaf that is missing, in one line for people. */
+/** Each question that the table leaves open, with the leaf that is missing, in one readable line. */
 export function missingLeaves(table: CpuidDump): ReadonlyMap<Inconclusive, string> {
   const find = (leaf: number, subleaf = 0): Regs | undefined =>
     table.find((row) => row.leaf === leaf && row.subleaf === subleaf);

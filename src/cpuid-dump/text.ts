@@ -9,7 +9,7 @@ import { isIndexed, regsEqual } from './walk.ts';
 export interface Parsed {
   /** One dump for each processor of the text; none where no leaf could be read. */
   readonly cpus: readonly CpuidDump[];
-  /** One line for each kind of trouble, for people. */
+  /** One readable line for each kind of problem. */
   readonly problems: readonly string[];
 }
 

@@ -58,7 +58,7 @@ export function* walkLeaves(): Walk<CpuidDump> {
   const basic = yield* ask(LEAF_MAX_BASIC);
   const echo = yield* ask(basic.eax);
   const absent = yield* ask(LEAF_LAST);
-  /** Whether a root answers for itself, or as a leaf does that is not there (the traps of the old search). */
+  /** Whether a root answers for itself, or like an absent leaf (the traps of the scan). */
   const isThere = (root: number, regs: Regs) =>
     isNonZero(regs) &&
     !regsEqual(echo, regs) &&

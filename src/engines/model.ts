@@ -2,7 +2,7 @@
 import type { Layer, SyncCpu } from '../cpu.ts';
 import { bare } from '../cpu.ts';
 
-/** What a guest would see under `layer`, above `below`: by default a processor of zeros whose MSRs all fault. */
+/** A guest's view of `layer` over a host CPU: by default one of zeros whose MSRs all fault. */
 export function model(layer: Layer, below: SyncCpu = bare): SyncCpu {
   return layer(below);
 }

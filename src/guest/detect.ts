@@ -13,7 +13,7 @@ export interface Interface extends Tuple {
   readonly product: string | undefined;
   /** Whether CPUID at the location spells the signature. */
   readonly confirmed: boolean;
-  /** Who names it: CommonHV's list, or the old search. */
+  /** The origin: CommonHV's list, or the scan. */
   readonly source: 'commonhv' | 'scan';
 }
 
@@ -25,7 +25,7 @@ export interface Detection {
   readonly commonhv: Discovery | undefined;
   /** In the hypervisor's order of preference, or by location where the search had to find them. */
   readonly interfaces: readonly Interface[];
-  /** How many CPUIDs were executed, each a VM exit where a hypervisor is below. */
+  /** How many CPUIDs were executed, each a VM exit under a hypervisor. */
   readonly cost: { readonly cpuid: number };
 }
 

@@ -46,7 +46,7 @@ export interface Discovery {
   readonly interfaces: readonly Listed[];
   /** `undefined`: none is offered, or max_commonhv_leaf does not reach its register's leaf. */
   readonly rng: Rng | undefined;
-  /** Draft 3: MSR_COMMONHV_GENERATION, which changes when the machine starts or was put back; never the RNG's index. */
+  /** Draft 3: MSR_COMMONHV_GENERATION, which changes when the machine starts or is restored; never the RNG's index. */
   readonly generation: { readonly msr: number } | undefined;
 }
 

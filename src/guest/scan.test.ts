@@ -1,4 +1,4 @@
-/** The old search, and the traps that real hypervisors set in it. */
+/** The 0x40000000 scan, and the traps that real hypervisors set in it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

@@ -61,7 +61,7 @@ test('five equal bytes in a row pass, six are an alarm, across draws too', () =>
 
 test('a byte that comes 18 times in its window passes, 19 times is an alarm', () => {
   for (const times of [18, 19]) {
-    // No byte of this filler is 7, no two neighbours are equal, and no difference of values comes again.
+    // No byte of this filler is 7, no two consecutive bytes are equal, and no difference of values comes again.
     const bytes = fresh(1024).map((byte, i) => 8 + ((byte % 120) * 2 + (i & 1)));
     bytes[0] = 7;
     for (let i = 1; i < times; i++) bytes[i * 20] = 7;

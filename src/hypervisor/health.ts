@@ -94,7 +94,7 @@ function byteTests(repetition: number, proportion: number): Health['check'] {
 
 /**
  * Brent's search for a cycle, in constant memory: the remembered value moves on to the current place after 1, 2, 4, 8 and so
- * on values, so a cycle of n values is met within about 3 n. Remembered is the difference of two neighbours and never an
+ * on values, so a cycle of n values is met within about 3 n. Remembered is the difference of two consecutive values and never an
  * older value that was served; so a counter shows too. A chance hit: 2^-64 a value, for each of the two tests.
  */
 function wordTests(): Health['check'] {

@@ -2,8 +2,8 @@
  * The hypervisor side of CommonHV: a layer, the random sources to hand to it, and the layer that hides it.
  *
  * For a newcomer. A guest meets its hypervisor in three instructions: CPUID, RDMSR and WRMSR. `commonhv(options)` is a
- * function from the processor below to the processor that the guest sees. It answers CPUID leaves 4F000000H to
- * 4FFFFFFFH and two MSRs, sets or clears the hypervisor bit, and asks below for all else. Any engine runs any layer, so
+ * function from the host CPU to the processor that the guest sees. It answers CPUID leaves 4F000000H to
+ * 4FFFFFFFH and two MSRs, sets or clears the hypervisor bit, and asks the host CPU for all else. Any engine runs any layer, so
  * nothing here knows of v86 or KVM; and an engine knows nothing of CommonHV.
  *
  *   options.ts  the options; contradictions are refused at once, by name

@@ -56,7 +56,7 @@ export interface CommonhvOptions {
   readonly generation?: GenerationOptions;
   /**
    * With an interface "XenVMMXenVMM": the MSR of Xen's hypercall page as Xen's leaves give it (CPUID.base+2.EBX), which
-   * says which of Xen's two ranges of MSRs is in use. Where it is not given, the layer reads the leaves below.
+   * says which of Xen's two ranges of MSRs is in use. Where it is not given, the layer reads the host CPU's leaves.
    */
   readonly xenPage?: number;
 }
@@ -99,7 +99,7 @@ export function resolve(options: CommonhvOptions): ResolvedOptions {
   if (rng && generation && rng.msr === generation.msr) {
     throw new RangeError(`generation.msr: ${hex(generation.msr)} is rng.msr already`);
   }
-  // Xen's home may show only in the leaves below, which are not here yet: `checkXen` looks again.
+  // Xen's range may show only in the host CPU's leaves, which are not known yet: `checkXen` checks again.
   refuseOwned(
     described,
     (signature) => signature !== XEN || described.xenPage !== undefined,
@@ -108,7 +108,7 @@ export function resolve(options: CommonhvOptions): ResolvedOptions {
   return described;
 }
 
-/** The second look at Xen's two possible homes, by the leaves below: throws as `describe` does. */
+/** The second check of Xen's two possible ranges, by the host CPU's leaves: throws as `describe` does. */
 export function checkXen(described: ResolvedOptions, host: SyncCpu): void {
   const xen = described.interfaces.find(({ signature }) => signature === XEN);
   if (xen === undefined || described.xenPage !== undefined) return;

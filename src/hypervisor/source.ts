@@ -11,7 +11,7 @@ export interface Source {
    * `undefined`: no statement.
    */
   readonly secure: boolean | undefined;
-  /** The values can be foretold: a source for tests. It is exempt from health tests, and reports show it. */
+  /** The values are predictable: a source for tests. It is exempt from health tests, and reports show it. */
   readonly deterministic?: boolean;
 }
 

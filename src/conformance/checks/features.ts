@@ -81,7 +81,7 @@ export const draftNumber = withLeaf(LEAF_FEATURES, ({ features: { ebx } }) => {
   return failed(`CPUID 0x4f000002: expected EBX 0x00000003, got ${hex(ebx)}${later}`);
 });
 
-/** What is offered has to be there: an index at which every read faults is none. */
+/** An offered register has to exist: an index at which every read faults is none. */
 export const rngThere: Check = async (implementation) => {
   if (implementation.rng === undefined) return skipped('no RNG is offered, or none that can be found');
   const stray = await strayRng(implementation);

@@ -1,4 +1,4 @@
-/** Checks of "The generation", and of what has to hold when a machine comes back from a saved state. */
+/** Checks of "The generation", and of the rules about a machine that was restored from a saved state. */
 import { type Fault, hex } from '../../cpu.ts';
 import { type Implementation, isFault } from '../implementation.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
@@ -8,7 +8,7 @@ import { strayGeneration } from './stray.ts';
 
 interface Generation {
   readonly msr: number;
-  /** What the first read gave. */
+  /** The result of the first read. */
   readonly value: bigint | Fault;
 }
 type Check = (implementation: Implementation) => Promise<Finding> | Finding;
@@ -54,7 +54,7 @@ export const same = withGeneration(async (implementation, { msr, value }) => {
   return passed(shown(value));
 });
 
-/** What it holds is written back, so that a hypervisor that wrongly takes it changes nothing. */
+/** Its own value is written, so that a hypervisor that wrongly takes it changes nothing. */
 export const writeRaises = withGeneration(async (implementation, { msr, value }) => {
   const fault = await implementation.wrmsr(msr, isFault(value) ? 0n : value);
   return fault === '#GP'
@@ -92,7 +92,7 @@ export const restoreRenews = withGeneration(async (implementation, { msr, value 
       return failed(
         `RDMSR ${hex(msr)} ${after(revival)}: expected a new value, got ${shown(first)} as ${earlier}`,
       );
-    // A value that never stays is another rule's affair; one that comes late, after the first read, is this one's.
+    // Another rule checks a value that never stays; this one checks a value that comes late, after the first read.
     const late = rest.find((v) => v !== first);
     if (late !== undefined && steady)
       return failed(

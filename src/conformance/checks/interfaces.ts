@@ -1,4 +1,4 @@
-/** Checks of "CPUID leaf 4F000001H": the list of tuples, its count, its end, and what the tuples name. */
+/** Checks of "CPUID leaf 4F000001H": the list of tuples, its count, its end, and the leaves that the tuples name. */
 import { hex, type Regs } from '../../cpu.ts';
 import {
   decodeSignature,
@@ -36,7 +36,7 @@ export const tuples = withList(({ entries }) => {
   return entries.length === 0 ? skipped('the list is empty') : passed(`${entries.length} tuples`);
 });
 
-/** What is where in a tuple shows only where the interface itself is asked: a mix-up is then seen, a lie is not. */
+/** Field order can be checked only against the leaf that a tuple points to: this catches swapped fields, not a consistent wrong entry. */
 export const fields = withList(async (implementation) => {
   for (const { subleaf, regs } of implementation.entries) {
     const mistake = await mixedUp(implementation, regs);
@@ -132,7 +132,7 @@ export const reserved = withList(({ draft, interfaces: { ebx, ecx, edx } }) => {
   return failed(`${at(0)}: expected zeros in ${names}, got EBX ${hex(ebx)} ECX ${hex(ecx)} EDX ${hex(edx)}`);
 });
 
-/** Guests bound what they read; a longer list is read in part. */
+/** Guests bound their reads; a longer list is read in part. */
 export const bound = withList(({ count: said }) =>
   said <= MAX_INTERFACES
     ? passed()

@@ -1,4 +1,4 @@
-/** Checks of "CommonHV RNG": what a guest can see of the values in a few dozen reads, and of its own writes. */
+/** Checks of "CommonHV RNG": faults that show in a few dozen reads and in the guest's own writes. */
 import { type Fault, hex } from '../../cpu.ts';
 import { type Implementation, isFault } from '../implementation.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
@@ -15,7 +15,7 @@ function withRng(check: Check): (implementation: Implementation) => Promise<Find
       : check(implementation, implementation.rng);
 }
 
-/** A check of the values themselves: of no use where the reads fault, or where there is only one word. */
+/** A check of the values themselves: of no use where the reads fault, or where there is only one value. */
 function withWords(
   check: (values: readonly bigint[], rng: Rng) => Finding,
 ): (implementation: Implementation) => Promise<Finding> | Finding {
@@ -93,7 +93,7 @@ export const bothHalves = withWords((values, { msr }) => {
   return passed();
 });
 
-/** Not a test of randomness, which a few words cannot be: these are the mistakes that a few words show. */
+/** Not a test of randomness, which needs more values: these mistakes show in a few. */
 export const fitForSeeding = withWords((values, { msr }) => {
   const distinct = [...new Set(values)];
   if (distinct.length < VALUE_COUNT / 2) return skipped('too few different values: see rng.different');
@@ -116,7 +116,7 @@ function twins(values: readonly bigint[]): string | undefined {
   return `two halves alike: ${text(values[0]!)}`;
 }
 
-/** A bit that never moves; a half that never moves is `bothHalves`' affair. */
+/** A bit that never moves; `bothHalves` checks a half that never moves. */
 function stuckBit(values: readonly bigint[]): string | undefined {
   const ones = values.reduce((all, w) => all & w, 0xffff_ffff_ffff_ffffn);
   const zeros = values.reduce((all, w) => all & ~w, 0xffff_ffff_ffff_ffffn);
@@ -152,7 +152,7 @@ export const writeRefused = withRng(async (implementation, { msr, input }) => {
     : failed(`WRMSR ${hex(msr)}: expected #GP, got ${fault ?? 'no exception'}`);
 });
 
-/** A sentence that allows both: what the hypervisor does is told, and passes. */
+/** A sentence that allows both: the hypervisor's choice is reported, and passes. */
 export const writeUnspecified = withRng(async (implementation, { msr, input }) => {
   if (input) return skipped('input is accepted: bit 1 is set');
   return passed(
@@ -166,7 +166,7 @@ export const writeUse = withRng(async (implementation, { input }) => {
   return passed(refused ? 'writes are refused' : 'accepted; whether they are used cannot be seen');
 });
 
-/** What was written comes back to the guest: it can as well come to another one. */
+/** A written value is returned to the guest: it could be returned to another one too. */
 export const noEcho = withRng(async (implementation, { msr, input }) => {
   if (!input) return skipped('no input is accepted: bit 1 is clear');
   const written = new Map<bigint, bigint>();

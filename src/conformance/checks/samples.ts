@@ -1,4 +1,4 @@
-/** What several checks look at, taken from the machine once: values, what became of writes, values of the generation. */
+/** Samples that several checks share, taken from the machine once: random values, results of writes, values of the generation. */
 import type { Fault } from '../../cpu.ts';
 import { type Implementation, isU32 } from '../implementation.ts';
 
@@ -12,7 +12,7 @@ export interface Write {
   readonly after: readonly (bigint | Fault)[];
 }
 
-/** Values that stand out when they come back; the first two are what a broken mixer would be lowered by. */
+/** Values that stand out when they come back; the first two would lower a broken mixer. */
 const INPUTS = [
   0n,
   0xffff_ffff_ffff_ffffn,
@@ -36,7 +36,7 @@ export function once<T>(
   };
 }
 
-/** What the neighbours of the advertised registers answered before anything was asked of those. */
+/** The answers of the adjacent MSRs before the advertised registers were read. */
 export const adjacentMsrsOf = once(async ({ rng, generation, rdmsr }) => {
   const own = [rng?.msr, generation?.msr].filter((msr) => msr !== undefined);
   const near = own.flatMap((msr) => [msr - 1, msr + 1]).filter((msr) => isU32(msr) && !own.includes(msr));
@@ -78,12 +78,12 @@ export const generationValues = once(async (implementation) => {
   return values;
 });
 
-/** A machine that came back from a saved state: what its registers answered first. */
+/** A machine that was restored from a saved state: the first answers of its registers. */
 export interface RestoredCopy {
   readonly how: 'restore' | 'resume';
   readonly generation: readonly (bigint | Fault)[];
   readonly values: readonly (bigint | Fault)[];
-  /** What is to be said of a leaf that is not what it was. */
+  /** The message about a leaf that changed. */
   readonly changed: string | undefined;
 }
 

@@ -3,11 +3,11 @@ import { hex } from '../../cpu.ts';
 import { type Implementation, isFault } from '../implementation.ts';
 import { adjacentMsrsOf, generationValues, randomValuesOf } from './samples.ts';
 
-/** An absent MSR faults, or reads 0 under hypervisors that ignore what they do not know. */
+/** An absent MSR faults, or reads 0 under hypervisors that ignore unknown MSRs. */
 const isAbsent = (answers: readonly unknown[]): boolean =>
   answers.every(isFault) || answers.every((answer) => answer === 0n);
 
-/** What is to be said where values come from a neighbour of the index instead. */
+/** The message where an MSR adjacent to the index returns the values instead. */
 export async function strayRng(implementation: Implementation): Promise<string | undefined> {
   const { rng } = implementation;
   if (rng === undefined || !isAbsent(await randomValuesOf(implementation))) return undefined;

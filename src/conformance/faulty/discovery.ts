@@ -1,4 +1,4 @@
-/** Liars about leaf 4F000000H and about leaves in general. */
+/** Faults in leaf 4F000000H and about leaves in general. */
 import {
   HYPERVISOR_BIT,
   LEAF_BASIC,
@@ -38,7 +38,7 @@ function unsteady(changed: (index: number, rng: number) => boolean): MakeFaulty 
   });
 }
 
-/** What a machine that comes back from a saved state is told by its leaves. */
+/** The leaves of a machine that was restored from a saved state. */
 const changedByRestore: MakeFaulty = (good, draft) => {
   let starts = 0;
   return (host) => {

@@ -1,4 +1,4 @@
-/** Liars about the generation. */
+/** Faults in the generation. */
 import { type Fault, GP } from '../../cpu.ts';
 import { type FaultyHypervisor, faulty, type MakeFaulty, read, reads, writes } from './faulty.ts';
 

@@ -1,4 +1,4 @@
-/** Hypervisors that are wrong in one way each: what proves that every rule can fail, and which of them does. */
+/** Hypervisors with one fault each: they prove that every rule can fail, and that only one does. */
 import { discovery } from './discovery.ts';
 import type { FaultyHypervisor } from './faulty.ts';
 import { features } from './features.ts';

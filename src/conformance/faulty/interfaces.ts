@@ -1,4 +1,4 @@
-/** Liars about the list of tuples. */
+/** Faults in the list of tuples. */
 import type { Regs } from '../../cpu.ts';
 import { encodeSignature, LEAF_INTERFACES, SIGNATURE } from '../../spec/index.ts';
 import { type CorrectCpu, type FaultyHypervisor, faulty, leaf, type MakeFaulty } from './faulty.ts';

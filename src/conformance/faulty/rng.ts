@@ -1,4 +1,4 @@
-/** Liars about the values, and about what becomes of a guest's writes. */
+/** Faults in the random values and in the handling of guest input. */
 import { GP } from '../../cpu.ts';
 import { type FaultyHypervisor, faulty, type MakeFaulty, read, reads, writes } from './faulty.ts';
 
@@ -66,7 +66,7 @@ const savedState: MakeFaulty = (good, draft) => (host) => {
   };
 };
 
-/** What was written comes out again with the next read. */
+/** The next read returns the written value. */
 function echo(form: (value: bigint) => bigint): MakeFaulty {
   return faulty((correct) => {
     let written: bigint | undefined;

@@ -1,11 +1,11 @@
-/** What a report says beside its results. */
+/** The head and the closing line of a report. */
 import type { Report, Result } from '../verify.ts';
 
-/** What a reporter is told beside the results. */
+/** The facts that a reporter gets beside the results. */
 export interface About {
-  /** What ran the guest: an engine's name, `serial` or `exec`. */
+  /** The guest's host: an engine's name, `serial` or `exec`. */
   readonly engine: string;
-  /** The name of a source whose values can be foretold, where a test asked for one: every report shows it. */
+  /** The name of a source of predictable values, where a test asked for one: every report shows it. */
   readonly deterministic?: string | undefined;
   /** How long it took. */
   readonly milliseconds?: number | undefined;

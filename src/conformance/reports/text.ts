@@ -1,4 +1,4 @@
-/** A report for people: by section of the draft, failures first. */
+/** A report as readable text: by section of the draft, failures first. */
 
 import { SECTIONS, type Section, sectionOf } from '../rule.ts';
 import type { Outcome, Report, Result } from '../verify.ts';
@@ -6,7 +6,7 @@ import { type About, deterministicLine, isBad, plain, resultLine } from './about
 
 /** How a piece of the text report is to look. */
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
-/** Gives a piece of text a look, by escape sequences say; without one `textReport` writes plain text. */
+/** Styles a piece of text, by escape sequences say; without one `textReport` writes plain text. */
 export type Paint = (style: Style, text: string) => string;
 
 const MARKS: Readonly<Record<Outcome, readonly [mark: string, style: Style]>> = {

@@ -1,4 +1,4 @@
-/** Leaf 4F000002H, and of draft 3 leaf 4F000003H: the sentences about what is offered and where. */
+/** Leaf 4F000002H, and of draft 3 leaf 4F000003H: the sentences about features and indices. */
 import * as check from '../checks/features.ts';
 import type { Rule } from '../rule.ts';
 

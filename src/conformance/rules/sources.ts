@@ -1,4 +1,4 @@
-/** "The RNG" of draft 3, second edition: its source, copies of the hypervisor, and what guests credit. */
+/** "The RNG" of draft 3, second edition: its source, copies of the hypervisor, and credit. */
 import type { Rule } from '../rule.ts';
 
 export const sources: readonly Rule[] = [

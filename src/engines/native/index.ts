@@ -1,4 +1,4 @@
-/** The machine that we run on, as a processor: no layer of ours, and no guest. Linux on x86. @module */
+/** The machine that we run on, as a processor: without a layer or a guest. Linux on x86. @module */
 import type { SyncCpu } from '../../cpu.ts';
 import { MachineError } from '../../cpu.ts';
 import { device, readCpuid, readMsr, writeMsr } from './devices.ts';

@@ -4,7 +4,7 @@ import { MachineError } from '../../cpu.ts';
 import { type Exports, makeHook } from './hook.ts';
 import { type Emulator, emulatorOf } from './library.ts';
 
-/** What the machine is told. */
+/** The machine's events. */
 export interface Events {
   /** v86 would run its guest for about a millisecond: `run` does it. Gives the time until the next call, in ms. */
   slice(run: () => number): number;
@@ -20,7 +20,7 @@ export interface Board {
   readonly emulator: Emulator;
   /** v86's module: its memory holds the processor's state (`hook.ts`). */
   readonly exports: Exports;
-  /** What the guest sees: the layer's processor. */
+  /** The guest's view: the layer's processor. */
   readonly cpu: SyncCpu;
 }
 
@@ -30,13 +30,13 @@ export interface Sizes {
   readonly videoMemory: number;
 }
 
-/** What a machine is made with; a saved one is resumed with the same. */
+/** The set-up of a machine; a saved one is resumed with the same. */
 export interface Setup extends Sizes {
-  /** The guest takes its input by interrupt, as Linux does: its driver throws away what came before it listened. */
+  /** The guest takes its input by interrupt, as Linux does: its driver discards earlier input. */
   readonly byInterrupt: boolean;
 }
 
-/** Rejects with what the layer threw, or with a `MachineError`. `events` are told from the moment it resolves. */
+/** Rejects with the layer's exception, or with a `MachineError`. `events` are called once it has resolved. */
 export async function powerOn(
   module: WebAssembly.Module,
   layer: Layer,
@@ -103,7 +103,7 @@ export async function powerOn(
   });
 }
 
-/** What v86 leaves to its firmware, and the lines of a modem cable that is plugged in. */
+/** The part that v86 leaves to its firmware, and the lines of a modem cable that is plugged in. */
 function settle(emulator: Emulator): void {
   // The disk controller's addresses stay without a firmware as v86 left them: of no use, and restoring trips over them.
   emulator.v86.cpu.devices.pci.device_spaces[DISK_CONTROLLER]?.fill(0, 4, 8);

@@ -1,7 +1,7 @@
 /** A serial line as web streams: nothing gets lost in either direction, and neither side can fill up the other's memory. */
 import { type Console, MachineError } from '../../cpu.ts';
 
-/** What a 16550A holds: more at once, and a guest's driver would drop what its own buffers cannot take. */
+/** The FIFO of a 16550A: with more at once, a guest's driver would drop the rest. */
 const FIFO = 16;
 /** Output that nobody has read yet; then the guest waits. */
 const UNREAD = 1 << 20;
@@ -11,7 +11,7 @@ export interface ConsoleLine {
   readonly console: Console;
   /** A byte out of the guest. */
   sent(byte: number): void;
-  /** Hands on what the guest has sent. */
+  /** Delivers the guest's output. */
   flush(): void;
   /** The reader is behind: the guest should wait. */
   full(): boolean;

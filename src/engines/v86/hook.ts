@@ -18,7 +18,7 @@ export const INSTRUCTION_COUNTER = 664;
 
 const [EAX, ECX, EDX, EBX] = [0, 1, 2, 3];
 
-/** What is called of the module's exports (`module.ts` checks that it is there). */
+/** The module's exports that are called (`module.ts` checks that they exist). */
 export interface Exports {
   readonly memory: WebAssembly.Memory;
   readonly instr_0FA2: () => void;
@@ -34,7 +34,7 @@ export interface Exports {
   readonly exit_jit: () => void;
 }
 
-/** What `env` of v86 becomes, and the layer's processor once `attach` has been given the module's exports. */
+/** The new `env` of v86, and the layer's processor once `attach` has been given the module's exports. */
 export interface Hook {
   readonly env: WebAssembly.ModuleImports;
   attach(exports: Exports): SyncCpu;
@@ -86,7 +86,7 @@ export function makeHook(env: WebAssembly.ModuleImports, layer: Layer): Hook {
   };
 
   /**
-   * v86's own processor. It never faults: what RDMSR does not know is 0, what WRMSR does not know is dropped. Three functions
+   * v86's own processor. It never faults: an unknown MSR reads 0, and writes to it are dropped. Three functions
    * in full, because a guest waits for them: a call that always goes to the same function of the module is a fast one.
    */
   const hostCpu: SyncCpu = {

@@ -2,7 +2,7 @@
 import { bare, type SyncCpu } from '../../cpu.ts';
 import { type Exports, makeHook } from './hook.ts';
 
-/** An instance of the module of its own. What is written to its MSRs reaches no guest. */
+/** An instance of the module of its own. Writes to its MSRs reach no guest. */
 export async function hostCpu(module: WebAssembly.Module): Promise<SyncCpu> {
   const env: Record<string, WebAssembly.ImportValue> = {};
   for (const { name, kind } of WebAssembly.Module.imports(module)) {

@@ -21,7 +21,7 @@ export function hookedModule(source?: WasmSource): Promise<WebAssembly.Module> {
   if (module === undefined) {
     module = source === undefined ? ofPackage() : ofAddress(key);
     compiled.set(key, module);
-    // What failed may be there next time.
+    // A failed load may succeed next time.
     module.catch(() => compiled.delete(key));
   }
   return module;
@@ -55,7 +55,7 @@ async function compile(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<We
   }
 }
 
-/** What the hook and the machine call by name, beside the hooked functions. */
+/** The exports that hook and machine call by name, beside the hooked functions. */
 const NEEDED = [
   'memory',
   'rust_init',

@@ -1,4 +1,4 @@
-/** A saved machine: v86's own state, what it forgets, and what is needed to build the machine that it is put into. */
+/** A saved machine: v86's own state, the registers that it leaves out, and the set-up of the machine to restore it into. */
 import type { Setup } from './board.ts';
 import type { Emulator } from './library.ts';
 
@@ -25,7 +25,7 @@ export async function saveState(emulator: Emulator, setup: Setup): Promise<Uint8
   return saved;
 }
 
-/** Throws a TypeError for what was not saved by `saveState`, or is cut off. */
+/** Throws a TypeError for bytes that `saveState` did not make, or that are cut off. */
 export function readState(saved: Uint8Array): Saved {
   if (!(saved instanceof Uint8Array)) throw new TypeError('state: expected a Uint8Array');
   if (saved.length < HEADER || !MAGIC.every((byte, i) => saved[i] === byte)) {
@@ -62,7 +62,7 @@ export async function restoreState(emulator: Emulator, { state, input }: Saved):
   } catch (cause) {
     throw new TypeError(`state: v86 does not take it: ${(cause as Error).message}`, { cause });
   }
-  // v86 saves these three words and, instead of putting them back, replaces its views of them by what was saved.
+  // v86 saves these three words and, instead of restoring them, replaces its views of them by the saved ones.
   for (const name of ['last_result', 'fpu_status_word', 'mxcsr'] as const) {
     if (cpu[name] === views[name]) continue;
     views[name].set(cpu[name]);

@@ -9,7 +9,7 @@
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** What `io_port_read32` is asked by the three functions: above every port. */
+/** The argument of `io_port_read32` in the three functions: above every port. */
 export const CPUID = 0x1_0fa2;
 export const RDMSR = 0x1_0f32;
 export const WRMSR = 0x1_0f30;
@@ -27,7 +27,7 @@ const FUNCTIONS = 3;
 const EXPORTS = 7;
 const CODE = 10;
 
-/** A copy of the module with the hooks; throws a TypeError that says, in one line, what is not as expected. */
+/** A copy of the module with the hooks; throws a TypeError that names the unexpected part in one line. */
 export function insertHooks(module: Bytes): Bytes {
   const at = readSections(module);
   const types = readTypes(at(TYPES));
