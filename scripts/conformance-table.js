@@ -1,5 +1,5 @@
 // node scripts/conformance-table.js [--print]: docs/conformance.md from the rules and the faultyHypervisors of the built package.
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
   faultyHypervisors,
@@ -43,8 +43,24 @@ function count(draft) {
   const guests = rules.filter(isGuestRule).length;
   return (
     `${rules.length} rules from its sentences: ${checked} are checked, ${guests} are about guests, ` +
-    `${rules.length - checked - guests} nobody can check from a guest.`
+    `${rules.length - checked - guests} cannot be checked from a guest.`
   );
+}
+
+/** The places where a draft is unclear and the project chose: the sentence after READING in a comment, and its file. */
+function readings() {
+  const source = fileURLToPath(new URL('../src/', import.meta.url));
+  return readdirSync(source, { recursive: true })
+    .map(String)
+    .filter((file) => /(?<!\.test)\.ts$/.test(file))
+    .sort()
+    .flatMap((file) => {
+      const comments = readFileSync(source + file, 'utf8').replace(/\n\s*(?:\/\/|\*(?!\/)) ?/g, ' ');
+      return [...comments.matchAll(/READING: (.*?\.)(?=\s|\*)/g)].map(([, sentence]) => [
+        sentence,
+        `\`src/${file}\``,
+      ]);
+    });
 }
 
 const text = `<!-- Made by scripts/conformance-table.js; a test holds it. -->
@@ -53,14 +69,23 @@ const text = `<!-- Made by scripts/conformance-table.js; a test holds it. -->
 
 \`commonhv verify\` verifies a hypervisor by the rules below; \`src/conformance/\` has them as data. Every normative sentence of the
 three drafts is here, in capitals or not, in its own words. A MUST that is broken fails; a SHOULD is a warning, and fails under
-\`--strict\`; a MAY passes either way. An advisory looks at what no sentence asks for, and never fails. A plain statement of a text
+\`--strict\`; a MAY passes either way. An advisory checks a property that no sentence asks for, and never fails. A plain statement of a text
 ("EBX, ECX, and EDX form the string") binds as a MUST.
 
 The last column names the hypervisors of the tests that are wrong in just that way: each is caught by its rule, and passes every
-other. What is reserved has to be zero (READING: reserved means zero from hypervisors, ignored by guests). Draft 2's "for each
-1 &lt; i &lt;= N" is read as 1 &lt;= i &lt;= N.
+other. [Readings](#readings) lists the places where a draft is unclear and the project chose.
 
 ${[1, 2, 3].map((draft) => `## Draft ${draft}\n\n${count(draft)}\n\n${table(draft)}`).join('\n\n')}
+
+## Readings
+
+A draft is unclear there, and the project chose, in a comment that begins with READING.
+
+| Reading | Where |
+| ------- | ----- |
+${readings()
+  .map((row) => `| ${row.map(cell).join(' | ')} |`)
+  .join('\n')}
 
 Drafts 1 and 2 are Copyright (c) 2014 Andrew Lutomirski; their sentences are quoted from the xen-devel list of October 2014 and from
 the second commit of amluto/CommonHV. Draft 3 is [this project's proposal](draft3.md).
