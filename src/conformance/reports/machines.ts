@@ -1,5 +1,6 @@
 /** Reports for programs: JSON, KTAP version 1, JUnit XML. */
 
+import { attributes, escaped } from '../../markup.ts';
 import { SECTIONS, sectionOf } from '../rule.ts';
 import type { Report, Result } from '../verify.ts';
 import { type About, deterministicLine, isBad, plain, resultLine } from './about.ts';
@@ -91,18 +92,4 @@ function testcase({ id, level, text, outcome, detail }: Result): readonly string
     warned: `<system-out>${escaped(`warned: ${quoted}`)} ${seen}</system-out>`,
   }[outcome];
   return [`${open}>`, `      ${inner}`, '    </testcase>'];
-}
-
-function attributes(values: Readonly<Record<string, string | number>>): string {
-  return Object.entries(values)
-    .map(([name, value]) => ` ${name}="${escaped(String(value))}"`)
-    .join('');
-}
-
-function escaped(text: string): string {
-  return text
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;');
 }

@@ -1,0 +1,76 @@
+/** A comparison of copies as one HTML page without scripts: the verdict, a timeline of each source, the table. */
+import { attributes, escaped } from '../markup.ts';
+import { type Comparison, copyNumbers, type SourceResult } from './compare.ts';
+import { longest, milliseconds } from './text.ts';
+
+const WIDTH = 640;
+const LANE = 6;
+const STYLE = `:root { color-scheme: light dark; --alike: #c0392b; --own: #2e8b57; --line: #8886; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem; } .bad { color: var(--alike); } .good { color: var(--own); }
+table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+svg { max-width: 100%; height: auto; display: block; } .alike { fill: var(--alike); } .own { fill: var(--own); }
+@media (prefers-color-scheme: dark) { :root { --alike: #ff7b6b; --own: #5fd38d; } }`;
+
+/** The page; everything that came from a console is escaped. */
+export function htmlReport(comparison: Comparison): string {
+  const { copies, sources, findings, differ, verdict } = comparison;
+  const span = longest(comparison);
+  const shown = sources.filter(({ kind }) => kind !== 'information');
+  return `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>commonhv clones: ${escaped(verdict)}</title>
+<style>${STYLE}</style></head>
+<body>
+<h1 class="${differ === true ? 'good' : 'bad'}">${escaped(verdict)}</h1>
+<p>${copies.length} copies of one saved machine over ${milliseconds(span)}. Each lane is a copy:
+<span class="bad">red</span> where another copy has the same value, <span class="good">green</span> where none has.</p>
+${findings.map((finding) => `<p class="bad">${escaped(finding)}</p>`).join('\n')}
+<table>
+<thead><tr><th>source</th><th>from the first sample of each copy</th><th>seen</th></tr></thead>
+<tbody>
+${shown.map((source) => row(source, span)).join('\n')}
+</tbody>
+</table>
+<p>A value that two copies share is proof that they share a state. Values that differ prove nothing about the next one.</p>
+</body>
+</html>
+`;
+}
+
+function row(source: SourceResult, span: number): string {
+  return `<tr><th scope="row">${escaped(source.name)}</th><td>${picture(source, span)}</td><td>${escaped(seen(source))}</td></tr>`;
+}
+
+function seen({ state, kind, groups, samples, milliseconds: window }: SourceResult): string {
+  if (kind === 'control') return 'control: repeats in every copy';
+  if (state === 'different') return 'different from the first sample';
+  const who = groups.map(copyNumbers).join('; ');
+  return state === 'alike' ? `${who}: alike to the end` : `${who}: alike for ${samples} samples, ${milliseconds(window)}`;
+}
+
+/** One lane for each copy, a bar for each run of samples of one colour: hundreds of bars, not thousands. */
+function picture({ name, series }: SourceResult, span: number): string {
+  const height = series.length * LANE;
+  const bars = series.flatMap(({ shared, at }, lane) =>
+    runs(shared).map(([from, to]) => {
+      const x = (at[from]! / span) * WIDTH;
+      const end = ((at[to] ?? at.at(-1)!) / span) * WIDTH;
+      const box = { x: x.toFixed(1), y: lane * LANE, width: Math.max(end - x, 1).toFixed(1), height: LANE - 1 };
+      return `<rect class="${shared[from] ? 'alike' : 'own'}"${attributes(box)}/>`;
+    }),
+  );
+  const label = { viewBox: `0 0 ${WIDTH} ${height}`, width: WIDTH, height, role: 'img', 'aria-label': `timeline of ${name}` };
+  return `<svg${attributes(label)}>${bars.join('')}</svg>`;
+}
+
+function runs(shared: readonly boolean[]): readonly (readonly [from: number, to: number])[] {
+  const found: [number, number][] = [];
+  for (const [i, value] of shared.entries()) {
+    const last = found.at(-1);
+    if (last !== undefined && shared[last[0]] === value) last[1] = i + 1;
+    else found.push([i, i + 1]);
+  }
+  return found;
+}

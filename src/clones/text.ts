@@ -1,0 +1,85 @@
+/** A comparison of copies as aligned text, with a timeline of each source. */
+import { type Comparison, copyNumbers, type SourceResult } from './compare.ts';
+
+/** `plain` for output without colours. */
+export type Paint = (style: 'bold' | 'dim' | 'red' | 'green' | 'yellow', text: string) => string;
+const plain: Paint = (_, text) => text;
+
+/** Columns of a timeline. */
+const CELLS = 32;
+
+/** The report for a person: a row for each source, findings, the verdict in the last line. */
+export function textReport(comparison: Comparison, paint: Paint = plain): string {
+  const { copies, sources, findings, differ, verdict } = comparison;
+  const width = Math.max(...sources.map(({ name }) => name.length), 6);
+  const span = longest(comparison);
+  const head = `${copies.length} copies, ${count(copies.map(({ samples }) => samples))} samples each, ${milliseconds(span)} in all; # alike, . different`;
+  const shown = sources.filter(({ kind }) => kind !== 'information' && kind !== 'identity');
+  const rows = shown.map((source) =>
+    [paint('bold', source.name.padEnd(width)), timeline(source, span), describeSource(source, copies.length, paint)].join('  '),
+  );
+  const damaged = copies.reduce((sum, copy) => sum + copy.damaged, 0);
+  const notes = [
+    ...identityLines(sources),
+    ...clockLines(comparison),
+    ...(damaged > 0 ? [`${damaged} damaged lines were left out`] : []),
+    ...findings.map((finding) => paint('red', finding)),
+  ];
+  const color = differ === undefined ? 'yellow' : differ ? 'green' : 'red';
+  return [head, '', ...rows, ...(notes.length > 0 ? ['', ...notes] : []), '', paint(color, verdict), ''].join('\n');
+}
+
+/** The time from the first sample to the last of the longest copy, in milliseconds. */
+export function longest({ copies }: Comparison): number {
+  return Math.max(1, ...copies.map(({ milliseconds }) => milliseconds));
+}
+
+/** Cells over time: `#` where a sample of any copy is shared, `.` where none is, a blank where there is no sample. */
+function timeline({ series }: SourceResult, span: number): string {
+  const cells = new Array<string>(CELLS).fill(' ');
+  for (const { shared, at } of series) {
+    for (const [i, time] of at.entries()) {
+      const cell = Math.min(CELLS - 1, Math.floor((time / span) * CELLS));
+      if (shared[i]) cells[cell] = '#';
+      else if (cells[cell] === ' ') cells[cell] = '.';
+    }
+  }
+  return cells.join('');
+}
+
+function describeSource(source: SourceResult, copies: number, paint: Paint): string {
+  const { kind, state, samples, groups, failed } = source;
+  if (kind === 'control') return paint('dim', 'repeats in every copy, as the control has to');
+  if (state === 'different') return paint('green', 'different from the first sample');
+  const who = groups.map((group) => (group.length === copies ? 'all copies' : copyNumbers(group))).join('; ');
+  const how =
+    state === 'alike'
+      ? `alike to the end (${samples} samples, ${milliseconds(source.milliseconds)})`
+      : `alike for ${samples} samples, different after ${milliseconds(source.milliseconds)}`;
+  return paint(failed ? 'red' : 'yellow', `${who}: ${how}${failed ? '' : ', which is allowed'}`);
+}
+
+function identityLines(sources: readonly SourceResult[]): readonly string[] {
+  const identities = sources.filter(({ kind }) => kind === 'identity');
+  const names = (state: (source: SourceResult) => boolean) =>
+    identities.filter(state).map(({ name }) => name).join(', ');
+  const shared = names(({ groups }) => groups.length > 0);
+  return shared === '' ? [] : [`shared identity: ${shared}`];
+}
+
+function clockLines({ copies }: Comparison): readonly string[] {
+  const stepped = copies.filter(({ clockStep }) => Math.abs(clockStep) > 50);
+  if (stepped.length === 0) return [];
+  return stepped.map(({ name, clockStep }) => `the clock of ${name} was stepped by ${milliseconds(clockStep)}`);
+}
+
+/** "12 ms", "3.4 s". */
+export function milliseconds(value: number): string {
+  const rounded = Math.ceil(value);
+  return Math.abs(rounded) < 10_000 ? `${rounded} ms` : `${(value / 1000).toFixed(1)} s`;
+}
+
+function count(values: readonly number[]): string {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  return least === most ? String(least) : `${least} to ${most}`;
+}
