@@ -4,6 +4,7 @@ import { MachineError } from '../cpu.ts';
 import { type Io, UsageError } from './io.ts';
 import {
   checkProcessor,
+  clonesOptions,
   formatOption,
   guestOptions,
   imageOptions,
@@ -77,12 +78,31 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     .action(async (image, options) =>
       done(await (await import('./trace.ts')).runTrace({ ...options, image }, io)),
     );
+  copies(program, io, done);
   verifyCommands(program, io, done);
   askOnly(program, io, done);
   command(program, 'lab', 'serve the web page on this machine: see a hypervisor from inside, in a browser', [
     portOption(),
   ]).action(async (options) => done(await (await import('./lab.ts')).runLab(options, io)));
   return program;
+}
+
+/** The test that copies of a saved machine differ. */
+function copies(program: Command, io: Io, done: (status: number) => void): void {
+  command(
+    program,
+    'clones',
+    'whether copies of one saved machine differ: by your own commands, recorded consoles, or an image',
+    clonesOptions(),
+    guestOptions(['v86', 'kvm'], 'v86'),
+    imageOptions(),
+    layerOptions(),
+    [formatOption(['text', 'json', 'junit', 'html'])],
+  )
+    .argument('[image]', 'a kernel to boot; without --initrd the sampler is its only program')
+    .action(async (image, options) =>
+      done(await (await import('./clones.ts')).runClones({ ...options, image }, io)),
+    );
 }
 
 /** The commands of the machine that we run on, and of others without an image. */

@@ -121,8 +121,21 @@ function compareSource(
   const state = samples === 0 ? 'different' : ended ? 'alike' : 'parted';
   const allowance = allowances?.get(name) ?? allowances?.get('*') ?? 0;
   const checked = kind === 'random' || kind === 'generation';
-  const failed = checked && state !== 'different' && (milliseconds > allowance || (state === 'alike' && allowance !== Infinity));
-  return { name, kind, state, groups: groupsOf(owners, recordings.length), samples, milliseconds, allowed: allowance, failed, series };
+  const failed =
+    checked &&
+    state !== 'different' &&
+    (milliseconds > allowance || (state === 'alike' && allowance !== Infinity));
+  return {
+    name,
+    kind,
+    state,
+    groups: groupsOf(owners, recordings.length),
+    samples,
+    milliseconds,
+    allowed: allowance,
+    failed,
+    series,
+  };
 }
 
 /** When a copy is seen to differ for good: the time of the sample after its last shared one. */
@@ -140,7 +153,10 @@ function kindOf(name: string, values: readonly (readonly (bigint | undefined)[])
 }
 
 /** Copies that share a value, directly or through others. */
-function groupsOf(owners: ReadonlyMap<bigint, ReadonlySet<number>>, count: number): readonly (readonly number[])[] {
+function groupsOf(
+  owners: ReadonlyMap<bigint, ReadonlySet<number>>,
+  count: number,
+): readonly (readonly number[])[] {
   const parent = Array.from({ length: count }, (_, i) => i);
   const root = (i: number): number => (parent[i] === i ? i : root(parent[i]!));
   for (const set of owners.values()) {
@@ -152,7 +168,10 @@ function groupsOf(owners: ReadonlyMap<bigint, ReadonlySet<number>>, count: numbe
   return [...groups.values()].filter((group) => group.length > 1);
 }
 
-function describeCopy({ name, steps, damaged, monotonic, realtime }: Recording, rows: readonly number[]): CopyResult {
+function describeCopy(
+  { name, steps, damaged, monotonic, realtime }: Recording,
+  rows: readonly number[],
+): CopyResult {
   const first = rows[0];
   const last = rows.at(-1);
   if (first === undefined || last === undefined)
@@ -168,13 +187,19 @@ function contradictions(sources: readonly SourceResult[]): readonly string[] {
   const kernel = sources.find(({ name }) => name === 'getrandom');
   for (const { name, state, groups } of sources.filter(({ kind }) => kind === 'generation')) {
     if (state === 'alike')
-      found.push(`${name} is the same in ${groups.map(copyNumbers).join('; ')} to the end: not renewed for each copy`);
+      found.push(
+        `${name} is the same in ${groups.map(copyNumbers).join('; ')} to the end: not renewed for each copy`,
+      );
     else if (kernel?.state === 'alike')
-      found.push(`${name} differs between copies, and getrandom repeats to the end: nothing reseeded the kernel`);
+      found.push(
+        `${name} differs between copies, and getrandom repeats to the end: nothing reseeded the kernel`,
+      );
   }
   const reseeded = sources.find(({ name }) => name === 'reseeded');
   if (reseeded !== undefined && kernel !== undefined && reportedEarly(reseeded, kernel))
-    found.push('the page says that the kernel was reseeded, and getrandom repeats after that: a false report');
+    found.push(
+      'the page says that the kernel was reseeded, and getrandom repeats after that: a false report',
+    );
   return found;
 }
 
@@ -189,7 +214,9 @@ function reportedEarly(reseeded: SourceResult, kernel: SourceResult): boolean {
 /** "copies 1, 2 and 5". */
 export function copyNumbers(group: readonly number[]): string {
   const numbers = group.map((i) => String(i + 1));
-  return numbers.length === 1 ? `copy ${numbers[0]}` : `copies ${numbers.slice(0, -1).join(', ')} and ${numbers.at(-1)}`;
+  return numbers.length === 1
+    ? `copy ${numbers[0]}`
+    : `copies ${numbers.slice(0, -1).join(', ')} and ${numbers.at(-1)}`;
 }
 
 function judge(
@@ -204,14 +231,22 @@ function judge(
   if (silent >= 0) return cannot(`${recordings[silent]!.name} has no sample of its own`);
   const control = sources.find(({ kind }) => kind === 'control');
   if (control === undefined || control.groups.length !== 1 || control.groups[0]!.length !== recordings.length)
-    return cannot('these are not copies of one saved machine: the control, which always repeats in copies, does not');
+    return cannot(
+      'these are not copies of one saved machine: the control, which always repeats in copies, does not',
+    );
   const failed = sources.filter((source) => source.failed);
   if (failed.length === 0 && findings.length === 0) {
     const allowed = sources.some(({ kind, state }) => kind === 'random' && state !== 'different');
-    return { differ: true, verdict: `copies differ${allowed ? ' within the allowed window' : ' from their first sample'}` };
+    return {
+      differ: true,
+      verdict: `copies differ${allowed ? ' within the allowed window' : ' from their first sample'}`,
+    };
   }
   const worst = failed.map(({ name, state, milliseconds }) =>
     state === 'alike' ? `${name} to the end` : `${name} for ${Math.ceil(milliseconds)} ms`,
   );
-  return { differ: false, verdict: worst.length > 0 ? `copies are alike: ${worst.join(', ')}` : findings[0]! };
+  return {
+    differ: false,
+    verdict: worst.length > 0 ? `copies are alike: ${worst.join(', ')}` : findings[0]!,
+  };
 }

@@ -57,8 +57,11 @@ function testCase(source: SourceResult): string {
 
 function lastCase(findings: readonly string[], cannot: string | undefined): readonly string[] {
   const open = `    <testcase${attributes({ classname: 'commonhv.clones', name: 'no remedy is reported that did not happen' })}`;
-  if (cannot !== undefined) return [`${open}><error${attributes({ type: 'inconclusive', message: cannot })}/></testcase>`];
+  if (cannot !== undefined)
+    return [`${open}><error${attributes({ type: 'inconclusive', message: cannot })}/></testcase>`];
   if (findings.length === 0) return [`${open}/>`];
   const text = findings.join('\n');
-  return [`${open}><failure${attributes({ type: 'contradiction', message: findings[0]! })}>${escaped(text)}</failure></testcase>`];
+  return [
+    `${open}><failure${attributes({ type: 'contradiction', message: findings[0]! })}>${escaped(text)}</failure></testcase>`,
+  ];
 }

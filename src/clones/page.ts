@@ -47,7 +47,9 @@ function seen({ state, kind, groups, samples, milliseconds: window }: SourceResu
   if (kind === 'control') return 'control: repeats in every copy';
   if (state === 'different') return 'different from the first sample';
   const who = groups.map(copyNumbers).join('; ');
-  return state === 'alike' ? `${who}: alike to the end` : `${who}: alike for ${samples} samples, ${milliseconds(window)}`;
+  return state === 'alike'
+    ? `${who}: alike to the end`
+    : `${who}: alike for ${samples} samples, ${milliseconds(window)}`;
 }
 
 /** One lane for each copy, a bar for each run of samples of one colour: hundreds of bars, not thousands. */
@@ -57,11 +59,22 @@ function picture({ name, series }: SourceResult, span: number): string {
     runs(shared).map(([from, to]) => {
       const x = (at[from]! / span) * WIDTH;
       const end = ((at[to] ?? at.at(-1)!) / span) * WIDTH;
-      const box = { x: x.toFixed(1), y: lane * LANE, width: Math.max(end - x, 1).toFixed(1), height: LANE - 1 };
+      const box = {
+        x: x.toFixed(1),
+        y: lane * LANE,
+        width: Math.max(end - x, 1).toFixed(1),
+        height: LANE - 1,
+      };
       return `<rect class="${shared[from] ? 'alike' : 'own'}"${attributes(box)}/>`;
     }),
   );
-  const label = { viewBox: `0 0 ${WIDTH} ${height}`, width: WIDTH, height, role: 'img', 'aria-label': `timeline of ${name}` };
+  const label = {
+    viewBox: `0 0 ${WIDTH} ${height}`,
+    width: WIDTH,
+    height,
+    role: 'img',
+    'aria-label': `timeline of ${name}`,
+  };
   return `<svg${attributes(label)}>${bars.join('')}</svg>`;
 }
 

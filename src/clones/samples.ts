@@ -95,7 +95,10 @@ export class SampleReader {
     if (![step, monotonic, realtime].every((text) => /^\d{1,20}$/.test(text!))) return void this.#damaged++;
     if (this.count >= MAX_SAMPLES) return void this.#dropped++;
     const microseconds = (text: string): number => Number(BigInt(text) / 1000n);
-    if (this.count > 0 && (Number(step) <= this.#steps.at(-1)! || microseconds(monotonic!) < this.#monotonic.at(-1)!))
+    if (
+      this.count > 0 &&
+      (Number(step) <= this.#steps.at(-1)! || microseconds(monotonic!) < this.#monotonic.at(-1)!)
+    )
       return void this.#backwards++;
     const row = this.count;
     this.#steps.push(Number(step));

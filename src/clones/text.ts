@@ -16,7 +16,11 @@ export function textReport(comparison: Comparison, paint: Paint = plain): string
   const head = `${copies.length} copies, ${count(copies.map(({ samples }) => samples))} samples each, ${milliseconds(span)} in all; # alike, . different`;
   const shown = sources.filter(({ kind }) => kind !== 'information' && kind !== 'identity');
   const rows = shown.map((source) =>
-    [paint('bold', source.name.padEnd(width)), timeline(source, span), describeSource(source, copies.length, paint)].join('  '),
+    [
+      paint('bold', source.name.padEnd(width)),
+      timeline(source, span),
+      describeSource(source, copies.length, paint),
+    ].join('  '),
   );
   const damaged = copies.reduce((sum, copy) => sum + copy.damaged, 0);
   const notes = [
@@ -26,7 +30,9 @@ export function textReport(comparison: Comparison, paint: Paint = plain): string
     ...findings.map((finding) => paint('red', finding)),
   ];
   const color = differ === undefined ? 'yellow' : differ ? 'green' : 'red';
-  return [head, '', ...rows, ...(notes.length > 0 ? ['', ...notes] : []), '', paint(color, verdict), ''].join('\n');
+  return [head, '', ...rows, ...(notes.length > 0 ? ['', ...notes] : []), '', paint(color, verdict), ''].join(
+    '\n',
+  );
 }
 
 /** The time from the first sample to the last of the longest copy, in milliseconds. */
@@ -62,7 +68,10 @@ function describeSource(source: SourceResult, copies: number, paint: Paint): str
 function identityLines(sources: readonly SourceResult[]): readonly string[] {
   const identities = sources.filter(({ kind }) => kind === 'identity');
   const names = (state: (source: SourceResult) => boolean) =>
-    identities.filter(state).map(({ name }) => name).join(', ');
+    identities
+      .filter(state)
+      .map(({ name }) => name)
+      .join(', ');
   const shared = names(({ groups }) => groups.length > 0);
   return shared === '' ? [] : [`shared identity: ${shared}`];
 }
@@ -70,7 +79,9 @@ function identityLines(sources: readonly SourceResult[]): readonly string[] {
 function clockLines({ copies }: Comparison): readonly string[] {
   const stepped = copies.filter(({ clockStep }) => Math.abs(clockStep) > 50);
   if (stepped.length === 0) return [];
-  return stepped.map(({ name, clockStep }) => `the clock of ${name} was stepped by ${milliseconds(clockStep)}`);
+  return stepped.map(
+    ({ name, clockStep }) => `the clock of ${name} was stepped by ${milliseconds(clockStep)}`,
+  );
 }
 
 /** "12 ms", "3.4 s". */

@@ -1,0 +1,176 @@
+/** `commonhv clones`: whether copies of one saved machine differ, and after how long. */
+import { createReadStream } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type Comparison,
+  compare,
+  htmlReport,
+  jsonReport,
+  junitReport,
+  type Recording,
+  SampleReader,
+  textReport,
+} from '../clones/index.ts';
+import type { Machine } from '../cpu.ts';
+import { MachineError } from '../cpu.ts';
+import { fromConfig } from '../hypervisor/index.ts';
+import { recordCommands } from './clones-commands.ts';
+import { openEngine, readImage, startGuest } from './engines.ts';
+import { type Io, painter, UsageError } from './io.ts';
+import { resolveConfig } from './layer.ts';
+import type { GuestOptions, LayerOptions } from './options.ts';
+import { type Architecture, sampler, samplerDisk } from './sampler.ts';
+
+export interface ClonesOptions extends LayerOptions, GuestOptions {
+  readonly image: string | undefined;
+  readonly from?: readonly string[] | undefined;
+  readonly save?: string | undefined;
+  readonly resume?: string | undefined;
+  readonly console?: string | undefined;
+  readonly copies: number;
+  readonly seconds: number;
+  readonly allowWindow?: ReadonlyMap<string, number> | undefined;
+  readonly sampler?: string | undefined;
+  readonly arch: Architecture;
+  readonly format: 'text' | 'json' | 'junit' | 'html';
+}
+
+/** Samples before the machine is saved: generators are then in use, as they are in any machine. */
+const BEFORE = 10;
+/** Seconds for a boot, and for a command of the user's. */
+const TIMEOUT = 120;
+
+/** Exit status: 0 the copies differ; 1 they are alike; 2 it could not be found out. */
+export async function runClones(options: ClonesOptions, io: Io): Promise<number> {
+  if (options.sampler !== undefined) {
+    await writeSampler(options, io);
+    return 0;
+  }
+  const recordings = await record(options, io);
+  io.progress('');
+  const result = compare(recordings, { allowed: options.allowWindow });
+  await io.out(report(result, options, io));
+  return result.differ === undefined ? 2 : result.differ ? 0 : 1;
+}
+
+function report(result: Comparison, { format }: ClonesOptions, io: Io): string {
+  if (format === 'json') return jsonReport(result);
+  if (format === 'junit') return junitReport(result);
+  if (format === 'html') return htmlReport(result);
+  return textReport(result, painter(io));
+}
+
+async function writeSampler({ sampler: path, arch }: ClonesOptions, io: Io): Promise<void> {
+  const program = sampler(arch, io);
+  if (path === '-') await io.out(program);
+  else {
+    await writeFile(path!, program, { mode: 0o755 }).catch((cause: Error) => {
+      throw new UsageError(`--sampler ${path}: ${cause.message}`, { cause });
+    });
+  }
+}
+
+/** By one of three ways; which one, the options say. */
+function record(options: ClonesOptions, io: Io): Promise<readonly Recording[]> {
+  const { from, resume, save, image, console, copies, seconds, timeout = TIMEOUT } = options;
+  const ways = [from !== undefined, resume !== undefined || save !== undefined, image !== undefined];
+  if (ways.filter(Boolean).length !== 1)
+    throw new UsageError(
+      'clones takes one of: --from FILE FILE ..., --save CMD --resume CMD, or an image to boot',
+    );
+  if (from !== undefined) return recordFiles(from);
+  if (image !== undefined) return recordEngine(image, options, io);
+  if (resume === undefined) throw new UsageError('--save goes with --resume CMD, which resumes one copy');
+  return recordCommands({ save, resume, console, copies, seconds, timeout }, io);
+}
+
+async function recordFiles(paths: readonly string[]): Promise<readonly Recording[]> {
+  if (paths.length < 2)
+    throw new UsageError('--from: expected the consoles of two copies or more, a file each');
+  const recordings: Recording[] = [];
+  for (const path of paths) {
+    const reader = new SampleReader(path);
+    try {
+      for await (const bytes of createReadStream(path)) reader.feed(bytes as Uint8Array);
+    } catch (cause) {
+      throw new UsageError(
+        `--from ${path}: ${(cause as NodeJS.ErrnoException).code ?? (cause as Error).message}`,
+        { cause },
+      );
+    }
+    if (reader.count === 0)
+      throw new UsageError(
+        `--from ${path}: no line of commonhv-sampler in it (commonhv clones --sampler FILE hands it out)`,
+      );
+    recordings.push(reader.recording());
+  }
+  return recordings;
+}
+
+/** Boots the image, saves it when the sampler prints, and records each copy. */
+async function recordEngine(path: string, options: ClonesOptions, io: Io): Promise<readonly Recording[]> {
+  const engine = await openEngine(options);
+  if (engine.resume === undefined)
+    throw new UsageError(`--engine ${engine.name} does not save and resume; v86 does`);
+  const config = await resolveConfig(options, await engine.hostCpu());
+  const image = await withSampler(path, options, io);
+  io.progress(`booting ${path} on ${engine.name} ...`);
+  const first = await startGuest(engine, config, image, io);
+  const state = await saveWhenReady(first, options.timeout ?? TIMEOUT, io);
+  const recordings: Recording[] = [];
+  for (let copy = 1; copy <= options.copies; copy++) {
+    io.progress(`recording copy ${copy} of ${options.copies} ...`);
+    const machine = await engine.resume(fromConfig(config), state);
+    const reader = new SampleReader(`copy ${copy}`);
+    await recordMachine(machine, reader, () =>
+      sleep(options.seconds * 1000, undefined, { signal: io.interrupted }),
+    );
+    recordings.push(reader.recording());
+  }
+  return recordings;
+}
+
+/** The image as given; without an initrd, the sampler is the machine's only program. */
+async function withSampler(path: string, options: ClonesOptions, io: Io) {
+  const image = await readImage(path, options);
+  if (image.initrd !== undefined) return image;
+  const program = sampler(options.engine === 'kvm' ? 'amd64' : 'i386', io);
+  return { commandLine: 'console=ttyS0 quiet', ...image, initrd: samplerDisk(program) };
+}
+
+async function saveWhenReady(machine: Machine, seconds: number, io: Io): Promise<Uint8Array> {
+  const reader = new SampleReader('the first machine');
+  let state: Uint8Array | undefined;
+  await recordMachine(machine, reader, async () => {
+    for (const late = Date.now() + seconds * 1000; reader.count < BEFORE; await sleep(20)) {
+      if (io.interrupted.aborted) throw new MachineError('interrupted');
+      if (Date.now() > late)
+        throw new MachineError(
+          `the guest printed ${reader.count} samples within ${seconds} s: does it run commonhv-sampler on its console?`,
+        );
+    }
+    state = await machine.save!();
+  });
+  return state!;
+}
+
+/** Reads a machine's console into a reader while `wait` lasts, then closes the machine. */
+async function recordMachine(
+  machine: Machine,
+  reader: SampleReader,
+  wait: () => Promise<unknown>,
+): Promise<void> {
+  const pump = (async () => {
+    for await (const bytes of machine.console.readable) reader.feed(bytes);
+  })().catch(() => {});
+  try {
+    const ended = machine.ended.then(({ reason, detail }) => {
+      if (reason !== 'closed') throw new MachineError(`the guest ended: ${detail ?? reason}`);
+    });
+    await Promise.race([wait(), ended]);
+  } finally {
+    await machine.close();
+    await pump;
+  }
+}

@@ -1,0 +1,149 @@
+/** `commonhv clones` as a process: the user's own commands, files, bad input, and the sampler itself. */
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { compare, SampleReader } from 'commonhv/clones';
+import { lines, own } from './support/fake-vmm.ts';
+import { skipUnless } from './support/require.ts';
+import { scaled } from './support/time.ts';
+
+const limit = { timeout: scaled(60_000) };
+const folder = mkdtempSync(join(tmpdir(), 'commonhv-clones-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const FAKE = `${process.execPath} build/test/support/fake-vmm.js`;
+
+function clones(
+  ...args: readonly string[]
+): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      ['dist/cli/bin.js', 'clones', ...args],
+      { timeout: scaled(50_000) },
+      (_, stdout, stderr) => resolve({ status: child.exitCode, stdout, stderr }),
+    );
+  });
+}
+
+const resume = (mode: string): string => `${FAKE} resume {state} {copy} ${mode}; sleep 0.2`;
+const save = `${FAKE} save {state}`;
+
+test('the user’s own commands: alike, parted, different', limit, async () => {
+  const run = (mode: string, ...more: readonly string[]) =>
+    clones('--save', save, '--resume', resume(mode), '--seconds', '1', '--format', 'json', ...more);
+  const [bare, polled, allowed, good] = await Promise.all([
+    run('bare'),
+    run('polled'),
+    run('polled', '--allow-window', 'getrandom=50'),
+    run('good'),
+  ]);
+  assert.deepEqual([bare.status, polled.status, allowed.status, good.status], [1, 1, 0, 0], bare.stderr);
+  assert.equal(JSON.parse(bare.stdout).verdict, 'copies are alike: getrandom to the end');
+  assert.equal(JSON.parse(polled.stdout).sources[0].milliseconds, 20);
+});
+
+test('consoles that were recorded elsewhere', limit, async () => {
+  const seed = own();
+  const files = [1, 2].map((copy) => {
+    const path = join(folder, `console-${copy}`);
+    writeFileSync(path, `boot\n${lines(seed, copy, 'good')}`);
+    return path;
+  });
+  const { status, stdout } = await clones('--from', ...files);
+  assert.equal(status, 0);
+  assert.match(stdout, /getrandom .* different from the first sample\n/);
+  writeFileSync(join(folder, 'empty'), 'nothing');
+  const empty = await clones('--from', files[0]!, join(folder, 'empty'));
+  assert.deepEqual([empty.status, empty.stdout], [2, '']);
+  assert.match(empty.stderr, /^commonhv: --from .*empty: no line of commonhv-sampler in it .*\n$/);
+});
+
+const mistakes: readonly (readonly [args: readonly string[], message: RegExp])[] = [
+  [[], /^commonhv: clones takes one of: --from/],
+  [['--save', 'true'], /--save goes with --resume/],
+  [['--from', 'one'], /--from: expected the consoles of two copies/],
+  [['--from', 'no-such', 'file'], /--from no-such: ENOENT/],
+  [['--copies', '1', '--resume', 'true'], /Expected 2 to 100 copies/],
+  [['--allow-window', 'x', '--resume', 'true'], /Expected \[SOURCE=\]MS/],
+  [
+    ['--save', 'echo sorry >&2; exit 3', '--resume', 'true'],
+    /--save: the command ended with status 3: sorry/,
+  ],
+  [
+    ['--save', 'sleep 60', '--resume', 'true', '--timeout', '0.5'],
+    /--save: the command did not end within 0.5 s \(--timeout\): sleep 60/,
+  ],
+  [
+    ['--save', 'sleep 61 >/dev/null 2>&1 & true', '--resume', 'true'],
+    /--save: the command left processes running; they were ended/,
+  ],
+  [['--resume', 'echo gone >&2; exit 4'], /--resume, copy 1: the command ended with status 4: gone/],
+  [
+    ['--resume', 'sleep 60', '--timeout', '0.5'],
+    /--resume, copy 1: no sample within 0.5 s: does commonhv-sampler run/,
+  ],
+  [
+    ['--save', save, '--resume', `[ {copy} = 1 ] || exit 1; ${resume('bare')}`, '--seconds', '1'],
+    /--resume, copy 2: the command ended with status 1/,
+  ],
+];
+for (const [args, message] of mistakes) {
+  test(`clones ${args.join(' ')}: one line, exit 2, nothing left running`, limit, async () => {
+    const { status, stdout, stderr } = await clones(...args);
+    assert.deepEqual([status, stdout], [2, ''], stderr);
+    assert.match(stderr, message);
+    assert.equal(stderr.trimEnd().split('\n').length, 1);
+    assert.deepEqual(
+      readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandOf(pid).startsWith('sleep\x006')),
+      [],
+    );
+  });
+}
+
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+const compiler =
+  spawnSync('cc', ['-m32', '-E', '-'], { input: '#include <cpuid.h>\n' }).status === 0 &&
+  existsSync('/usr/bin/make');
+const noCompiler = skipUnless('cc', compiler, 'there is no make and C compiler that knows -m32');
+
+test('the sampler prints whole lines, its generator repeats nothing, and refuses bad words', {
+  ...limit,
+  skip: noCompiler,
+}, async () => {
+  for (const arch of ['amd64', 'i386']) {
+    const path = join(folder, `sampler-${arch}`);
+    assert.equal((await clones('--sampler', path, '--arch', arch)).status, 0);
+    const words = [
+      '--steps',
+      '50',
+      '--file',
+      `data=${path}`,
+      '--run',
+      'counter=i=0; while read -r x; do i=$((i+1)); echo $i; done',
+    ];
+    const { status, stdout } = spawnSync(path, words);
+    assert.equal(status, 0);
+    const reader = new SampleReader(arch);
+    reader.feed(stdout);
+    const { steps, sources, damaged } = reader.recording();
+    assert.deepEqual([steps.length, damaged], [50, 0]);
+    for (const name of ['getrandom', 'once', 'uuid', 'counter'])
+      assert.equal(new Set(sources.get(name)).size, 50, name);
+    for (const name of ['boot-id', 'data']) assert.equal(new Set(sources.get(name)).size, 1, name);
+    assert.equal(spawnSync(path, ['--nonsense']).status, 2);
+    // Two processes are no copies: the control says so.
+    const other = new SampleReader('other');
+    other.feed(spawnSync(path, words).stdout);
+    assert.equal(compare([reader.recording(), other.recording()]).differ, undefined);
+  }
+});

@@ -1,0 +1,216 @@
+/** Copies compared: samples from consoles that nobody trusts, and the verdict on each kind of remedy, right and wrong. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  type Comparison,
+  compare,
+  htmlReport,
+  jsonReport,
+  junitReport,
+  MAX_SAMPLES,
+  SampleReader,
+  textReport,
+} from 'commonhv/clones';
+import * as fc from 'fast-check';
+import { common, lines, own, sampleLine } from './support/fake-vmm.ts';
+
+const bytes = (text: string) => Buffer.from(text, 'latin1');
+
+function read(text: string, name = 'copy') {
+  const reader = new SampleReader(name);
+  reader.feed(bytes(text));
+  return reader.recording();
+}
+
+/** Three copies of one state, each with its mode. */
+function copies(...modes: readonly string[]): Comparison {
+  const seed = own();
+  return compare(modes.map((mode, i) => read(lines(seed, i + 1, mode), `copy ${i + 1}`)));
+}
+
+const state = (comparison: Comparison, name: string) =>
+  comparison.sources.find((source) => source.name === name)?.state;
+
+test('copies without a remedy are alike to the end', () => {
+  const result = copies('bare', 'bare', 'bare');
+  assert.equal(result.differ, false);
+  assert.equal(state(result, 'getrandom'), 'alike');
+  assert.equal(result.verdict, 'copies are alike: getrandom to the end');
+  assert.deepEqual(result.sources.find(({ name }) => name === 'getrandom')?.groups, [[0, 1, 2]]);
+  assert.equal(result.sources.find(({ name }) => name === 'boot-id')?.kind, 'identity');
+});
+
+test('a polled remedy parts copies after its window, which can be allowed', () => {
+  const seed = own();
+  const recordings = [1, 2, 3].map((copy) => read(lines(seed, copy, 'polled')));
+  const result = compare(recordings);
+  const kernel = result.sources.find(({ name }) => name === 'getrandom')!;
+  assert.deepEqual(
+    [kernel.state, kernel.samples, kernel.milliseconds, kernel.failed],
+    ['parted', 20, 20, true],
+  );
+  assert.equal(result.verdict, 'copies are alike: getrandom for 20 ms');
+  for (const [allowed, differ] of [
+    [19, false],
+    [20, true],
+    [Infinity, true],
+  ] as const) {
+    assert.equal(compare(recordings, { allowed: new Map([['getrandom', allowed]]) }).differ, differ);
+    assert.equal(compare(recordings, { allowed: new Map([['*', allowed]]) }).differ, differ);
+  }
+});
+
+test('copies that draw their own values from the first sample differ', () => {
+  const result = copies('good', 'good', 'good');
+  assert.deepEqual(
+    [result.differ, result.verdict, result.findings],
+    [true, 'copies differ from their first sample', []],
+  );
+});
+
+test('a generation that is renewed for one copy alone is found', () => {
+  const result = copies('one-renewed', 'one-renewed', 'one-renewed');
+  assert.equal(result.differ, false);
+  assert.deepEqual(result.findings, [
+    'commonhv-msr is the same in copies 2 and 3 to the end: not renewed for each copy',
+  ]);
+});
+
+test('a generation without a reseed is found', () => {
+  const result = copies('no-reseed', 'no-reseed');
+  assert.equal(result.differ, false);
+  assert.match(result.findings[0]!, /^commonhv-msr differs between copies, and getrandom repeats to the end/);
+});
+
+test('a false report of a reseed in the page is found', () => {
+  const seed = own();
+  const copy = (reported: number) => {
+    const generation = own().slice(0, 16);
+    const before = common(seed, 'generation', 0).slice(0, 16);
+    return read(
+      Array.from({ length: 60 }, (_, step) =>
+        sampleLine({
+          n: step,
+          mono: 1_000_000 * step + Math.ceil(Math.random() * 999_000),
+          real: 5,
+          getrandom: step < 30 ? common(seed, 'kernel', step) : own(),
+          once: common(seed, 'once', step),
+          'commonhv-page': generation,
+          reseeded: step < reported ? before : generation,
+        }),
+      ).join(''),
+    );
+  };
+  const findings = (reported: number) => compare([copy(reported), copy(reported)]).findings;
+  assert.deepEqual(findings(30), []);
+  assert.match(findings(10)[0]!, /a false report/);
+});
+
+test('recordings that are not of one saved machine cannot be judged', () => {
+  const result = compare([read(lines(own(), 1, 'good')), read(lines(own(), 2, 'good'))]);
+  assert.equal(result.differ, undefined);
+  assert.match(result.verdict, /^cannot tell: these are not copies of one saved machine/);
+  assert.equal(compare([read(lines(own(), 1, 'good'))]).differ, undefined);
+});
+
+test('samples that were taken before the save, with equal clocks, are no evidence', () => {
+  const seed = own();
+  const before = lines(seed, 0, 'bare', 10);
+  const after = (copy: number) => lines(seed, copy, 'good').split('\n').slice(10).join('\n');
+  const result = compare([1, 2].map((copy) => read(before + after(copy))));
+  assert.equal(result.differ, true);
+});
+
+test('values at other steps count: a copy that skips a draw is no other copy', () => {
+  const seed = own();
+  const column = (offset: number) =>
+    read(
+      Array.from({ length: 30 }, (_, step) =>
+        sampleLine({
+          n: step,
+          mono: step * 1e6 + offset * 1000,
+          real: 7,
+          getrandom: common(seed, 'k', step + offset),
+          once: common(seed, 'o', step),
+        }),
+      ).join(''),
+    );
+  assert.equal(state(compare([column(1), column(3)]), 'getrandom'), 'alike');
+});
+
+test('escape sequences, prefixes, megabyte lines, interleaved and truncated lines, clocks that run back', () => {
+  const good = [0, 1, 2].map((step) =>
+    sampleLine({ n: step, mono: 1000 * step + 1000, real: 1, once: 'aa' }),
+  );
+  const noise = [
+    `\x1b[31m[    3.14] ${good[0]}`,
+    `${'x'.repeat(2 ** 20)}\n`,
+    `${good[1]!.slice(0, 30)}kernel: oops ${good[1]!.slice(30)}`,
+    `${good[2]!.slice(0, 40)}\n`,
+    sampleLine({ n: 5, mono: 1, real: 1, once: 'back' }),
+    `${'y'.repeat(8000)}${good[1]}`,
+    good[1]!,
+    good[2]!.trimEnd(), // never ended
+  ];
+  const { steps, damaged, backwards } = read(noise.join(''));
+  assert.deepEqual([steps, damaged, backwards], [[0, 1], 2, 1]);
+});
+
+test('any bytes in any pieces give the same bounded recording and never throw', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 400 }), fc.nat(100), (noise, cut) => {
+      const text = Buffer.concat([
+        bytes(lines('s', 1, 'bare', 3)),
+        noise,
+        bytes(`\n${sampleLine({ n: 99, mono: 9e12, real: 1, once: 'z' })}`),
+      ]);
+      const whole = new SampleReader('a');
+      whole.feed(text);
+      const parts = new SampleReader('a');
+      for (let at = 0; at < text.length; at += cut + 1) parts.feed(text.subarray(at, at + cut + 1));
+      assert.deepEqual(parts.recording(), whole.recording());
+      assert.ok(whole.count >= 3);
+    }),
+    { numRuns: 50 },
+  );
+});
+
+test('a flood is bounded: rows beyond the limit are counted, not kept', () => {
+  const reader = new SampleReader('flood');
+  for (let step = 0; step < MAX_SAMPLES + 50; step++)
+    reader.feed(bytes(sampleLine({ n: step, mono: step * 1000, real: 1, once: 'a' })));
+  assert.equal(reader.count, MAX_SAMPLES);
+  assert.equal(reader.recording().dropped, 50);
+});
+
+test('100 copies are compared', () => {
+  const seed = own();
+  const result = compare(
+    Array.from({ length: 100 }, (_, i) => read(lines(seed, i + 1, i < 50 ? 'good' : 'bare'))),
+  );
+  assert.equal(result.sources.find(({ name }) => name === 'getrandom')?.groups[0]?.length, 50);
+});
+
+test('reports: text, JSON, JUnit and HTML name the sources and escape what a console said', () => {
+  const result = copies('polled', 'polled');
+  const hostile: Comparison = { ...result, findings: ['<script>alert(1)</script>'] };
+  assert.match(
+    textReport(result),
+    /getrandom {5}[#.]{10,} * {2}all copies: alike for 20 samples, different after 20 ms\n/,
+  );
+  assert.deepEqual(JSON.parse(jsonReport(result)).sources[0], {
+    name: 'getrandom',
+    kind: 'random',
+    state: 'parted',
+    copies: [[1, 2]],
+    samples: 20,
+    milliseconds: 20,
+    allowed: 0,
+    failed: true,
+  });
+  assert.match(junitReport(hostile), /tests="3" failures="2"/);
+  for (const text of [junitReport(hostile), htmlReport(hostile)]) {
+    assert.ok(!text.includes('<script>'));
+    assert.match(text, /&lt;script&gt;/);
+  }
+});
