@@ -41,7 +41,7 @@ test('the user’s own commands: alike, parted, different', limit, async () => {
     run('good'),
   ]);
   assert.deepEqual([bare.status, polled.status, allowed.status, good.status], [1, 1, 0, 0], bare.stderr);
-  assert.equal(JSON.parse(bare.stdout).verdict, 'copies are alike: getrandom to the end');
+  assert.equal(JSON.parse(bare.stdout).result, 'copies are alike: getrandom to the end');
   assert.equal(JSON.parse(polled.stdout).sources[0].milliseconds, 20);
 });
 

@@ -1,4 +1,4 @@
-/** Copies compared: samples from consoles that nobody trusts, and the verdict on each kind of remedy, right and wrong. */
+/** Copies compared: samples from consoles that nobody trusts, and the result on each kind of remedy, right and wrong. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -35,7 +35,7 @@ test('copies without a remedy are alike to the end', () => {
   const result = copies('bare', 'bare', 'bare');
   assert.equal(result.differ, false);
   assert.equal(state(result, 'getrandom'), 'alike');
-  assert.equal(result.verdict, 'copies are alike: getrandom to the end');
+  assert.equal(result.result, 'copies are alike: getrandom to the end');
   assert.deepEqual(result.sources.find(({ name }) => name === 'getrandom')?.groups, [[0, 1, 2]]);
   assert.equal(result.sources.find(({ name }) => name === 'boot-id')?.kind, 'identity');
 });
@@ -49,7 +49,7 @@ test('a polled remedy parts copies after its window, which can be allowed', () =
     [kernel.state, kernel.samples, kernel.milliseconds, kernel.failed],
     ['parted', 20, 20, true],
   );
-  assert.equal(result.verdict, 'copies are alike: getrandom for 20 ms');
+  assert.equal(result.result, 'copies are alike: getrandom for 20 ms');
   for (const [allowed, differ] of [
     [19, false],
     [20, true],
@@ -63,7 +63,7 @@ test('a polled remedy parts copies after its window, which can be allowed', () =
 test('copies that draw their own values from the first sample differ', () => {
   const result = copies('good', 'good', 'good');
   assert.deepEqual(
-    [result.differ, result.verdict, result.findings],
+    [result.differ, result.result, result.findings],
     [true, 'copies differ from their first sample', []],
   );
 });
@@ -109,7 +109,7 @@ test('a false report of a reseed in the page is found', () => {
 test('recordings that are not of one saved machine cannot be judged', () => {
   const result = compare([read(lines(own(), 1, 'good')), read(lines(own(), 2, 'good'))]);
   assert.equal(result.differ, undefined);
-  assert.match(result.verdict, /^cannot tell: these are not copies of one saved machine/);
+  assert.match(result.result, /^cannot tell: these are not copies of one saved machine/);
   assert.equal(compare([read(lines(own(), 1, 'good'))]).differ, undefined);
 });
 

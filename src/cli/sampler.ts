@@ -26,7 +26,7 @@ export function sampler(architecture: Architecture, io: Io): Uint8Array {
 function cacheFolder({ env }: Io): string {
   const base = env.XDG_CACHE_HOME ?? (env.HOME === undefined ? undefined : join(env.HOME, '.cache'));
   if (base === undefined)
-    throw new UsageError('the sampler is built into a cache folder: set HOME or XDG_CACHE_HOME');
+    throw new UsageError('the sampler is built into a cache folder: set XDG_CACHE_HOME');
   return join(base, 'commonhv');
 }
 

@@ -50,8 +50,8 @@ export interface Comparison {
   readonly findings: readonly string[];
   /** `undefined` where the recordings cannot tell; `reason` says why. */
   readonly differ: boolean | undefined;
-  /** The verdict in one line. */
-  readonly verdict: string;
+  /** The result in one line. */
+  readonly result: string;
 }
 
 export interface CompareOptions {
@@ -224,8 +224,8 @@ function judge(
   rows: readonly (readonly number[])[],
   sources: readonly SourceResult[],
   findings: readonly string[],
-): Pick<Comparison, 'differ' | 'verdict'> {
-  const cannot = (verdict: string) => ({ differ: undefined, verdict: `cannot tell: ${verdict}` });
+): Pick<Comparison, 'differ' | 'result'> {
+  const cannot = (result: string) => ({ differ: undefined, result: `cannot tell: ${result}` });
   if (recordings.length < 2) return cannot('one copy has nothing to be compared with');
   const silent = rows.findIndex((own) => own.length === 0);
   if (silent >= 0) return cannot(`${recordings[silent]!.name} has no sample of its own`);
@@ -239,7 +239,7 @@ function judge(
     const allowed = sources.some(({ kind, state }) => kind === 'random' && state !== 'different');
     return {
       differ: true,
-      verdict: `copies differ${allowed ? ' within the allowed window' : ' from their first sample'}`,
+      result: `copies differ${allowed ? ' within the allowed window' : ' from their first sample'}`,
     };
   }
   const worst = failed.map(({ name, state, milliseconds }) =>
@@ -247,6 +247,6 @@ function judge(
   );
   return {
     differ: false,
-    verdict: worst.length > 0 ? `copies are alike: ${worst.join(', ')}` : findings[0]!,
+    result: worst.length > 0 ? `copies are alike: ${worst.join(', ')}` : findings[0]!,
   };
 }

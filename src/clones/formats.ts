@@ -5,10 +5,10 @@ import { copyNumbers } from './compare.ts';
 import { milliseconds } from './text.ts';
 
 /** JSON: copies are counted from 1; times are whole milliseconds; `differ` is null where the recordings cannot tell. */
-export function jsonReport({ copies, sources, findings, differ, verdict }: Comparison): string {
+export function jsonReport({ copies, sources, findings, differ, result }: Comparison): string {
   const report = {
     differ: differ ?? null,
-    verdict,
+    result,
     copies: copies.map((copy) => ({
       ...copy,
       milliseconds: Math.ceil(copy.milliseconds),
@@ -30,7 +30,7 @@ export function jsonReport({ copies, sources, findings, differ, verdict }: Compa
 }
 
 /** JUnit XML (Jenkins' junit-4 schema): a test case for each source that is checked, one for the findings. */
-export function junitReport({ sources, findings, differ, verdict }: Comparison): string {
+export function junitReport({ sources, findings, differ, result }: Comparison): string {
   const checked = sources.filter(({ kind }) => kind === 'random' || kind === 'generation');
   const failures = checked.filter(({ failed }) => failed).length + (findings.length > 0 ? 1 : 0);
   const cannot = differ === undefined;
@@ -40,7 +40,7 @@ export function junitReport({ sources, findings, differ, verdict }: Comparison):
     `<testsuites${attributes({ name: 'commonhv clones', tests: counts.tests, failures, errors: counts.errors })}>`,
     `  <testsuite${attributes({ name: 'copies of one saved machine', ...counts })}>`,
     ...checked.map(testCase),
-    ...lastCase(findings, cannot ? verdict : undefined),
+    ...lastCase(findings, cannot ? result : undefined),
     '  </testsuite>',
     '</testsuites>',
     '',

@@ -1,4 +1,4 @@
-/** A comparison of copies as one HTML page without scripts: the verdict, a timeline of each source, the table. */
+/** A comparison of copies as one HTML page without scripts: the result, a timeline of each source, the table. */
 import { attributes, escaped } from '../markup.ts';
 import { type Comparison, copyNumbers, type SourceResult } from './compare.ts';
 import { longest, milliseconds } from './text.ts';
@@ -14,16 +14,16 @@ svg { max-width: 100%; height: auto; display: block; } .alike { fill: var(--alik
 
 /** The page; everything that came from a console is escaped. */
 export function htmlReport(comparison: Comparison): string {
-  const { copies, sources, findings, differ, verdict } = comparison;
+  const { copies, sources, findings, differ, result } = comparison;
   const span = longest(comparison);
   const shown = sources.filter(({ kind }) => kind !== 'information');
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>commonhv clones: ${escaped(verdict)}</title>
+<title>commonhv clones: ${escaped(result)}</title>
 <style>${STYLE}</style></head>
 <body>
-<h1 class="${differ === true ? 'good' : 'bad'}">${escaped(verdict)}</h1>
+<h1 class="${differ === true ? 'good' : 'bad'}">${escaped(result)}</h1>
 <p>${copies.length} copies of one saved machine over ${milliseconds(span)}. Each lane is a copy:
 <span class="bad">red</span> where another copy has the same value, <span class="good">green</span> where none has.</p>
 ${findings.map((finding) => `<p class="bad">${escaped(finding)}</p>`).join('\n')}

@@ -8,9 +8,9 @@ const plain: Paint = (_, text) => text;
 /** Columns of a timeline. */
 const CELLS = 32;
 
-/** The report for a person: a row for each source, findings, the verdict in the last line. */
+/** The report for a person: a row for each source, findings, the result in the last line. */
 export function textReport(comparison: Comparison, paint: Paint = plain): string {
-  const { copies, sources, findings, differ, verdict } = comparison;
+  const { copies, sources, findings, differ, result } = comparison;
   const width = Math.max(...sources.map(({ name }) => name.length), 6);
   const span = longest(comparison);
   const head = `${copies.length} copies, ${count(copies.map(({ samples }) => samples))} samples each, ${milliseconds(span)} in all; # alike, . different`;
@@ -30,7 +30,7 @@ export function textReport(comparison: Comparison, paint: Paint = plain): string
     ...findings.map((finding) => paint('red', finding)),
   ];
   const color = differ === undefined ? 'yellow' : differ ? 'green' : 'red';
-  return [head, '', ...rows, ...(notes.length > 0 ? ['', ...notes] : []), '', paint(color, verdict), ''].join(
+  return [head, '', ...rows, ...(notes.length > 0 ? ['', ...notes] : []), '', paint(color, result), ''].join(
     '\n',
   );
 }
