@@ -106,10 +106,10 @@ test('a layer that throws ends the machine with what it threw, on either thread'
   }
 });
 
-test('a layer that cannot be built is told of by start, and leaves nothing', { skip }, async () => {
+test('a layer that cannot be built is reported by start, and leaves nothing', { skip }, async () => {
   const start = (layer: unknown) => kvm({ memory }).start(layer as Layer, { kernel: guest(0xf4) });
   await assert.rejects(start({ module: url, export: 'refusing' }), /^TypeError: these options contradict/);
-  await assert.rejects(start({ module: url, export: 'noLayer' }), /gave back no layer$/);
+  await assert.rejects(start({ module: url, export: 'noLayer' }), /returned no layer$/);
   await assert.rejects(start({ module: url, export: 'missing' }), /exports no function "missing"$/);
   await assert.rejects(start({ module: 'file:///nowhere.js', export: 'x' }), /nowhere\.js/);
   await assert.rejects(start(7), /^TypeError: layer: expected a function, or/);

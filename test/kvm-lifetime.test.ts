@@ -78,7 +78,7 @@ test('machines made and closed one after another leave nothing behind', {
 });
 
 async function spinnerProcess(way: string, signal?: NodeJS.Signals) {
-  const program = fileURLToPath(new URL('./kvm-spinner.js', import.meta.url));
+  const program = fileURLToPath(new URL('./support/kvm-spinner.js', import.meta.url));
   const child = spawn(process.execPath, [program, way], { stdio: ['ignore', 'pipe', 'pipe'] });
   const stderr: Buffer[] = [];
   child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));

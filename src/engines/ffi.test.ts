@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MachineError } from '../cpu.ts';
-import { ffi, MAP, must, OPEN, PROT } from './ffi.ts';
+import { check, ffi, MAP, OPEN, PROT } from './ffi.ts';
 
 const skip = process.platform !== 'linux' || process.arch !== 'x64' ? 'needs Linux on x64' : false;
 
@@ -35,13 +35,13 @@ test('memory reads back by peek and by a view', { skip }, () => {
   assert.equal(sys.munmap(at, 8192), 0);
 });
 
-test('a failure is the negative error number, and `must` names it', { skip }, () => {
+test('a failure is the negative error number, and `check` names it', { skip }, () => {
   const sys = ffi();
   assert.equal(sys.close(-1), -9);
   assert.equal(sys.open('/nowhere/at/all', OPEN.readOnly), -2);
-  assert.equal(must(7, 'seven'), 7);
+  assert.equal(check(7, 'seven'), 7);
   assert.throws(
-    () => must(-9, 'closing'),
+    () => check(-9, 'closing'),
     (error) => error instanceof MachineError && error.message === 'closing: EBADF (9)',
   );
   assert.throws(() => sys.mmap(0, PROT.none, MAP.private | MAP.anonymous, -1), /mmap of 0 bytes: EINVAL/);
@@ -51,8 +51,8 @@ test('a blocked signal waits for its thread until it is drained', { skip }, () =
   const sys = ffi();
   const signal = 23; // SIGURG: ignored where it is not blocked
   assert.equal(sys.block(signal), 0);
-  assert.equal(sys.drain(signal), false);
+  assert.equal(sys.takeSignal(signal), false);
   assert.equal(sys.tgkill(sys.gettid(), signal), 0);
-  assert.equal(sys.drain(signal), true);
-  assert.equal(sys.drain(signal), false);
+  assert.equal(sys.takeSignal(signal), true);
+  assert.equal(sys.takeSignal(signal), false);
 });

@@ -2,12 +2,18 @@
 import { createRequire } from 'node:module';
 import { MachineError } from '../cpu.ts';
 
-/** What a call may be given for a pointer: an address, or bytes that live as long as the call. */
+/** A pointer argument: an address, or bytes that live as long as the call. */
 export type Pointer = bigint | Uint8Array | null;
 
+/** Where a mapping goes and where in its file it begins; both 0 by default. */
+export interface MapPlace {
+  readonly address?: bigint | undefined;
+  readonly offset?: number | undefined;
+}
+
 /**
- * Linux on x86-64. Every call answers as the C library does, save that a failure is the negative error number, as in
- * the kernel: `-9` is EBADF. `must` turns that into a `MachineError`.
+ * Linux on x86-64. Every call answers as the C library does, except that a failure is the negative error number, as in
+ * the kernel: `-9` is EBADF. `check` turns that into a `MachineError`.
  */
 export interface Ffi {
   open(path: string, flags: number): number;
@@ -16,16 +22,19 @@ export interface Ffi {
   ioctl(fd: number, request: number, argument: number): number;
   /** ioctl(2) with a pointer: an address, or bytes that the kernel reads and writes during the call. */
   ioctlAt(fd: number, request: number, pointer: Pointer): number;
-  /** mmap(2) at an address of the kernel's choosing; throws a `MachineError` where it fails. */
-  mmap(length: number, protection: number, flags: number, fd: number): bigint;
+  /**
+   * mmap(2), at an address of the kernel's choosing unless `flags` have MAP.fixed, from `offset` of the file; throws a
+   * `MachineError` where it fails.
+   */
+  mmap(length: number, protection: number, flags: number, fd: number, place?: MapPlace): bigint;
   mprotect(address: bigint, length: number, protection: number): number;
   munmap(address: bigint, length: number): number;
   /** Copies bytes to an address that the caller has mapped, and back. */
   poke(address: bigint, bytes: Uint8Array): void;
   peek(address: bigint, into: Uint8Array): void;
   /**
-   * Mapped memory as an ArrayBuffer. Using it after munmap crashes the process, and no one but the caller can prevent
-   * that: never hand it out.
+   * Mapped memory as an ArrayBuffer. Using it after munmap crashes the process, which only the caller can prevent: never
+   * hand it out.
    */
   view(address: bigint, length: number): ArrayBuffer;
   /** Calls machine code in a mapped, executable page as `void f(uint32_t *words)` by the System V convention. */
@@ -39,11 +48,11 @@ export interface Ffi {
   setAffinity(mask: Uint8Array): number;
   /** Blocks a signal (1 to 64) in the calling thread. */
   block(signal: number): number;
-  /** Sends a signal to the calling thread every so many milliseconds, until `untick`; gives back the timer's id. */
-  tick(signal: number, milliseconds: number): number;
-  untick(timer: number): void;
-  /** Takes one pending instance of a blocked signal, without waiting; whether there was one. */
-  drain(signal: number): boolean;
+  /** Sends a signal to the calling thread every so many milliseconds, until `stopTimer`; returns the timer's id. */
+  startTimer(signal: number, milliseconds: number): number;
+  stopTimer(timer: number): void;
+  /** Takes one pending instance of a blocked signal, without waiting; true where there was one. */
+  takeSignal(signal: number): boolean;
 }
 
 // <asm/unistd_64.h>
@@ -62,7 +71,7 @@ const SIGEV_THREAD_ID = 4;
 
 // <asm-generic/mman-common.h>, <asm-generic/fcntl.h>
 export const PROT = { none: 0, read: 1, write: 2, exec: 4 } as const;
-export const MAP = { shared: 1, private: 2, anonymous: 0x20, noReserve: 0x4000 } as const;
+export const MAP = { shared: 1, private: 2, fixed: 0x10, anonymous: 0x20, noReserve: 0x4000 } as const;
 export const OPEN = { readOnly: 0, readWrite: 2, closeOnExec: 0o2_000_000 } as const;
 
 /** A signal set of the kernel: 64 bits, signal n at bit n - 1. */
@@ -80,10 +89,10 @@ export function ffi(): Ffi {
   return loaded;
 }
 
-/** The result of a call, or a `MachineError` that names what was tried and the error's number and name. */
-export function must(result: number, what: string): number {
+/** Returns the result of a call; a failure is a `MachineError` that names the call and the error. */
+export function check(result: number, call: string): number {
   if (result >= 0) return result;
-  throw new MachineError(`${what}: ${errorName(-result)}`);
+  throw new MachineError(`${call}: ${errorName(-result)}`);
 }
 
 /** An error number by its name. */
@@ -144,9 +153,9 @@ function bind(koffi: Koffi): Ffi {
     close: (fd) => errno(close(fd)),
     ioctl: (fd, request, argument) => errno(ioctl(fd, request, argument)),
     ioctlAt: (fd, request, pointer) => errno(ioctlAt(fd, request, pointer)),
-    mmap(length, protection, flags, fd) {
-      const at = BigInt(mmap(0, length, protection, flags, fd, 0));
-      if (at === -1n) must(-koffi.errno(), `mmap of ${length} bytes`);
+    mmap(length, protection, flags, fd, { address = 0n, offset = 0 } = {}) {
+      const at = BigInt(mmap(address, length, protection, flags, fd, offset));
+      if (at === -1n) check(-koffi.errno(), `mmap of ${length} bytes`);
       return at;
     },
     mprotect: (at, length, protection) => errno(mprotect(at, length, protection)),
@@ -160,20 +169,21 @@ function bind(koffi: Koffi): Ffi {
     affinity: (into) => errno(Number(syscallAt(SYS_SCHED_GETAFFINITY, 0, BigInt(into.length), into, 0))),
     setAffinity: (mask) => errno(Number(syscallAt(SYS_SCHED_SETAFFINITY, 0, BigInt(mask.length), mask, 0))),
     block: (signal) => errno(Number(syscallAt(SYS_RT_SIGPROCMASK, SIG_BLOCK, signalSet(signal), null, 8))),
-    tick(signal, milliseconds) {
+    startTimer(signal, milliseconds) {
       const event = new Uint32Array(16); // struct sigevent: a value of 8 bytes, signal, kind, thread
       event.set([signal, SIGEV_THREAD_ID, gettid()], 2);
       const timer = new Int32Array(1);
       const made = Number(timerCreate(SYS_TIMER_CREATE, CLOCK_MONOTONIC, event, timer));
-      if (made < 0) must(-koffi.errno(), 'timer_create');
+      if (made < 0) check(-koffi.errno(), 'timer_create');
       const every = BigInt(milliseconds) * 1_000_000n;
       const times = new BigUint64Array([0n, every, 0n, every]); // struct itimerspec: the interval, the first time
       if (Number(timerSettime(SYS_TIMER_SETTIME, timer[0]!, 0, times, null)) < 0) {
-        must(-koffi.errno(), 'timer_settime');
+        check(-koffi.errno(), 'timer_settime');
       }
       return timer[0]!;
     },
-    untick: (timer) => void syscall(SYS_TIMER_DELETE, timer, 0, 0),
-    drain: (signal) => Number(sigtimedwait(SYS_RT_SIGTIMEDWAIT, signalSet(signal), null, now, 8)) === signal,
+    stopTimer: (timer) => void syscall(SYS_TIMER_DELETE, timer, 0, 0),
+    takeSignal: (signal) =>
+      Number(sigtimedwait(SYS_RT_SIGTIMEDWAIT, signalSet(signal), null, now, 8)) === signal,
   };
 }

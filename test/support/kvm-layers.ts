@@ -1,6 +1,6 @@
 /** Layers that the KVM tests have built in a machine's home, by name. */
 import type { Layer } from 'commonhv';
-import { commonhv, countingSource, systemSource } from 'commonhv/hypervisor';
+import { commonhv, countingSource, systemGeneration, systemSource } from 'commonhv/hypervisor';
 
 export const url = import.meta.url;
 
@@ -42,3 +42,7 @@ export const refusing = (): Layer => {
 };
 
 export const noLayer = (): number => 7;
+
+/** CommonHV with all of its registers. */
+export const whole = (): Layer =>
+  commonhv({ rng: { source: systemSource() }, generation: { next: systemGeneration() } });

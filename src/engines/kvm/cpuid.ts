@@ -1,29 +1,30 @@
-/** CPUID under KVM is a table: what the kernel offers to put in one, what a layer makes of it, and how it is written. */
+/** CPUID under KVM is a table, given to the kernel once: read from it, computed from a layer, and encoded. */
 import type { SyncCpu } from '../../cpu.ts';
 import { MachineError } from '../../cpu.ts';
 import type { CpuidDump, Row } from '../../cpuid-dump.ts';
 import { dumpSync } from '../../cpuid-dump.ts';
 import type { Ffi } from '../ffi.ts';
-import { errorName, must } from '../ffi.ts';
-import { cap, ioctl, layout, value } from './abi.ts';
-import type { System } from './vm.ts';
+import { check, errorName } from '../ffi.ts';
+import { ioctl, layout, value } from './abi.ts';
+import type { System } from './system.ts';
 
 const table = layout.kvm_cpuid2;
 const entry = layout.kvm_cpuid_entry2;
-const MOST_ENTRIES = 256; // KVM_MAX_CPUID_ENTRIES of the kernel
+const MAX_ENTRIES = 256; // KVM_MAX_CPUID_ENTRIES of the kernel
 
-/** Where interfaces of a hypervisor begin, and where the second one sits when there are two. */
+/** Locations of the first and, where there are two, the second interface. */
 const FIRST = 0x4000_0000;
 const SECOND = 0x4000_0100;
 
-/** What the processor below any layer answers: the kernel's table, with Hyper-V's leaves before KVM's own where asked for. */
-export function supported(sys: Ffi, system: System, hyperv: boolean): CpuidDump {
-  const rows = ask(sys, system.fd, ioctl.GET_SUPPORTED_CPUID, 'KVM_GET_SUPPORTED_CPUID');
+/** The host CPU's leaves: the kernel's table, with Hyper-V's leaves before KVM's own where `hyperv` asks for them. */
+export function supported(system: System, hyperv: boolean): CpuidDump {
+  const { sys } = system;
+  const rows = query(sys, system.fd, ioctl.GET_SUPPORTED_CPUID, 'KVM_GET_SUPPORTED_CPUID');
   if (!hyperv) return rows;
-  if (system.has(cap.SYS_HYPERV_CPUID) <= 0) {
+  if (system.has('SYS_HYPERV_CPUID') <= 0) {
     throw new MachineError('this KVM offers no Hyper-V leaves (KVM_CAP_SYS_HYPERV_CPUID): go without hyperv');
   }
-  return withHyperV(rows, ask(sys, system.fd, ioctl.GET_SUPPORTED_HV_CPUID, 'KVM_GET_SUPPORTED_HV_CPUID'));
+  return withHyperV(rows, query(sys, system.fd, ioctl.GET_SUPPORTED_HV_CPUID, 'KVM_GET_SUPPORTED_HV_CPUID'));
 }
 
 /** Hyper-V at 40000000H, and KVM's own leaves, which both tables may hold there, at 40000100H. */
@@ -45,7 +46,7 @@ export function tableOf(cpu: SyncCpu): CpuidDump {
   return dumpSync(cpu);
 }
 
-/** Gives a vCPU its table; its own number stands in the leaves that tell processors apart. */
+/** Installs a vCPU's table, with its own number in the leaves that tell processors apart. */
 export function install(sys: Ffi, vcpu: number, rows: CpuidDump, id: number): void {
   const bytes = encodeTable(rows.map((row) => numbered(row, id)));
   const result = sys.ioctlAt(vcpu, ioctl.SET_CPUID2, bytes);
@@ -62,11 +63,11 @@ function numbered(row: Row, id: number): Row {
   return row;
 }
 
-function ask(sys: Ffi, fd: number, request: number, what: string): CpuidDump {
-  const bytes = new Uint8Array(table.size + MOST_ENTRIES * entry.size);
-  new DataView(bytes.buffer).setUint32(table.nent, MOST_ENTRIES, true);
-  must(sys.ioctlAt(fd, request, bytes), what);
-  // The kernel hands out the numbers of whichever processor it was asked on.
+function query(sys: Ffi, fd: number, request: number, name: string): CpuidDump {
+  const bytes = new Uint8Array(table.size + MAX_ENTRIES * entry.size);
+  new DataView(bytes.buffer).setUint32(table.nent, MAX_ENTRIES, true);
+  check(sys.ioctlAt(fd, request, bytes), name);
+  // The kernel gives the numbers of the processor that it runs on at the moment.
   return decodeTable(bytes).map((row) => numbered(row, 0));
 }
 

@@ -1,240 +1,299 @@
-/** A machine as the caller's thread has it: what was made for it, the threads that run it, and its end. */
-import type { Loaded } from '../../boot/index.ts';
-import type { Console, End, Layer, LayerModule, PausableMachine, SyncCpu } from '../../cpu.ts';
-import { GP } from '../../cpu.ts';
+/** A machine as the caller's thread has it: its threads, its layer, its serial lines, its saved states, and its end. */
+import type { Console, End, SavableMachine, SavedLayer, SyncCpu } from '../../cpu.ts';
 import type { CpuidDump } from '../../cpuid-dump.ts';
-import { replay } from '../../cpuid-dump.ts';
-import type { Ffi } from '../ffi.ts';
-import type { Line } from './console.ts';
-import { line } from './console.ts';
-import { install, tableOf } from './cpuid.ts';
-import type { Control, Job } from './job.ts';
-import { control, controlBuffer, KICK } from './job.ts';
-import { answering, mailbox } from './mailbox.ts';
-import type { Hand, News, Work } from './pool.ts';
-import { hire } from './pool.ts';
-import type { System, Vm, VmOptions } from './vm.ts';
-import { createVm } from './vm.ts';
+import { assignTasks, serialOf } from './assign.ts';
+import { checkLeaves, checkMachine } from './compatible.ts';
+import { SerialConsole } from './console.ts';
+import type { Control } from './control.ts';
+import { install } from './cpuid.ts';
+import type { LayerHost } from './layer-host.ts';
+import { mailbox, serve } from './rpc.ts';
+import type { Description } from './saved-state.ts';
+import { OpenState, packState, type StateSource, writeStateFile } from './state-file.ts';
+import type { Message, Task } from './task.ts';
+import { endedError, Threads } from './threads.ts';
+import type { Vm } from './vm.ts';
+import type { Lease } from './worker-pool.ts';
 
-/** A machine on KVM: it can be paused, and has no saved states. */
-export interface KvmMachine extends PausableMachine {
+/** A machine on KVM. */
+export interface KvmMachine extends SavableMachine {
   /** One serial line for each vCPU where each was entered with the image (multiboot), else the machine's one. */
   readonly consoles: readonly Console[];
+  /**
+   * Writes the machine to a file for `KvmEngine.resume`: complete, or not at all. It is sparse, as long as the memory.
+   * Machines that are resumed from it map it, so it must not be changed while they run; it may be removed or replaced.
+   */
+  saveFile(path: string): Promise<void>;
+  /** Puts a saved state, bytes or a file's path, back into this machine. */
+  restore(state: StateSource): Promise<void>;
 }
 
-export interface Plan extends VmOptions {
-  readonly loaded: Loaded;
-  readonly below: CpuidDump;
-}
+/** So often a layer on the caller's thread is polled, in milliseconds. */
+const POLL_MS = 50;
 
-/** How long a thread may take to come out of a layer's own code before it is ended by force, in milliseconds. */
-const PATIENCE = 1000;
-
-/** Makes the machine and starts it. Rejects where the layer or the kernel refuses; then nothing is left. */
-export async function startMachine(
-  sys: Ffi,
-  system: System,
-  plan: Plan,
-  layer: Layer | LayerModule,
-): Promise<KvmMachine> {
-  // A function stays on this thread; a module is built where the machine has its home.
-  const here = typeof layer === 'function' ? layer(replay(plan.below)) : undefined;
-  const there =
-    typeof layer === 'function'
-      ? undefined
-      : { module: String(layer.module), export: layer.export, options: layer.options };
-  const onEvent = typeof layer === 'function' ? undefined : layer.onEvent;
-  const vm = createVm(sys, system, plan.loaded, plan);
-  const hands: Hand[] = [];
-  try {
-    if (here !== undefined) {
-      const table = tableOf(here);
-      vm.vcpus.forEach(({ fd }, id) => {
-        install(sys, fd, table, id);
-      });
-    }
-    // Several vCPUs need a home of their own for what is neither each one's nor on this thread.
-    const home = plan.vcpus > 1 && (there !== undefined || plan.interrupts) ? 1 : 0;
-    while (hands.length < plan.vcpus + home) hands.push(await hire());
-  } catch (error) {
-    for (const hand of hands) hand.release();
-    vm.free();
-    throw error;
-  }
-  return operate({ sys, plan, vm, hands, here, there, onEvent });
-}
-
-/** All that belongs to one machine. The home, where there is one, is the last of the hands. */
-interface Parts {
-  readonly sys: Ffi;
-  readonly plan: Plan;
+export interface MachineParts {
   readonly vm: Vm;
-  readonly hands: readonly Hand[];
-  readonly here: SyncCpu | undefined;
-  readonly there: Omit<LayerModule, 'onEvent'> | undefined;
-  readonly onEvent: LayerModule['onEvent'];
+  readonly hostCpu: CpuidDump;
+  readonly layer: LayerHost;
+  readonly resumed: boolean;
+  readonly leases: readonly Lease[];
+  readonly control: Control;
 }
 
-async function operate(parts: Parts): Promise<KvmMachine> {
-  const { plan, hands } = parts;
-  const words = controlBuffer(plan.vcpus);
-  const told = control(words);
-  const kick = (): void => {
-    for (const { tid } of hands.slice(0, plan.vcpus)) parts.sys.tgkill(tid, KICK);
-  };
-  const lines = Array.from({ length: plan.interrupts ? 1 : plan.vcpus }, () =>
-    line(() => {
-      told.ring();
-      if (plan.interrupts) kick();
-    }),
-  );
-  const { jobs, answer, lineOf, first } = assign(parts, lines, words);
+export class RunningMachine implements KvmMachine {
+  readonly console: Console;
+  readonly consoles: readonly Console[];
+  readonly ended: Promise<End>;
+  readonly #vm: Vm;
+  readonly #layer: LayerHost;
+  readonly #serials: readonly SerialConsole[];
+  readonly #threads: Threads;
+  readonly #tasks: readonly Task[];
+  /** Serves the call in a thread's mailbox, where the layer is on this thread. */
+  readonly #serve: readonly (() => void)[];
+  #paused = false;
+  #polling: NodeJS.Timeout | undefined;
+  /** The leaves that the guest sees. */
+  #table: CpuidDump = [];
+  /** The state whose file the memory is mapped from. */
+  #state: OpenState | undefined;
+  #over: End | undefined;
+  #finish!: (end: End) => void;
+  #last: Promise<unknown> = Promise.resolve();
 
-  const works: Work[] = [];
-  let finish!: (end: End) => void;
-  const ended = new Promise<End>((resolve) => {
-    finish = resolve;
-  }).then(async (end) => {
-    await disband(parts, told, works, kick);
-    for (const each of lines) each.end();
-    return end;
-  });
-  const running = new Set(Array.from({ length: plan.vcpus }, (_, vcpu) => vcpu));
-  const { parked, pause, unpause } = pausing(running, told, kick, ended);
-  const hear = (thread: number, news: News): void => {
-    switch (news.kind) {
+  constructor({ vm, hostCpu, layer, resumed, leases, control }: MachineParts) {
+    const { vcpus, interrupts } = vm.options;
+    this.#vm = vm;
+    this.#layer = layer;
+    const onMessage = (thread: number, message: Message): void => this.#onMessage(thread, message);
+    const threads = new Threads({ control, vm, leases, onMessage });
+    this.#threads = threads;
+    const serials = Array.from(
+      { length: interrupts ? 1 : vcpus },
+      () => new SerialConsole(() => this.#onInput()),
+    );
+    this.#serials = serials;
+    this.consoles = serials.map((serial) => serial.console);
+    this.console = this.consoles[0]!;
+    const mailboxes = leases.map(() => mailbox());
+    this.#tasks = assignTasks({ vm, threads, layer, hostCpu, resumed, serials, mailboxes });
+    this.#serve = mailboxes.map((box) => serve(box, layer.handler));
+    this.ended = new Promise<End>((resolve) => {
+      this.#finish = resolve;
+    }).then((end) => this.#shutDown(end));
+    const { cpu } = layer;
+    if (cpu?.poll !== undefined) this.#polling = setInterval(() => this.#poll(cpu), POLL_MS).unref();
+  }
+
+  /**
+   * Builds the layer, and installs its CPUID table in every vCPU; sets a saved state, and tells the layer. Rejects for a
+   * state whose guest was shown other leaves.
+   */
+  async prepare(state?: OpenState): Promise<void> {
+    const reply = await this.#threads.prepare(this.#tasks);
+    this.#table = this.#layer.table() ?? (reply as CpuidDump);
+    if (state !== undefined) checkLeaves(state.parsed.description.table, this.#table);
+    this.#vm.vcpus.forEach(({ fd }, id) => {
+      install(this.#vm.system.sys, fd, this.#table, id);
+    });
+    if (state !== undefined) await this.#adopt(state);
+  }
+
+  run(): void {
+    this.#threads.run();
+  }
+
+  /** Ends a machine that could not be started. */
+  async abandon(cause: unknown): Promise<void> {
+    this.#finish({ reason: 'failed', cause });
+    await this.ended;
+  }
+
+  async close(): Promise<void> {
+    this.#finish({ reason: 'closed' });
+    await this.ended;
+  }
+
+  pause(): Promise<void> {
+    return this.#inTurn(() => this.#pause());
+  }
+
+  unpause(): Promise<void> {
+    return this.#inTurn(async () => this.#unpause());
+  }
+
+  save(): Promise<Uint8Array> {
+    return this.#saving((description) => packState(description, this.#vm.memory, this.#proceed));
+  }
+
+  saveFile(path: string): Promise<void> {
+    return this.#saving((description) => writeStateFile(path, description, this.#vm.memory, this.#proceed));
+  }
+
+  restore(source: StateSource): Promise<void> {
+    return this.#inTurn(async () => {
+      const state = new OpenState(source);
+      try {
+        checkMachine(state.parsed, this.#vm.options, this.#table, this.#threads.running);
+        await this.#whilePaused(() => this.#putBack(state));
+      } catch (error) {
+        if (this.#state !== state) state.close();
+        throw error;
+      }
+    });
+  }
+
+  /** Sets vCPUs and devices to a saved state, whose memory is there already, and tells the layer. No vCPU executes. */
+  async #adopt(state: OpenState): Promise<void> {
+    const { description } = state.parsed;
+    this.#vm.writeState(description);
+    description.serials.forEach((serial, i) => {
+      this.#serials[i]!.restore(serial);
+    });
+    for (const id of description.ended) this.#threads.running.delete(id);
+    this.#state?.close();
+    this.#state = state;
+    const saved = description.layer;
+    if (this.#layer.source === undefined) this.#layer.restored(saved);
+    else await this.#threads.request({ kind: 'restored', saved });
+  }
+
+  /** Lets a layer on this thread look after itself. */
+  #poll(cpu: SyncCpu): void {
+    if (this.#paused || this.#over !== undefined) return;
+    try {
+      this.#threads.control.whileStopped(this.#vm.system.sys, () => cpu.poll?.());
+    } catch (cause) {
+      this.#finish({ reason: 'failed', detail: String(cause), cause });
+    }
+  }
+
+  #onMessage(thread: number, message: Message): void {
+    switch (message.kind) {
       case 'event':
-        parts.onEvent?.(news.event);
+        this.#layer.onEvent?.(message.event);
         break;
       case 'output':
-      case 'room':
-        lineOf(thread)?.heard(news.kind);
+      case 'room': {
+        const serial = serialOf(this.#vm, this.#threads, thread);
+        if (serial !== undefined) this.#serials[serial]!.onMessage(message.kind);
         break;
+      }
       case 'paused':
-        parked(thread);
+        this.#threads.park(thread);
         break;
       case 'ended':
-        running.delete(thread);
-        parked(thread);
+        this.#threads.running.delete(thread);
         // A processor that has halted for good leaves the others running.
-        if (news.end.reason !== 'halt' || running.size === 0) finish(news.end);
+        if (message.end.reason !== 'halt' || this.#threads.running.size === 0) this.#finish(message.end);
+        this.#threads.park(thread);
         break;
-      case 'ask':
-        try {
-          answer(thread);
-        } catch (cause) {
-          finish({ reason: 'failed', detail: String(cause), cause });
-        }
+      case 'call':
+        this.#serveCall(thread);
     }
-  };
-  const start = (thread: number): void => {
-    works[thread] = hands[thread]!.start(jobs[thread]!, (news) => hear(thread, news));
-  };
-
-  start(first); // where the layer is built: no vCPU runs before all have their table
-  try {
-    await works[first]!.built;
-  } catch (cause) {
-    finish({ reason: 'failed', cause });
-    await ended;
-    throw cause;
   }
-  for (const thread of hands.keys()) if (thread !== first) start(thread);
 
-  const consoles = lines.map((each) => each.console);
-  const close = async (): Promise<void> => {
-    finish({ reason: 'closed' });
-    await ended;
-  };
-  return { console: consoles[0]!, consoles, ended, close, pause, unpause };
-}
+  #serveCall(thread: number): void {
+    try {
+      this.#serve[thread]!();
+    } catch (cause) {
+      this.#finish({ reason: 'failed', detail: String(cause), cause });
+    }
+  }
 
-/** Pausing is over when every vCPU that runs has said so. */
-function pausing(running: ReadonlySet<number>, told: Control, kick: () => void, ended: Promise<unknown>) {
-  const still = new Set<number>();
-  const waiting = new Set<() => void>();
-  const look = (): void => {
-    if ([...running].every((thread) => still.has(thread))) for (const resolve of waiting) resolve();
-  };
-  return {
-    parked(thread: number): void {
-      still.add(thread);
-      look();
-    },
-    async pause(): Promise<void> {
-      for (const thread of running) if (told.command(thread) === 'run') told.set(thread, 'pause');
-      kick();
-      const all = new Promise<void>((resolve) => {
-        waiting.add(resolve);
-        look();
-      });
-      await Promise.race([all, ended]);
-      waiting.clear();
-    },
-    async unpause(): Promise<void> {
-      still.clear();
-      for (const thread of running) if (told.command(thread) === 'pause') told.set(thread, 'run');
-    },
-  };
-}
+  #onInput(): void {
+    this.#threads.control.notify();
+    if (this.#vm.options.interrupts) this.#threads.kick();
+  }
 
-/** Who answers what: see the essay in index.ts. */
-function assign({ plan, vm, hands, here, there }: Parts, lines: readonly Line[], words: SharedArrayBuffer) {
-  const home = hands.length > plan.vcpus ? plan.vcpus : undefined;
-  const first = home ?? 0;
-  const boxes = hands.map(() => mailbox());
-  const lineOf = (thread: number): Line | undefined => {
-    if (!plan.interrupts) return lines[thread];
-    return thread === first ? lines[0] : undefined;
+  async #pause(): Promise<void> {
+    if (this.#paused) return;
+    await this.#threads.pause(this.ended);
+    this.#checkRunning();
+    this.#paused = true;
+  }
+
+  #unpause(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#threads.run();
+  }
+
+  /** Calls a function while no vCPU executes; a machine that ran runs on afterwards, unless it ended. */
+  async #whilePaused<T>(use: () => Promise<T>): Promise<T> {
+    const wasPaused = this.#paused;
+    await this.#pause();
+    try {
+      return await use();
+    } finally {
+      if (!wasPaused && this.#over === undefined) this.#unpause();
+    }
+  }
+
+  /** One operation after the other, and none on a machine that has ended. */
+  #inTurn<T>(operation: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(() => {
+      this.#checkRunning();
+      return operation();
+    });
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  #checkRunning(): void {
+    if (this.#over !== undefined) throw endedError(this.#over);
+  }
+
+  /** Lets the event loop run during a long operation, and gives that up when the machine ends. */
+  readonly #proceed = async (): Promise<void> => {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#checkRunning();
   };
-  const jobs = hands.map((_, thread): Job => {
-    const layer = there !== undefined && thread === first ? { of: there, below: plan.below } : undefined;
+
+  #saving<T>(write: (description: Description) => Promise<T>): Promise<T> {
+    return this.#inTurn(() => this.#whilePaused(async () => write(await this.#describe())));
+  }
+
+  async #describe(): Promise<Description> {
+    const { interrupts, msrs } = this.#vm.options;
+    const inThread = this.#layer.source !== undefined;
+    const layer = inThread ? await this.#threads.request({ kind: 'saved' }) : this.#layer.saved();
     return {
-      vm: vm.fd,
-      vcpus: vm.vcpus,
-      vcpu: thread === home ? undefined : thread,
-      interrupts: plan.interrupts,
-      line: lineOf(thread)?.buffers,
-      layer,
-      up: layer === undefined ? boxes[thread] : undefined,
-      upIsHome: home !== undefined && thread !== home,
-      boxes: thread === home ? boxes.slice(0, plan.vcpus) : [],
-      control: words,
+      ...this.#vm.readState(),
+      ended: [...this.#vm.vcpus.keys()].filter((id) => !this.#threads.running.has(id)),
+      interrupts,
+      msrs,
+      serials: this.#serials.map((serial) => serial.save()),
+      table: this.#table,
+      ...(layer !== undefined && { layer: layer as SavedLayer }),
     };
-  });
-  const answers = boxes.map((box) =>
-    answering(box, {
-      // Every thread has its ports answered before it comes to this one.
-      in: () => 0xffff_ffff,
-      out: () => {},
-      rdmsr: (index) => here?.rdmsr(index) ?? GP,
-      wrmsr: (index, value) => (here === undefined ? GP : here.wrmsr(index, value)),
-    }),
-  );
-  return { jobs, lineOf, first, answer: (thread: number) => answers[thread]!() };
-}
+  }
 
-/** Brings every thread out of the machine, then frees it. */
-async function disband(
-  { hands, vm }: Parts,
-  told: Control,
-  works: readonly (Work | undefined)[],
-  kick: () => void,
-): Promise<void> {
-  for (const thread of hands.keys()) told.set(thread, 'stop');
-  kick();
-  const done = new Set<number>();
-  const late = setTimeout(() => {
-    // Only a layer's own code can hold a thread so long: ending the thread ends that.
-    for (const [thread, hand] of hands.entries()) if (!done.has(thread)) hand.destroy();
-  }, PATIENCE);
-  await Promise.all(
-    hands.map(async (_, thread) => {
-      await works[thread]?.done;
-      done.add(thread);
-    }),
-  );
-  clearTimeout(late);
-  for (const hand of hands) hand.release();
-  vm.free();
+  /** Replaces memory and state, and tells the layer, before any vCPU executes. */
+  async #putBack(state: OpenState): Promise<void> {
+    try {
+      this.#vm.memory.replace(state.image);
+      state.loadInto(this.#vm.memory);
+      await this.#adopt(state);
+    } catch (cause) {
+      // A mixture of two machines cannot run on.
+      this.#finish({ reason: 'failed', detail: String(cause), cause });
+      await this.ended;
+      throw cause;
+    }
+  }
+
+  /** Brings every thread out of the machine, then frees it. */
+  async #shutDown(end: End): Promise<End> {
+    // A guest whose mapped file was truncated ends with an error of the kernel that does not say so.
+    const fault = end.reason === 'failed' ? this.#state?.fault() : undefined;
+    const over = fault === undefined ? end : { ...end, detail: fault };
+    this.#over = over;
+    clearInterval(this.#polling);
+    await this.#threads.release();
+    this.#vm.free();
+    this.#state?.close();
+    for (const serial of this.#serials) serial.end();
+    return over;
+  }
 }

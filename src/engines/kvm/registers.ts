@@ -1,7 +1,7 @@
-/** A vCPU's registers: how it is entered, and what of them helps when it ends badly. */
+/** A vCPU's registers: at an image's entry, and as text for messages. */
 import type { Loaded } from '../../boot/index.ts';
 import type { Ffi } from '../ffi.ts';
-import { must } from '../ffi.ts';
+import { check } from '../ffi.ts';
 import { ioctl, layout, value } from './abi.ts';
 
 const regs = layout.kvm_regs;
@@ -17,14 +17,14 @@ const DATA = 0x3; // read and write, accessed
 export function enter(sys: Ffi, fd: number, { entry, registers, gdt }: Loaded, edi: number): void {
   const special = new DataView(new ArrayBuffer(sregs.size));
   const bytes = new Uint8Array(special.buffer);
-  must(sys.ioctlAt(fd, ioctl.GET_SREGS, bytes), 'KVM_GET_SREGS');
+  check(sys.ioctlAt(fd, ioctl.GET_SREGS, bytes), 'KVM_GET_SREGS');
   putSegment(special, sregs.cs, gdt.code, CODE);
   for (const at of [sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss])
     putSegment(special, at, gdt.data, DATA);
   special.setBigUint64(sregs.gdt + layout.kvm_dtable.base, BigInt(gdt.address), true);
   special.setUint16(sregs.gdt + layout.kvm_dtable.limit, gdt.limit, true);
   special.setBigUint64(sregs.cr0, BigInt(CR0_PE | CR0_ET), true);
-  must(sys.ioctlAt(fd, ioctl.SET_SREGS, bytes), 'KVM_SET_SREGS');
+  check(sys.ioctlAt(fd, ioctl.SET_SREGS, bytes), 'KVM_SET_SREGS');
 
   const general = new DataView(new ArrayBuffer(regs.size));
   const put = (at: number, value: number): void => general.setBigUint64(at, BigInt(value >>> 0), true);
@@ -34,7 +34,7 @@ export function enter(sys: Ffi, fd: number, { entry, registers, gdt }: Loaded, e
   put(regs.rdi, edi);
   put(regs.rip, entry);
   put(regs.rflags, 2); // bit 1 is always one
-  must(sys.ioctlAt(fd, ioctl.SET_REGS, new Uint8Array(general.buffer)), 'KVM_SET_REGS');
+  check(sys.ioctlAt(fd, ioctl.SET_REGS, new Uint8Array(general.buffer)), 'KVM_SET_REGS');
 }
 
 function putSegment(view: DataView, at: number, selector: number, type: number): void {
@@ -46,8 +46,8 @@ function putSegment(view: DataView, at: number, selector: number, type: number):
   for (const zero of [segment.dpl, segment.l, segment.avl, segment.unusable]) view.setUint8(at + zero, 0);
 }
 
-/** The registers that help, on one line; empty where the kernel does not give them. */
-export function registers(sys: Ffi, fd: number): string {
+/** The registers that help to find a fault, on one line; empty where the kernel does not tell them. */
+export function registersText(sys: Ffi, fd: number): string {
   const general = new DataView(new ArrayBuffer(regs.size));
   const special = new DataView(new ArrayBuffer(sregs.size));
   if (sys.ioctlAt(fd, ioctl.GET_REGS, new Uint8Array(general.buffer)) < 0) return '';

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ports } from './ports.ts';
-import { uart } from './uart.ts';
+import { Ports } from './ports.ts';
+import { Uart } from './uart.ts';
 
 function line(input = '') {
   const waiting = [...input].map((letter) => letter.charCodeAt(0));
   const sent: number[] = [];
   const levels: boolean[] = [];
-  const device = uart(
+  const device = new Uart(
     { put: (byte) => void sent.push(byte), take: () => waiting.shift(), ready: () => waiting.length > 0 },
     (level) => void levels.push(level),
   );
@@ -94,48 +94,44 @@ test('ports: ones where nothing is, wide accesses within one device, and a clock
   const { device, sent } = line();
   const ends: unknown[] = [];
   const date = new Date(Date.UTC(2031, 11, 9, 23, 45, 6));
-  const { in: read, out } = ports(
-    device,
-    (end) => void ends.push(end),
-    () => date,
-  );
-  assert.equal(read(0xcfc, 4), 0xffff_ffff);
-  assert.equal(read(0x3fd, 2), 0xb060);
-  assert.equal(read(0x3ff, 2), 0xff00);
-  out(0x3f8, 1, 0x61);
+  const ports = new Ports({ uart: device, onEnd: (end) => void ends.push(end), now: () => date });
+  assert.equal(ports.in(0xcfc, 4), 0xffff_ffff);
+  assert.equal(ports.in(0x3fd, 2), 0xb060);
+  assert.equal(ports.in(0x3ff, 2), 0xff00);
+  ports.out(0x3f8, 1, 0x61);
   assert.deepEqual(sent, [0x61]);
   const clock = (register: number): number => {
-    out(0x70, 1, register);
-    return read(0x71, 1);
+    ports.out(0x70, 1, register);
+    return ports.in(0x71, 1);
   };
   assert.deepEqual([0, 2, 4, 6, 7, 8, 9, 0x32].map(clock), [0x06, 0x45, 0x23, 3, 0x09, 0x12, 0x31, 0x20]);
   assert.equal(clock(0x0a) & 0x80, 0);
-  out(0x604, 2, 0x0001);
-  out(0x64, 1, 0xd1);
-  out(0xcf9, 1, 0x02);
+  ports.out(0x604, 2, 0x0001);
+  ports.out(0x64, 1, 0xd1);
+  ports.out(0xcf9, 1, 0x02);
   assert.deepEqual(ends, []);
   const off = { reason: 'quit', detail: 'the guest powered off' };
-  out(0x604, 2, 0x2000);
-  out(0x604, 4, 0x2000);
-  out(0x605, 1, 0x20);
+  ports.out(0x604, 2, 0x2000);
+  ports.out(0x604, 4, 0x2000);
+  ports.out(0x605, 1, 0x20);
   assert.deepEqual(ends, [off, off, off]);
 });
 
 test('ports: a wide access that begins beside a device does not reach it', () => {
   const { device, sent } = line();
   const ends: unknown[] = [];
-  const { in: read, out } = ports(device, (end) => void ends.push(end));
+  const ports = new Ports({ uart: device, onEnd: (end) => void ends.push(end) });
   // PCI's address register, whose second byte lies where the reset control is (Linux, pci_check_type1).
-  for (const size of [1, 2, 4]) out(0xcf8, size, 0xffff_ffff);
-  out(0xcf6, 4, 0xffff_ffff);
-  out(0x603, 4, 0xffff_ffff);
-  out(0x63, 2, 0xfefe);
-  out(0x3f7, 2, 0x6161);
+  for (const size of [1, 2, 4]) ports.out(0xcf8, size, 0xffff_ffff);
+  ports.out(0xcf6, 4, 0xffff_ffff);
+  ports.out(0x603, 4, 0xffff_ffff);
+  ports.out(0x63, 2, 0xfefe);
+  ports.out(0x3f7, 2, 0x6161);
   assert.deepEqual([ends, sent], [[], []]);
-  assert.equal(read(0xcf8, 4), 0xffff_ffff);
-  assert.equal(read(0x3f7, 2), 0xffff);
-  out(0xcf9, 2, 0x0006);
-  out(0x64, 4, 0xfe);
+  assert.equal(ports.in(0xcf8, 4), 0xffff_ffff);
+  assert.equal(ports.in(0x3f7, 2), 0xffff);
+  ports.out(0xcf9, 2, 0x0006);
+  ports.out(0x64, 4, 0xfe);
   const reset = { reason: 'quit', detail: 'the guest asked for a reset' };
   assert.deepEqual(ends, [reset, reset]);
 });

@@ -1,13 +1,14 @@
-/** One vCPU's loop: enter the guest, see why it came out, answer, and enter again, until it ends or is told to stop. */
+/** One vCPU's loop: enters the guest, serves its exit, and enters it again, until it ends or has to pause or stop. */
 import type { End } from '../../cpu.ts';
 import { hex } from '../../cpu.ts';
 import type { Ffi } from '../ffi.ts';
 import { errorName } from '../ffi.ts';
 import { exit, ioctl, value as kvm, layout } from './abi.ts';
-import type { Answers } from './mailbox.ts';
-import { registers } from './registers.ts';
+import type { Command } from './control.ts';
+import { registersText } from './registers.ts';
+import type { ExitHandler } from './rpc.ts';
 
-/** A vCPU as the thread that made it hands it to the thread that runs it. */
+/** A vCPU of the process, for the thread that runs it. */
 export interface VcpuHandle {
   readonly fd: number;
   /** Where struct kvm_run is mapped, and how long the mapping is. */
@@ -15,66 +16,94 @@ export interface VcpuHandle {
   readonly runSize: number;
 }
 
-/** What the loop is told from outside: looked at whenever the guest has come out. */
-export type Command = 'run' | 'pause' | 'stop';
-
-export interface Surroundings {
-  readonly answers: Answers;
+/** The loop's surroundings. */
+export interface VcpuHooks {
+  readonly handler: ExitHandler;
+  /** Checked whenever the guest has exited. */
   command(): Command;
-  /** Called when told to pause, with no instruction half done; returns when the command is another. */
-  paused(): void;
-  /** Called when a signal brought the guest out: it has been drained, and devices may be looked after. */
-  interrupted(): void;
-  /** How the guest ended by what it wrote to a port, or by what was seen when it was interrupted. */
-  ended(): End | undefined;
+  /** Called before each entry; false where the guest must not be entered yet. */
+  enter(): boolean;
+  /** Called after each entry. */
+  leave(): void;
+  /** Called when a signal brought the guest out. */
+  onSignal(): void;
+  /** How the guest ended by a port, or by its state at a signal. */
+  end(): End | undefined;
 }
 
 const EINTR = -4;
 const EAGAIN = -11;
+/** More exits than one instruction has: a string instruction comes back at least every 1,024 elements. */
+const MAX_COMPLETIONS = 1 << 16;
 const run = layout.kvm_run;
 
-/** Runs until the guest ends, or `undefined` where it was stopped. Throws what a layer throws. */
-export function runVcpu(sys: Ffi, handle: VcpuHandle, around: Surroundings): End | undefined {
+/** Runs until the guest ends, or until the command is not `run`: then returns `undefined`. Throws what a layer throws. */
+export function runVcpu(sys: Ffi, handle: VcpuHandle, hooks: VcpuHooks): End | undefined {
   const view = new DataView(sys.view(handle.run, handle.runSize));
-  const { answers, command, paused, interrupted, ended } = around;
   for (;;) {
-    const told = command();
-    if (told === 'stop') return undefined;
-    if (told === 'pause') {
-      // The kernel finishes the instruction that it is in the midst of, and does not enter the guest.
-      view.setUint8(run.immediate_exit, 1);
-      sys.ioctl(handle.fd, ioctl.RUN, 0);
-      view.setUint8(run.immediate_exit, 0);
-      paused();
-      continue;
-    }
+    const command = hooks.command();
+    if (command === 'stop') return undefined;
+    if (command === 'pause') return completeExit(sys, handle, view, hooks);
+    if (!hooks.enter()) continue;
     const result = sys.ioctl(handle.fd, ioctl.RUN, 0);
-    if (result === EINTR) interrupted();
-    // EAGAIN: the vCPU has been woken up by an INIT or SIPI, and has to be entered anew.
-    else if (result < 0 && result !== EAGAIN) return failed(`KVM_RUN: ${errorName(-result)}`);
-    else if (result === 0 && !answer(view, answers)) return explain(view, registers(sys, handle.fd));
-    const end = ended();
+    hooks.leave();
+    if (result === EINTR) hooks.onSignal();
+    else {
+      const end = served(sys, handle, view, hooks, result);
+      if (end !== undefined) return end;
+    }
+    const end = hooks.end();
     if (end !== undefined) return end;
   }
 }
 
-/** Answers an exit; false for one after which there is no way on. */
-function answer(view: DataView, answers: Answers): boolean {
+/**
+ * Completes the instruction that exited last: its result becomes part of the vCPU's registers, and no other one executes.
+ * A string instruction may exit again before it is complete.
+ */
+function completeExit(sys: Ffi, handle: VcpuHandle, view: DataView, hooks: VcpuHooks): End | undefined {
+  for (let i = 0; i < MAX_COMPLETIONS; i++) {
+    view.setUint8(run.immediate_exit, 1);
+    const result = sys.ioctl(handle.fd, ioctl.RUN, 0);
+    view.setUint8(run.immediate_exit, 0);
+    if (result === EINTR) return hooks.end();
+    const end = served(sys, handle, view, hooks, result) ?? hooks.end();
+    if (end !== undefined) return end;
+  }
+  return failed('an instruction does not complete');
+}
+
+/** Serves the exit that KVM_RUN returned with; how the guest ended where there is no way on. */
+function served(
+  sys: Ffi,
+  handle: VcpuHandle,
+  view: DataView,
+  hooks: VcpuHooks,
+  result: number,
+): End | undefined {
+  // EAGAIN: the vCPU has been woken up by an INIT or SIPI, and has to be entered anew.
+  if (result === EAGAIN) return undefined;
+  if (result < 0) return failed(`KVM_RUN: ${errorName(-result)}`);
+  return serveExit(view, hooks.handler) ? undefined : explain(view, registersText(sys, handle.fd));
+}
+
+/** Serves an exit; false for one after which there is no way on. */
+function serveExit(view: DataView, handler: ExitHandler): boolean {
   switch (view.getUint32(run.exit_reason, true)) {
     case exit.X86_RDMSR: {
-      const word = answers.rdmsr(view.getUint32(run['msr.index'], true));
-      if (typeof word === 'bigint') view.setBigUint64(run['msr.data'], word, true);
-      view.setUint8(run['msr.error'], typeof word === 'bigint' ? 0 : 1); // 1: the kernel raises #GP in the guest
+      const result = handler.rdmsr(view.getUint32(run['msr.index'], true));
+      if (typeof result === 'bigint') view.setBigUint64(run['msr.data'], result, true);
+      view.setUint8(run['msr.error'], typeof result === 'bigint' ? 0 : 1); // 1: the kernel raises #GP in the guest
       return true;
     }
     case exit.X86_WRMSR: {
-      const word = view.getBigUint64(run['msr.data'], true);
-      const fault = answers.wrmsr(view.getUint32(run['msr.index'], true), word);
+      const written = view.getBigUint64(run['msr.data'], true);
+      const fault = handler.wrmsr(view.getUint32(run['msr.index'], true), written);
       view.setUint8(run['msr.error'], fault === undefined ? 0 : 1);
       return true;
     }
     case exit.IO:
-      answerPort(view, answers);
+      servePort(view, handler);
       return true;
     case exit.INTR:
     case exit.IRQ_WINDOW_OPEN:
@@ -85,61 +114,61 @@ function answer(view: DataView, answers: Answers): boolean {
 }
 
 /** A string instruction comes as many accesses at once. */
-function answerPort(view: DataView, answers: Answers): void {
+function servePort(view: DataView, handler: ExitHandler): void {
   const size = view.getUint8(run['io.size']);
   const port = view.getUint16(run['io.port'], true);
   const count = view.getUint32(run['io.count'], true);
   const input = view.getUint8(run['io.direction']) === kvm.KVM_EXIT_IO_IN;
   let at = Number(view.getBigUint64(run['io.data_offset'], true));
   for (let i = 0; i < count; i++, at += size) {
-    if (input) write(view, at, size, answers.in(port, size));
-    else answers.out(port, size, read(view, at, size));
+    if (input) write(view, at, size, handler.in(port, size));
+    else handler.out(port, size, read(view, at, size));
   }
 }
 
 const failed = (detail: string): End => ({ reason: 'failed', detail });
 
-/** An exit after which there is no way on, as the end that it is. */
-function explain(view: DataView, text: string): End {
+/** Describes an exit after which there is no way on. */
+function explain(view: DataView, state: string): End {
   const reason = view.getUint32(run.exit_reason, true);
   switch (reason) {
     case exit.HLT:
-      return { reason: 'halt', detail: text };
+      return { reason: 'halt', detail: state };
     case exit.SHUTDOWN:
-      return { reason: 'shutdown', detail: `triple fault; ${text}` };
+      return { reason: 'shutdown', detail: `triple fault; ${state}` };
     case exit.SYSTEM_EVENT:
       return { reason: 'quit', detail: `system event ${view.getUint32(run['system_event.type'], true)}` };
     case exit.MMIO: {
       const size = view.getUint32(run['mmio.len'], true);
       const address = hex(view.getBigUint64(run['mmio.phys_addr'], true));
       const verb = view.getUint8(run['mmio.is_write']) !== 0 ? 'wrote' : 'read';
-      return failed(`the guest ${verb} ${size} bytes at ${address}, where nothing is; ${text}`);
+      return failed(`the guest ${verb} ${size} bytes at ${address}, where nothing is; ${state}`);
     }
     case exit.FAIL_ENTRY: {
       const why = view.getBigUint64(run['fail_entry.hardware_entry_failure_reason'], true);
-      return failed(`the processor refused to enter the guest, reason ${hex(why)}; ${text}`);
+      return failed(`the processor refused to enter the guest, reason ${hex(why)}; ${state}`);
     }
     case exit.INTERNAL_ERROR: {
       const suberror = view.getUint32(run['internal.suberror'], true);
-      const what =
+      const text =
         suberror === kvm.KVM_INTERNAL_ERROR_EMULATION
           ? `KVM cannot emulate an instruction${instruction(view)}`
           : `KVM gave up with internal error ${suberror}`;
-      return failed(`${what}; ${text}`);
+      return failed(`${text}; ${state}`);
     }
     default:
-      return failed(`exit ${reason} of KVM_RUN is not known here; ${text}`);
+      return failed(`exit ${reason} of KVM_RUN is not known here; ${state}`);
   }
 }
 
-/** The bytes of an instruction that KVM could not emulate, where it tells them. */
+/** The bytes of an instruction that KVM could not emulate, where they are known. */
 function instruction(view: DataView): string {
-  const told =
+  const known =
     view.getUint32(run['emulation_failure.ndata'], true) >= 1 &&
     (view.getBigUint64(run['emulation_failure.flags'], true) &
       BigInt(kvm.KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES)) !==
       0n;
-  const size = told ? Math.min(15, view.getUint8(run['emulation_failure.insn_size'])) : 0;
+  const size = known ? Math.min(15, view.getUint8(run['emulation_failure.insn_size'])) : 0;
   const bytes = Array.from({ length: size }, (_, i) =>
     view
       .getUint8(run['emulation_failure.insn_bytes'] + i)

@@ -1,7 +1,7 @@
 /** CPUID executed by this process: a few bytes of machine code in a page that is written, then made executable. */
 import type { Regs } from '../../cpu.ts';
 import { u32 } from '../../cpu.ts';
-import { ffi, MAP, must, PROT } from '../ffi.ts';
+import { check, ffi, MAP, PROT } from '../ffi.ts';
 
 /** `void f(uint32_t words[4])`: words 0 and 1 hold EAX and ECX before; EAX, EBX, ECX and EDX after. System V, x86-64. */
 const CODE = Uint8Array.of(
@@ -36,7 +36,7 @@ export function instruction(cpu: number | undefined): Instruction {
   linux.poke(page, CODE);
   const made = linux.mprotect(page, PAGE, PROT.read | PROT.exec);
   if (made < 0) linux.munmap(page, PAGE);
-  must(made, 'making a page executable');
+  check(made, 'making a page executable');
   const words = new Uint32Array(4);
   let open = true;
   return {
@@ -63,9 +63,9 @@ function pinning(cpu: number): () => () => void {
   only[cpu >> 3] = 1 << (cpu & 7);
   const before = new Uint8Array(MASK_BYTES);
   const pin = () => {
-    must(linux.affinity(before), 'reading the CPU affinity');
-    must(linux.setAffinity(only), `moving to CPU ${cpu}`);
-    return () => void must(linux.setAffinity(before), 'restoring the CPU affinity');
+    check(linux.affinity(before), 'reading the CPU affinity');
+    check(linux.setAffinity(only), `moving to CPU ${cpu}`);
+    return () => void check(linux.setAffinity(before), 'restoring the CPU affinity');
   };
   pin()(); // fails here, once and early, for a processor that is not there
   return pin;

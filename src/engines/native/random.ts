@@ -1,7 +1,7 @@
 /** Linux' random device: mixing bytes into the kernel's pool, crediting them, and having its generator use them at once. */
 import { closeSync, openSync } from 'node:fs';
 import { MachineError } from '../../cpu.ts';
-import { ffi, must } from '../ffi.ts';
+import { check, ffi } from '../ffi.ts';
 
 // <linux/random.h>
 export const RNDADDENTROPY = 0x4008_5203; // _IOW('R', 0x03, int[2])
@@ -32,7 +32,7 @@ export function kernelPool(path = '/dev/random', ioctl?: Ioctl): Pool {
   }
   const refused = (result: number, what: string): number => {
     if (result === -1) throw new MachineError(`${what}: not allowed: run as root (CAP_SYS_ADMIN)`); // EPERM
-    return must(result, what);
+    return check(result, what);
   };
   return {
     add(bytes, bits) {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Answers, answering, asking, mailbox, OVER } from './mailbox.ts';
+import { caller, type ExitHandler, MachineOver, mailbox, serve } from './rpc.ts';
 
-test('questions and answers arrive as they are, whatever their bits', () => {
+test('calls and results keep all of their bits', () => {
   const heard: unknown[] = [];
   let reply: bigint | '#GP' | undefined;
-  const there: Answers = {
+  const there: ExitHandler = {
     in(port, size) {
       heard.push(['in', port, size]);
       return Number(reply);
@@ -22,8 +22,8 @@ test('questions and answers arrive as they are, whatever their bits', () => {
     },
   };
   const box = mailbox();
-  // Here both ends are one thread: the bell answers at once.
-  const here = asking(box, answering(box, there), () => false);
+  // Both ends are one thread: the notification serves at once.
+  const here = caller(box, serve(box, there), () => false);
   const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
   const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
   fc.assert(
@@ -45,18 +45,18 @@ test('questions and answers arrive as they are, whatever their bits', () => {
   );
 });
 
-test('an empty box is no question, and nobody waits for a machine that is over', () => {
+test('an empty mailbox is no call, and a call ends when the machine does', () => {
   const box = mailbox();
-  const none = {} as Answers;
-  answering(box, none)();
-  let looks = 0;
-  const here = asking(
+  const none = {} as ExitHandler;
+  serve(box, none)();
+  let polls = 0;
+  const here = caller(
     box,
     () => {},
-    () => ++looks > 2,
+    () => ++polls > 2,
   );
   assert.throws(
     () => here.rdmsr(1),
-    (thrown) => thrown === OVER,
+    (thrown) => thrown instanceof MachineOver,
   );
 });
