@@ -18,7 +18,7 @@ export interface World {
   log(): readonly string[] | 'denied';
   /** `uname -r`. */
   readonly release: string;
-  /** The interfaces below, asked by CPUID; `undefined` where this processor cannot be asked. */
+  /** The interfaces that the hypervisor offers, asked by CPUID; `undefined` where this processor cannot be asked. */
   detection(): Promise<Detection | undefined>;
 }
 
