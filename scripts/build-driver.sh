@@ -1,0 +1,28 @@
+#!/bin/sh
+# Builds c/driver for a stock Debian kernel, with the compiler's extra warnings and, where it is installed, sparse: any
+# warning is an error. Usage: scripts/build-driver.sh ARCHITECTURE [SERIES] (as debian-headers.sh has them)
+# Builds in .cache/driver and prints the kernel's release and the module, without debug information.
+set -eu
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+die() { echo "build-driver: $1" >&2; exit "${2:-2}"; }
+headers=$("$here/scripts/debian-headers.sh" "$@") || exit $?
+release=${headers%%: *}
+kernel=${headers#*: }
+work=$here/.cache/driver/$release
+mkdir -p "$work"
+# Several tests may build at once: the first builds, the others wait.
+if command -v flock >/dev/null; then
+  exec 9>"$work/lock"
+  flock 9
+fi
+rm -rf "$work/driver" "$work/include"
+cp -R "$here/c/driver" "$here/c/include" "$work"
+sparse=0
+if command -v sparse >/dev/null; then sparse=1; fi
+# Without a vmlinux there is no type information for BPF to refer to.
+make -s -C "$kernel" "M=$work/driver" W=1 C=$sparse CONFIG_DEBUG_INFO_BTF_MODULES= modules >"$work/log" 2>&1 ||
+  die "the build failed: $(tail -n 3 "$work/log")"
+! grep -E 'warning|error' "$work/log" >&2 || die "$release: the build gives warnings"
+strip --strip-debug "$work/driver/commonhv.ko"
+echo "$release: $work/driver/commonhv.ko"
