@@ -1,4 +1,4 @@
-/** The port: what a guest can ask of its processor, and the shapes of what answers it. Imports nothing. @module */
+/** The port: a guest's questions to its processor, and the types of their answers. Imports nothing. @module */
 
 /** The four registers that CPUID fills, each an unsigned 32-bit number. */
 export interface Regs {
@@ -11,15 +11,15 @@ export interface Regs {
 /** The exceptions that CPUID, RDMSR and WRMSR can raise (SDM volume 2, the instructions' own pages). */
 export type Fault = '#GP' | '#UD';
 
-/** General protection: what the architecture answers to an MSR that is not there. */
+/** General protection: the architecture's answer to an absent MSR. */
 export const GP: Fault = '#GP';
 
 /** An answer at once, or the promise of one: a processor at the other end of a line takes its time. */
 export type Awaitable<T> = T | Promise<T>;
 
 /**
- * What a guest can ask of its processor. Leaves, subleaves and MSR indices are unsigned 32-bit numbers, MSR values
- * unsigned 64-bit bigints. A fault is a value, never thrown; what is thrown is the far end breaking (`MachineError`).
+ * A guest's questions to its processor. Leaves, subleaves and MSR indices are unsigned 32-bit numbers, MSR values
+ * unsigned 64-bit bigints. A fault is a value, never thrown; a `MachineError` means that the far end broke.
  */
 export interface Cpu {
   /** CPUID with EAX = leaf and ECX = subleaf. */
@@ -59,7 +59,7 @@ export interface StateWords {
 }
 
 /**
- * What an engine and a layer tell each other about the life of a machine. The engine gives the first group as part of the host
+ * The messages between engine and layer about the life of a machine. The engine gives the first group as part of the host
  * CPU, and calls the second group on the layer. A layer that wraps another passes all of it through: see `lifecycle`.
  */
 export interface Lifecycle {
@@ -134,7 +134,7 @@ export const bare: SyncCpu = {
   wrmsr: () => GP,
 };
 
-/** What to boot. The engine recognises the kernel's format by its bytes: multiboot, Linux bzImage, ELF with a PVH note. */
+/** The image to boot. The engine recognises the kernel's format by its bytes: multiboot, Linux bzImage, ELF with a PVH note. */
 export interface Image {
   /** The whole file; read, never written. */
   readonly kernel: Uint8Array;
@@ -158,7 +158,7 @@ export interface End {
   readonly reason: 'quit' | 'halt' | 'shutdown' | 'closed' | 'failed';
   /** With `failed`, and where there is more to say: one line, with the registers that help. */
   readonly detail?: string;
-  /** With `failed`: what was thrown. */
+  /** With `failed`: the exception. */
   readonly cause?: unknown;
 }
 
@@ -191,7 +191,7 @@ export type SavableMachine = PausableMachine & Required<Pick<Machine, 'save' | '
 
 /** Runs guests. It knows processors, not CommonHV. */
 export interface Engine<M extends Machine = Machine> {
-  /** For people: reports and messages show it. Nothing is decided by it. */
+  /** The name in reports and messages. Nothing is decided by it. */
   readonly name: string;
   /** Whether the layer's `cpuid` is called for each CPUID of the guest; false: it is called once a leaf, before the guest starts. */
   readonly observesCpuid: boolean;
@@ -216,7 +216,7 @@ export type SavingEngine<M extends SavableMachine = SavableMachine> = Engine<M> 
  */
 export type MachineErrorCode = 'unavailable' | 'ended' | 'refused' | 'source' | 'timeout' | 'failed';
 
-/** Something outside of the program broke: no /dev/kvm, a failed ioctl, a silent guest. The message is one line, for people. */
+/** Something outside of the program broke: no /dev/kvm, a failed ioctl, a silent guest. The message is one line. */
 export class MachineError extends Error {
   override name = 'MachineError';
   /** For programs; `failed` by default. */

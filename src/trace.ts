@@ -1,12 +1,12 @@
-/** A layer that records what the guest above asks, and a tally of it. It holds no MSR value: RNG words become a guest's seed. @module */
+/** A layer that records its guest's accesses, and counts them. It holds no MSR value: random values become a guest's seed. @module */
 import type { Fault, Layer, Regs } from './cpu.ts';
 import { lifecycle } from './cpu.ts';
 
 /** One instruction of the guest, in the order of execution. */
 export type TraceEvent =
-  /** `regs`: what the guest was answered. */
+  /** `regs`: the answer to the guest. */
   | { readonly kind: 'cpuid'; readonly leaf: number; readonly subleaf: number; readonly regs: Regs }
-  /** `fault`: what was raised; `undefined` where the guest had its answer. */
+  /** `fault`: the exception; `undefined` where the guest had its answer. */
   | { readonly kind: 'rdmsr' | 'wrmsr'; readonly index: number; readonly fault: Fault | undefined }
   /** Not an instruction: the machine was restored from a saved state, or reset. */
   | { readonly kind: 'restored' }
@@ -14,7 +14,7 @@ export type TraceEvent =
 
 /**
  * A layer that changes nothing and tells `onEvent` of each question after it was answered. It goes on top:
- * `(below) => trace(log)(commonhv(options)(below))`. What `onEvent` throws ends the machine.
+ * `(below) => trace(log)(commonhv(options)(below))`. An exception from `onEvent` ends the machine.
  */
 export function trace(onEvent: (event: TraceEvent) => void): Layer {
   return (host) => ({
@@ -45,12 +45,12 @@ export function trace(onEvent: (event: TraceEvent) => void): Layer {
   });
 }
 
-/** How often what was asked: leaves and MSRs in the order in which they were first asked. */
+/** Counts of accesses: leaves and MSRs in the order in which they were first asked. */
 export interface Tally {
   readonly cpuid: {
     /** How many CPUIDs there were, those beyond the last row of `leaves` included. */
     readonly total: number;
-    /** How many of them are steps of the old search: 40000000H to 4000FF00H by 100H. */
+    /** How many of them are steps of the scan: 40000000H to 4000FF00H by 100H. */
     readonly scan: number;
     /** A row for each leaf and subleaf. Subleaves that differ above bit 19 only share one. */
     readonly leaves: readonly { readonly leaf: number; readonly subleaf: number; readonly count: number }[];
@@ -96,7 +96,7 @@ export function counter(): { count(event: TraceEvent): void; tally(): Tally } {
   };
 }
 
-/** Whether a leaf is a step of the old search for interfaces: 40000000H to 4000FF00H by 100H. */
+/** Whether a leaf is a step of the scan: 40000000H to 4000FF00H by 100H. */
 export function isScanStep(leaf: number): boolean {
   return leaf >= 0x4000_0000 && leaf <= 0x4000_ff00 && (leaf & 0xff) === 0;
 }

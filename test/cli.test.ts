@@ -126,7 +126,7 @@ test('trace as text names the MSRs; --events shows each question as it comes', (
   assert.equal(status, 0);
   assert.match(stdout, /cpuid {2}0x00000001 /);
   assert.match(stdout, /rdmsr {2}0x400000a0\n/);
-  assert.match(stdout, /2 CPUIDs, 1 of them steps of the old search/);
+  assert.match(stdout, /2 CPUIDs, 1 of them steps of the scan/);
   assert.match(stdout, /3 accesses to 2 MSRs/);
 });
 

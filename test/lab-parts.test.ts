@@ -130,7 +130,7 @@ test('ChaCha20 gives the block of RFC 8439, 2.3.2', () => {
   );
 });
 
-test('the store keeps what it can draw, counts the rest, and finds the old search', () => {
+test('the store keeps what it can draw, counts the rest, and finds the scan', () => {
   const kept = store();
   const steps = Array.from({ length: 256 }, (_, i) => 0x4000_0000 + 0x100 * i);
   const numbers = Uint32Array.from([1, ...steps, 0x4f00_0000]);

@@ -174,7 +174,7 @@ function Summary({ machine }: { machine: Session | undefined }) {
   if (commonhv === undefined) {
     return (
       <>
-        The guest finds no CommonHV. {bit}; the old search found {interfaces.length} interface
+        The guest finds no CommonHV. {bit}; the scan found {interfaces.length} interface
         {interfaces.length === 1 ? '' : 's'} with {cost.cpuid} CPUIDs.
       </>
     );

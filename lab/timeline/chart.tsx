@@ -15,7 +15,7 @@ export interface ChartHandle {
   /** By a share of the visible span. */
   pan(by: number): void;
   all(): void;
-  /** The first of the old searches. */
+  /** The first of the scanes. */
   search(): void;
   /** Reads an event further on by so many, or the first that is shown. */
   step(by: number): void;

@@ -15,7 +15,7 @@ export interface Frame {
   readonly to: number;
   readonly rng: number | undefined;
   readonly generation: number | undefined;
-  /** One a lane, then that of faults, of the brackets over old searches, and of every second lane's ground. */
+  /** One a lane, then that of faults, of the brackets over scans, and of every second lane's ground. */
   readonly colours: readonly string[];
   readonly dot: number;
 }
@@ -104,7 +104,7 @@ function drawScans(store: Store, frame: Frame): void {
     const wide = Math.max(2 * dot, left + Math.min(width, ((end - from) / (to - from)) * width) - x);
     const y = top + span.top * height + dot;
     context.fillRect(x, y, wide, dot);
-    const label = `old search: ${steps} CPUIDs`;
+    const label = `scan: ${steps} CPUIDs`;
     const pad = 5 * dot;
     const size = context.measureText(label).width;
     // Under a wide bracket, before a narrow one, where the ramp is not; after it where there is no room before.

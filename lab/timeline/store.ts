@@ -15,7 +15,7 @@ export interface Store {
   readonly ops: Uint8Array;
   readonly numbers: Uint32Array;
   readonly subleaves: Uint32Array;
-  /** The old searches among the CPUIDs. */
+  /** The scans among the CPUIDs. */
   readonly scans: readonly Scan[];
   /** How many CPUIDs were steps of one. */
   readonly searched: number;

@@ -54,7 +54,7 @@ export function TimelineView({ machine }: { machine: Session | undefined }) {
             </button>
             {machine.store.scans.length > 0 && (
               <button type="button" onClick={() => chart?.search()}>
-                The old search
+                The scan
               </button>
             )}
             <span class="hint">Drag over it to zoom in, double-click for all.</span>
@@ -78,7 +78,7 @@ function Summary({ machine }: { machine: Session | undefined }) {
   return (
     <>
       <strong>{tally.cpuid.total.toLocaleString('en')}</strong> CPUIDs,{' '}
-      {searched > 0 && `${searched.toLocaleString('en')} of them steps of the old search, `}
+      {searched > 0 && `${searched.toLocaleString('en')} of them steps of the scan, `}
       {reads.toLocaleString('en')} RDMSRs, {writes.toLocaleString('en')} WRMSRs.
     </>
   );
@@ -118,7 +118,7 @@ function Counts({ tally, searched }: { tally: Tally; searched: boolean }) {
               <tr>
                 <th scope="row">
                   <code>4000xx00H</code>
-                  <small>{new Set(steps.map(({ leaf }) => leaf)).size} leaves of the old search</small>
+                  <small>{new Set(steps.map(({ leaf }) => leaf)).size} leaves of the scan</small>
                 </th>
                 <td>{stepped.toLocaleString('en')}</td>
               </tr>

@@ -67,7 +67,7 @@ async function read(path: string, what: string): Promise<Uint8Array> {
   try {
     const file = await stat(path);
     if (file.isDirectory()) throw new UsageError(`${what} ${path}: it is a folder`);
-    // What never ends, or never begins, is refused before it is opened.
+    // A file that never ends, or never begins, is refused before it is opened.
     if (!file.isFile())
       throw new UsageError(`${what} ${path}: expected a file, got a device, pipe or socket`);
     if (file.size > MAX_BYTES) {

@@ -20,7 +20,7 @@ export interface ImplementationUnderTest {
   resume?(): Promise<Cpu>;
   /** This machine's processor, with that state put back in place. */
   restore?(): Promise<Cpu>;
-  /** Why it was ended before it was closed: `--timeout` or Ctrl-C; what it answered since is no answer. */
+  /** Why it was ended before it was closed: `--timeout` or Ctrl-C; later answers do not count. */
   stopped?(): string | undefined;
   /** Ends every machine that was started for it. */
   close(): Promise<void>;
@@ -38,7 +38,7 @@ export function openProbe(options: LayerOptions & GuestOptions, io: Io): Promise
   return openImplementation(options, io);
 }
 
-/** Starts what the options say. Ctrl-C and `--timeout` end it: what is asked of it then fails. */
+/** Starts the implementation of the options. Ctrl-C and `--timeout` end it: later questions fail. */
 export async function openImplementation(
   options: LayerOptions & GuestOptions,
   io: Io,
@@ -47,7 +47,7 @@ export async function openImplementation(
   if (name === 'model') {
     const layer = await layerFrom(options, bare);
     const cpu = model(layer);
-    // A machine without memory: its state is nothing, and what its layer keeps is not saved.
+    // A machine without memory: its state is nothing, and its layer's state is not saved.
     const resume = async (): Promise<Cpu> => model(layer);
     const restore = async (): Promise<Cpu> => {
       cpu.restored?.();

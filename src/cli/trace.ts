@@ -1,4 +1,4 @@
-/** `commonhv trace`: boots a guest and shows what it asked its processor. */
+/** `commonhv trace`: boots a guest and shows its CPUIDs and MSR accesses. */
 import { hex } from '../cpu.ts';
 import { counter, isScanStep, type Tally, type TraceEvent, trace as tracing } from '../trace.ts';
 import { openEngine, readImage } from './engines.ts';
@@ -23,7 +23,7 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
   const { count, tally } = counter();
   const start = performance.now();
   const paint = painter(io);
-  // KVM answers CPUID by a table in the kernel: nobody sees the instruction there, and what is seen made the table.
+  // KVM answers CPUID by a table in the kernel: nobody sees the instruction there, and the accesses seen here made the table.
   const seesCpuid = engine.observesCpuid;
   const timed = (event: TraceEvent): void => {
     if (event.kind === 'cpuid' && !seesCpuid) return;
@@ -78,7 +78,7 @@ function tallyText({ cpuid, msr }: Tally, seesCpuid: boolean, paint: Paint): str
   const leaves = cpuid.leaves.filter(({ leaf }) => !isScanStep(leaf) || cpuid.scan < 256);
   const head = seesCpuid
     ? [
-        paint('bold', `${cpuid.total} CPUIDs, ${cpuid.scan} of them steps of the old search for interfaces`),
+        paint('bold', `${cpuid.total} CPUIDs, ${cpuid.scan} of them steps of the scan`),
         columns([
           ['  leaf', 'subleaf', 'count'].map((text) => paint('dim', text)),
           ...leaves.map(({ leaf, subleaf, count }) => [`  ${hex(leaf)}`, hex(subleaf), `${count}`]),

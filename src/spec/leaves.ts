@@ -13,7 +13,7 @@ export interface Tuple {
   readonly location: number;
 }
 
-/** All four registers 0: what guests take a described leaf above max_commonhv_leaf for ("Discovery"). */
+/** All four registers 0: guests treat a described leaf above max_commonhv_leaf like this ("Discovery"). */
 export const ZEROS: Regs = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
 
 /** "Discovery": "the hypervisor bit (bit 31 in CPUID.1H.0H.ECX)": its leaf. */
@@ -54,7 +54,7 @@ export function decodeRoot(regs: Regs): number | undefined {
 /** "CPUID leaf 4F000001H: hypervisor interface enumeration". */
 export const LEAF_INTERFACES = 0x4f00_0001;
 
-/** Not the draft's number: what bounds a guest against a hostile count, and as many as the old scan has slots. */
+/** Not the draft's number: bounds a guest against a hostile count; as many as the scan has slots. */
 export const MAX_INTERFACES = 256;
 
 /** A tuple's subleaf of 4F000001H. Throws a RangeError for a signature that is not twelve characters of one byte each. */
@@ -116,7 +116,7 @@ export function decodeRngIndex(regs: Regs): number | undefined {
   return regs.eax === 0 ? undefined : regs.eax;
 }
 
-/** What CPUID.4F000002H.0 says in drafts 2 and 3. */
+/** CPUID.4F000002H.0 in drafts 2 and 3, decoded. */
 export interface Features {
   /** EAX bit 0: the RNG is available. */
   readonly rng: boolean;

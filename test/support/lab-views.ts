@@ -200,15 +200,15 @@ export function seeing(inPage: InPage): void {
       assert.equal(await textOf(page, '#settings .flaw'), 'faulty: this one is about draft 3');
     }));
 
-  test('the old search is seen as what it is', () =>
+  test('the scan is seen as what it is', () =>
     inPage('', async (page) => {
       await idle(page);
       await press(page, 'Search the old way');
-      await says(page, '#timeline .lead', /^\d+ CPUIDs, 256 of them steps of the old search, \d+ RDMSRs/);
+      await says(page, '#timeline .lead', /^\d+ CPUIDs, 256 of them steps of the scan, \d+ RDMSRs/);
       const picture = () =>
         page.locator('.chart canvas').evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());
       const all = await picture();
-      for (const name of ['Zoom in', 'Earlier', 'The old search']) {
+      for (const name of ['Zoom in', 'Earlier', 'The scan']) {
         const before = await picture();
         await press(page, name);
         assert.notEqual(await picture(), before, name);
@@ -216,7 +216,7 @@ export function seeing(inPage: InPage): void {
       await press(page, 'All');
       assert.equal(await picture(), all);
       await page.locator('#timeline summary').click();
-      assert.match(await textOf(page, '#timeline .counts'), /4000xx00H ?256 leaves of the old search/);
+      assert.match(await textOf(page, '#timeline .counts'), /4000xx00H ?256 leaves of the scan/);
       const [download] = await Promise.all([page.waitForEvent('download'), press(page, 'Export JSON')]);
       const chunks: Buffer[] = [];
       for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);

@@ -2,7 +2,7 @@
  * v86 as an engine: a 32-bit PC in WebAssembly, in Node and in browsers, whose CPUID, RDMSR and WRMSR a layer answers.
  *
  * v86 has no hook for these instructions. `wasm.ts` puts one into its module, `hook.ts` answers it, `board.ts` powers a
- * machine on without firmware, `machine.ts` runs it. What is below the layer is v86's own processor: it shows
+ * machine on without firmware, `machine.ts` runs it. The host CPU is v86's own processor: it shows
  * "VMwareVMware" at 40000000H, answers 0 for every MSR that it does not know, and drops writes to them.
  * @module
  */
@@ -29,7 +29,7 @@ export interface V86Options {
 
 const MiB = 2 ** 20;
 const MAX_MEMORY = 2047 * MiB;
-const VIDEO_MEMORY = MiB; // nothing of ours draws; the least that v86's display takes
+const VIDEO_MEMORY = MiB; // nothing here draws; the least that v86's display takes
 
 /** One processor, 32 bits. A RangeError for a memory size that it cannot have. */
 export function v86({ memory = 256 * MiB, wasm }: V86Options = {}): SavingEngine {
@@ -62,8 +62,8 @@ async function ready(wasm: WasmSource | undefined): Promise<WebAssembly.Module> 
 
 /**
  * For those who use v86 already: `new V86({ ..., wasm_fn: underLayer(layer) })`. Each machine gets a layer of its own, and
- * `restore_state` tells it (as `initial_state` does). In a browser pass `wasm`, the address of v86.wasm or its bytes. What
- * goes wrong rejects the promise that v86 waits for, which v86 leaves unhandled.
+ * `restore_state` tells it (as `initial_state` does). In a browser pass `wasm`, the address of v86.wasm or its bytes. An
+ * error rejects the promise that v86 waits for, which v86 leaves unhandled.
  */
 export function underLayer(
   layer: Layer,
