@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Why a thread: VMMs put allow-lists on their vCPU threads, so those may make no system call of ours. They take values
+ * from a pool, and wait for it, when it is empty, by reading a page that is not there: userfaultfd wakes the thread.
+ * Where userfaultfd is not permitted, the thread polls instead.
+ *
+ * Why 1 ms: the process may be part of a machine that is copied. The kernel's generator notices; values in the pool do
+ * not. All that two copies can share is younger than MAX_AGE.
+ */
+#define _GNU_SOURCE
+#include "pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+enum { SLOTS = 64, EVENTS = 64 };
+enum { REFILL_US = 200, POLL_US = 1000, RETRY_US = 100000 }; /* while values are read; idle without a doorbell; failed */
+enum { IDLE_PASSES = 10 }; /* passes without a read before the pool is wiped and the thread sleeps */
+enum { MAX_AGE_US = 1000, MAX_WAIT_MS = 10000 };
+
+/* A reader takes a value by exchanging it with 0. `drawn` is set while the value is 0, so it is never too young. */
+static struct slot {
+	_Atomic uint64_t value, drawn; /* drawn: by the time-stamp counter */
+} slots[SLOTS];
+static _Atomic unsigned cursor;
+static _Atomic unsigned wanted; /* counts reads: tells the thread that there are any */
+static _Atomic int failed;
+
+static struct event {
+	const char *name;
+	unsigned machine;
+	uint64_t generation;
+} events[EVENTS];
+static unsigned first_event, last_event, lost_events;
+static atomic_flag events_lock = ATOMIC_FLAG_INIT;
+static _Atomic int has_events;
+
+static uint64_t ticks_per_us;
+static volatile char *doorbell; /* a page under userfaultfd; NULL: the thread polls */
+static int doorbell_fd = -1, status_fd = -1;
+static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
+static int started;
+
+void pool_say(const char *text, const char *more)
+{
+	char line[512];
+	int length = snprintf(line, sizeof(line), "commonhv: %s%s\n", text, more);
+
+	if (length > 0 && write(2, line, length < (int)sizeof(line) ? (size_t)length : sizeof(line)) < 0)
+		return;
+}
+
+int pool_failed(void)
+{
+	return atomic_load(&failed);
+}
+
+/* ---- Other threads ---- */
+
+static void ring(void)
+{
+	if (doorbell)
+		(void)doorbell[0];
+	else
+		_mm_pause();
+}
+
+int pool_take(uint64_t *value)
+{
+	uint64_t begin = __rdtsc(), now;
+	unsigned i;
+
+	do {
+		atomic_fetch_add(&wanted, 1);
+		for (i = 0; i < SLOTS; i++) {
+			struct slot *slot = &slots[atomic_fetch_add(&cursor, 1) % SLOTS];
+			uint64_t taken = atomic_exchange(&slot->value, 0);
+
+			/* The difference is unsigned: a counter that went back counts as too old. */
+			if (taken && __rdtsc() - atomic_load(&slot->drawn) < MAX_AGE_US * ticks_per_us) {
+				*value = taken;
+				return 0;
+			}
+		}
+		if (pool_failed())
+			return -1;
+		ring();
+		now = __rdtsc();
+	} while (now - begin < MAX_WAIT_MS * 1000ull * ticks_per_us);
+	return -1;
+}
+
+static void lock_events(void)
+{
+	while (atomic_flag_test_and_set(&events_lock))
+		_mm_pause();
+}
+
+void pool_report(const char *event, unsigned machine, uint64_t generation)
+{
+	if (status_fd < 0)
+		return;
+	lock_events();
+	if (last_event - first_event < EVENTS)
+		events[last_event++ % EVENTS] = (struct event){ event, machine, generation };
+	else
+		lost_events++;
+	atomic_flag_clear(&events_lock);
+	atomic_store(&has_events, 1);
+	ring();
+}
+
+/* ---- The thread ---- */
+
+static void write_events(void)
+{
+	while (atomic_exchange(&has_events, 0)) {
+		for (;;) {
+			struct event event = { 0 };
+			struct timespec now;
+			struct tm utc;
+			char line[256], date[32];
+			int length;
+
+			lock_events();
+			if (first_event != last_event)
+				event = events[first_event++ % EVENTS];
+			atomic_flag_clear(&events_lock);
+			if (!event.name)
+				break;
+			clock_gettime(CLOCK_REALTIME, &now);
+			gmtime_r(&now.tv_sec, &utc);
+			strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
+			length = snprintf(line, sizeof(line),
+					  "{\"event\":\"%s\",\"pid\":%d,\"machine\":%u,\"generation\":\"%016llx\",\"time\":\"%s.%03ldZ\"}\n",
+					  event.name, (int)getpid(), event.machine, (unsigned long long)event.generation, date,
+					  now.tv_nsec / 1000000);
+			if (write(status_fd, line, (size_t)length) != length)
+				pool_say("the status file cannot be written: ", strerror(errno));
+		}
+	}
+}
+
+static void wipe(void)
+{
+	int i;
+
+	for (i = 0; i < SLOTS; i++)
+		atomic_store(&slots[i].value, 0);
+}
+
+/* Every slot gets a new value: none grows older than the interval of two passes. */
+static void fill(void)
+{
+	uint64_t values[SLOTS], now = __rdtsc();
+	int i, was = pool_failed();
+	ssize_t got = getrandom(values, sizeof(values), GRND_NONBLOCK);
+
+	if (got != sizeof(values)) {
+		wipe();
+		atomic_store(&failed, 1);
+		if (!was)
+			pool_say("the kernel gives no random values, the vCPUs are stopped: ", got < 0 ? strerror(errno) : "too few");
+		return;
+	}
+	if (was)
+		pool_say("the kernel gives random values again", "");
+	for (i = 0; i < SLOTS; i++) {
+		atomic_store(&slots[i].value, 0);
+		atomic_store(&slots[i].drawn, now);
+		atomic_store(&slots[i].value, values[i]);
+	}
+	explicit_bzero(values, sizeof(values));
+	atomic_store(&failed, 0);
+}
+
+static void wait_for(long us)
+{
+	struct pollfd fd = { .fd = doorbell_fd, .events = POLLIN };
+	struct timespec time = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+
+	if (doorbell_fd < 0)
+		nanosleep(&time, NULL);
+	else
+		ppoll(&fd, 1, us < 0 ? NULL : &time, NULL);
+}
+
+/* Lets the waiting threads go on, and takes the page away again for the next. */
+static void answer_doorbell(void)
+{
+	struct uffdio_zeropage page = { .range = { .start = (uintptr_t)doorbell, .len = 4096 } };
+	struct uffd_msg message;
+	int rung = 0;
+
+	while (doorbell_fd >= 0 && read(doorbell_fd, &message, sizeof(message)) == sizeof(message))
+		rung = 1;
+	if (!rung)
+		return;
+	if (ioctl(doorbell_fd, UFFDIO_ZEROPAGE, &page) != 0)
+		ioctl(doorbell_fd, UFFDIO_WAKE, &page.range);
+	madvise((void *)doorbell, 4096, MADV_DONTNEED);
+}
+
+static void *serve(void *unused)
+{
+	unsigned seen = atomic_load(&wanted);
+	int idle = IDLE_PASSES;
+
+	(void)unused;
+	for (;;) {
+		unsigned now = atomic_load(&wanted);
+
+		idle = now != seen ? 0 : idle < IDLE_PASSES ? idle + 1 : idle;
+		seen = now;
+		if (idle < IDLE_PASSES || pool_failed())
+			fill();
+		else
+			wipe();
+		write_events();
+		answer_doorbell();
+		/* A read that came meanwhile has rung, or is seen by the next pass. */
+		wait_for(pool_failed() ? RETRY_US : idle < IDLE_PASSES ? REFILL_US : doorbell_fd < 0 ? POLL_US : -1);
+	}
+	return NULL;
+}
+
+/* ---- The start ---- */
+
+static void open_doorbell(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	void *page = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	range.range.start = (uintptr_t)page;
+	range.range.len = 4096;
+	if (page != MAP_FAILED && ioctl(fd, UFFDIO_API, &api) == 0 && ioctl(fd, UFFDIO_REGISTER, &range) == 0) {
+		madvise(page, 4096, MADV_DONTFORK);
+		madvise(page, 4096, MADV_DONTDUMP);
+		doorbell_fd = fd;
+		doorbell = page;
+		return;
+	}
+	if (page != MAP_FAILED)
+		munmap(page, 4096);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The time-stamp counter's rate: vCPU threads read it where a clock might be a system call. */
+static int measure_ticks(void)
+{
+	struct timespec from, to, wait = { .tv_nsec = 2000000 };
+	uint64_t begin, ticks;
+	long us;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	begin = __rdtsc();
+	nanosleep(&wait, NULL);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	ticks = __rdtsc() - begin;
+	us = (to.tv_sec - from.tv_sec) * 1000000 + (to.tv_nsec - from.tv_nsec) / 1000;
+	ticks_per_us = us > 0 ? ticks / (uint64_t)us : 0;
+	return ticks_per_us > 0;
+}
+
+/* A child has no thread: it begins anew, with nothing of its parent's. */
+static void after_fork(void)
+{
+	started = 0;
+	doorbell = NULL;
+	doorbell_fd = -1;
+	wipe();
+	pthread_mutex_init(&start_lock, NULL);
+}
+
+static const char *start_thread(void)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	sigset_t all, before;
+	int error;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before); /* the VMM's signals are for the VMM's threads */
+	error = pthread_create(&thread, &attributes, serve, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attributes);
+	if (error)
+		return strerror(error);
+	pthread_setname_np(thread, "commonhv");
+	return NULL;
+}
+
+const char *pool_start(const char *status)
+{
+	static int registered;
+	const char *why = NULL;
+	uint64_t probe[2] = { 0, 0 };
+
+	pthread_mutex_lock(&start_lock);
+	if (!started) {
+		ssize_t got = getrandom(probe, sizeof(probe), GRND_NONBLOCK);
+
+		if (got != sizeof(probe))
+			why = got < 0 && errno == EAGAIN ? "the kernel's random generator is not ready" :
+							   "the kernel gives no random values";
+		else if (!measure_ticks())
+			why = "the time-stamp counter stands still";
+		else if (status && status_fd < 0 && (status_fd = open(status, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)) < 0)
+			why = "the status file cannot be opened";
+		if (!why) {
+			open_doorbell();
+			why = start_thread();
+		}
+		if (!why && !registered)
+			registered = pthread_atfork(NULL, NULL, after_fork) == 0;
+		started = !why;
+	}
+	pthread_mutex_unlock(&start_lock);
+	return why;
+}
