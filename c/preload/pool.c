@@ -5,7 +5,8 @@
  * Where userfaultfd is not permitted, the thread polls instead.
  *
  * Why 1 ms: the process may be part of a machine that is copied. The kernel's generator notices; values in the pool do
- * not. All that two copies can share is younger than MAX_AGE.
+ * not. A value that was drawn ahead of its read is younger than that. One that was drawn while the reader waits is its
+ * answer, however long the reader's thread then waits for a processor.
  */
 #define _GNU_SOURCE
 #include "pool.h"
@@ -30,7 +31,7 @@
 enum { SLOTS = 64, EVENTS = 64 };
 enum { REFILL_US = 200, POLL_US = 1000, RETRY_US = 100000 }; /* while values are read; idle without a doorbell; failed */
 enum { IDLE_PASSES = 10 }; /* passes without a read before the pool is wiped and the thread sleeps */
-enum { MAX_AGE_US = 1000, MAX_WAIT_MS = 10000 };
+enum { MAX_AGE_US = 1000, MAX_WAIT_MS = 10000, MAX_REPORT_MS = 1000 };
 
 /* A reader takes a value by exchanging it with 0. `drawn` is set while the value is 0, so it is never too young. */
 static struct slot {
@@ -38,6 +39,7 @@ static struct slot {
 } slots[SLOTS];
 static _Atomic unsigned cursor;
 static _Atomic unsigned wanted; /* counts reads: tells the thread that there are any */
+static _Atomic int readers; /* inside a read: their answers stay until their threads get a processor */
 static _Atomic int failed;
 
 static struct event {
@@ -45,9 +47,9 @@ static struct event {
 	unsigned machine;
 	uint64_t generation;
 } events[EVENTS];
-static unsigned first_event, last_event, lost_events;
+static unsigned first_event, last_event;
 static atomic_flag events_lock = ATOMIC_FLAG_INIT;
-static _Atomic int has_events;
+static _Atomic unsigned written; /* events that are in the file */
 
 static uint64_t ticks_per_us;
 static volatile char *doorbell; /* a page under userfaultfd; NULL: the thread polls */
@@ -71,7 +73,7 @@ int pool_failed(void)
 
 /* ---- Other threads ---- */
 
-static void ring(void)
+static void use_doorbell(void)
 {
 	if (doorbell)
 		(void)doorbell[0];
@@ -79,29 +81,48 @@ static void ring(void)
 		_mm_pause();
 }
 
+/* Ticks since `then`. Counters of two processors may differ a little, so it may be below 0. */
+static int64_t ticks_since(uint64_t then)
+{
+	return (int64_t)(__rdtsc() - then);
+}
+
+/* For a read that began at `begin`. A counter that went back far belongs to a machine that was restored. */
+static int is_usable(uint64_t drawn, uint64_t begin)
+{
+	int64_t ticks = ticks_since(drawn), most = MAX_AGE_US * (int64_t)ticks_per_us;
+
+	return ticks > -most && (ticks < most || ticks < ticks_since(begin));
+}
+
+static int try_to_take(uint64_t begin, uint64_t *value)
+{
+	int i;
+
+	atomic_fetch_add(&wanted, 1);
+	for (i = 0; i < SLOTS; i++) {
+		struct slot *slot = &slots[atomic_fetch_add(&cursor, 1) % SLOTS];
+		uint64_t taken = atomic_exchange(&slot->value, 0);
+
+		if (taken && is_usable(atomic_load(&slot->drawn), begin)) {
+			*value = taken;
+			return 1;
+		}
+	}
+	return 0;
+}
+
 int pool_take(uint64_t *value)
 {
-	uint64_t begin = __rdtsc(), now;
-	unsigned i;
+	uint64_t begin = __rdtsc();
+	int taken;
 
-	do {
-		atomic_fetch_add(&wanted, 1);
-		for (i = 0; i < SLOTS; i++) {
-			struct slot *slot = &slots[atomic_fetch_add(&cursor, 1) % SLOTS];
-			uint64_t taken = atomic_exchange(&slot->value, 0);
-
-			/* The difference is unsigned: a counter that went back counts as too old. */
-			if (taken && __rdtsc() - atomic_load(&slot->drawn) < MAX_AGE_US * ticks_per_us) {
-				*value = taken;
-				return 0;
-			}
-		}
-		if (pool_failed())
-			return -1;
-		ring();
-		now = __rdtsc();
-	} while (now - begin < MAX_WAIT_MS * 1000ull * ticks_per_us);
-	return -1;
+	atomic_fetch_add(&readers, 1);
+	while (!(taken = try_to_take(begin, value)) && !pool_failed() &&
+	       ticks_since(begin) < MAX_WAIT_MS * 1000 * (int64_t)ticks_per_us)
+		use_doorbell();
+	atomic_fetch_sub(&readers, 1);
+	return taken ? 0 : -1;
 }
 
 static void lock_events(void)
@@ -112,46 +133,55 @@ static void lock_events(void)
 
 void pool_report(const char *event, unsigned machine, uint64_t generation)
 {
+	uint64_t begin = __rdtsc();
+	unsigned number;
+
 	if (status_fd < 0)
 		return;
 	lock_events();
+	number = last_event;
+	/* Full only where the file cannot be written for long: the newest is lost. */
 	if (last_event - first_event < EVENTS)
 		events[last_event++ % EVENTS] = (struct event){ event, machine, generation };
-	else
-		lost_events++;
 	atomic_flag_clear(&events_lock);
-	atomic_store(&has_events, 1);
-	ring();
+	/* The line is in the file before the guest goes on, unless that takes too long. */
+	while ((int)(atomic_load(&written) - number) <= 0 && ticks_since(begin) < MAX_REPORT_MS * 1000 * (int64_t)ticks_per_us)
+		use_doorbell();
 }
 
 /* ---- The thread ---- */
 
+static void write_event(const struct event *event)
+{
+	struct timespec now;
+	struct tm utc;
+	char line[256], date[32];
+	int length;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
+	length = snprintf(line, sizeof(line),
+			  "{\"event\":\"%s\",\"pid\":%d,\"machine\":%u,\"generation\":\"%016llx\",\"time\":\"%s.%03ldZ\"}\n",
+			  event->name, (int)getpid(), event->machine, (unsigned long long)event->generation, date,
+			  now.tv_nsec / 1000000);
+	if (write(status_fd, line, (size_t)length) != length)
+		pool_say("the status file cannot be written: ", strerror(errno));
+}
+
 static void write_events(void)
 {
-	while (atomic_exchange(&has_events, 0)) {
-		for (;;) {
-			struct event event = { 0 };
-			struct timespec now;
-			struct tm utc;
-			char line[256], date[32];
-			int length;
+	for (;;) {
+		struct event event = { 0 };
 
-			lock_events();
-			if (first_event != last_event)
-				event = events[first_event++ % EVENTS];
-			atomic_flag_clear(&events_lock);
-			if (!event.name)
-				break;
-			clock_gettime(CLOCK_REALTIME, &now);
-			gmtime_r(&now.tv_sec, &utc);
-			strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
-			length = snprintf(line, sizeof(line),
-					  "{\"event\":\"%s\",\"pid\":%d,\"machine\":%u,\"generation\":\"%016llx\",\"time\":\"%s.%03ldZ\"}\n",
-					  event.name, (int)getpid(), event.machine, (unsigned long long)event.generation, date,
-					  now.tv_nsec / 1000000);
-			if (write(status_fd, line, (size_t)length) != length)
-				pool_say("the status file cannot be written: ", strerror(errno));
-		}
+		lock_events();
+		if (first_event != last_event)
+			event = events[first_event++ % EVENTS];
+		atomic_flag_clear(&events_lock);
+		if (!event.name)
+			return;
+		write_event(&event);
+		atomic_fetch_add(&written, 1);
 	}
 }
 
@@ -204,11 +234,11 @@ static void answer_doorbell(void)
 {
 	struct uffdio_zeropage page = { .range = { .start = (uintptr_t)doorbell, .len = 4096 } };
 	struct uffd_msg message;
-	int rung = 0;
+	int asked = 0;
 
 	while (doorbell_fd >= 0 && read(doorbell_fd, &message, sizeof(message)) == sizeof(message))
-		rung = 1;
-	if (!rung)
+		asked = 1;
+	if (!asked)
 		return;
 	if (ioctl(doorbell_fd, UFFDIO_ZEROPAGE, &page) != 0)
 		ioctl(doorbell_fd, UFFDIO_WAKE, &page.range);
@@ -224,7 +254,7 @@ static void *serve(void *unused)
 	for (;;) {
 		unsigned now = atomic_load(&wanted);
 
-		idle = now != seen ? 0 : idle < IDLE_PASSES ? idle + 1 : idle;
+		idle = now != seen || atomic_load(&readers) ? 0 : idle < IDLE_PASSES ? idle + 1 : idle;
 		seen = now;
 		if (idle < IDLE_PASSES || pool_failed())
 			fill();
@@ -232,7 +262,7 @@ static void *serve(void *unused)
 			wipe();
 		write_events();
 		answer_doorbell();
-		/* A read that came meanwhile has rung, or is seen by the next pass. */
+		/* A read that came meanwhile has used the doorbell, or is seen by the next pass. */
 		wait_for(pool_failed() ? RETRY_US : idle < IDLE_PASSES ? REFILL_US : doorbell_fd < 0 ? POLL_US : -1);
 	}
 	return NULL;

@@ -26,7 +26,7 @@ void unlock_vm(struct vm *vm)
 	atomic_flag_clear(&vm->lock);
 }
 
-/* ---- The description's surroundings ---- */
+/* ---- The description, and what it draws on ---- */
 
 static int draw(void *context, uint64_t *value)
 {
@@ -88,7 +88,7 @@ static int add_range(struct kvm_msr_filter *filter, uint32_t base, uint32_t coun
 	return 0;
 }
 
-/* Neighbours share a range: there are sixteen. */
+/* Adjacent MSRs share a range: there are sixteen. */
 static int add_ranges(struct kvm_msr_filter *filter, const struct commonhv_description *d)
 {
 	uint32_t rng = d->rng, generation = d->generation, low = rng < generation ? rng : generation;

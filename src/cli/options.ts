@@ -114,6 +114,19 @@ export const layerOptions = (): readonly Option[] => [
   new Option('--no-generation', 'offer no generation register'),
 ];
 
+/** Options of `preload`: the layer's, but for the source, which is the kernel. */
+export const preloadOptions = (): readonly Option[] => [
+  ...layerOptions().filter(({ long }) => long !== '--rng-source'),
+  new Option('--no-acknowledgement', 'do not take acknowledgements of a generation'),
+  new Option('--status <file>', 'append restores and acknowledgements as JSON lines'),
+  new Option('--require', 'end the VMM where CommonHV cannot be offered: wherever saved states are kept'),
+  new Option(
+    '--library <file>',
+    'the library, built by make -C c/preload (default: compiled into the cache)',
+  ),
+  new Option('--print', 'print the command line with its environment, and start nothing'),
+];
+
 /** Options of the guest, for every command that boots one. */
 export const guestOptions = (engines: readonly EngineName[], fallback: EngineName): readonly Option[] => [
   choice(

@@ -11,6 +11,7 @@ import {
   layerOptions,
   parseCount,
   portOption,
+  preloadOptions,
   probeOptions,
   requireOption,
   seedOptions,
@@ -81,6 +82,16 @@ function build(io: Io, version: string, done: (status: number) => void): Command
   copies(program, io, done);
   verifyCommands(program, io, done);
   askOnly(program, io, done);
+  command(
+    program,
+    'preload',
+    'start a dynamically linked KVM VMM, such as QEMU, whose guests then have CommonHV',
+    preloadOptions(),
+  )
+    .argument('<command...>', 'after --: the VMM and its arguments')
+    .action(async (words, options) =>
+      done(await (await import('./preload.ts')).preload({ ...options, command: words }, io)),
+    );
   command(program, 'lab', 'serve the web page on this machine: see a hypervisor from inside, in a browser', [
     portOption(),
   ]).action(async (options) => done(await (await import('./lab.ts')).runLab(options, io)));
