@@ -18,7 +18,7 @@ export interface ImplementationUnderTest {
   pause?(): Promise<void>;
   /** The processor of one more machine, resumed from a state of this one, the same each time; absent where the engine cannot. */
   resume?(): Promise<Cpu>;
-  /** This machine's processor, with that state put back in place. */
+  /** Restores that state in place; this machine's processor. */
   restore?(): Promise<Cpu>;
   /** Why it was ended before it was closed: `--timeout` or Ctrl-C; later answers do not count. */
   stopped?(): string | undefined;

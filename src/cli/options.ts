@@ -10,7 +10,7 @@ export type EngineName = 'v86' | 'kvm' | 'model' | 'native';
 export interface LayerOptions {
   readonly draft: Draft;
   readonly hypervisorBit: boolean;
-  /** Absent: what a scan of the processor below finds. */
+  /** Absent: the interfaces that a scan of the host CPU finds. */
   readonly interface?: readonly Tuple[];
   /** A signature among the interfaces, padded with NULs, or an index from 1. */
   readonly prefer?: string;
@@ -95,7 +95,7 @@ export const layerOptions = (): readonly Option[] => [
   new Option('--no-hypervisor-bit', 'clear CPUID.1.ECX bit 31'),
   new Option(
     '--interface <sig@leaf>',
-    'advertise an interface; repeat it, preferred first (default: what is below)',
+    'advertise an interface; repeat it, preferred first (default: those of the host CPU)',
   ).argParser(parseInterface),
   new Option('--prefer <sig|index>', 'which interface is preferred'),
   new Option('--rng-msr <hex>', 'the MSR of the RNG (default: 400000a0)').argParser(parseHex),
@@ -151,7 +151,7 @@ export const imageOptions = (): readonly Option[] => [
   new Option('--append <text>', "the kernel's command line"),
 ];
 
-/** Whom `verify` judges, and how. */
+/** Which hypervisor `verify` checks, and how. */
 export const verifyOptions = (): readonly Option[] => [
   new Option(
     '--exec <command>',
@@ -220,7 +220,7 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
-/** How `clones` gets copies of a machine, and how they are judged. */
+/** How `clones` gets copies of a machine, and how it compares them. */
 export const clonesOptions = (): readonly Option[] => [
   new Option('--from <files...>', 'consoles that were recorded elsewhere, one file a copy'),
   new Option('--save <command>', 'save your machine, in which commonhv-sampler runs; {state} is a free path'),

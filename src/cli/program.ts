@@ -19,7 +19,7 @@ import {
 } from './options.ts';
 
 const ABOUT =
-  'CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, judge hypervisors by it, see what the machine below offers.';
+  'CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, verify hypervisors, see the interfaces of this machine.';
 
 const STATUS = `
 Exit status: 0 well; 1 the answer is no; 2 it could not be asked, which is said in one line.`;
@@ -127,7 +127,7 @@ function askOnly(program: Command, io: Io, done: (status: number) => void): void
   command(
     program,
     'detect',
-    'which interfaces the hypervisor below offers, in which order',
+    'show the interfaces that the hypervisor offers, in their order',
     [formatOption(['text', 'json', 'nfd', 'prometheus'])],
     [requireOption()],
     processor,
@@ -198,7 +198,7 @@ export function command(
   return made;
 }
 
-/** What went wrong, in one line; a defect of ours keeps its stack where COMMONHV_DEBUG is set. */
+/** An error in one line; an internal one keeps its stack where COMMONHV_DEBUG is set. */
 function report(error: unknown, io: Io): number {
   io.progress('');
   const line = error instanceof Error ? error.message : String(error);

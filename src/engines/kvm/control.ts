@@ -73,12 +73,12 @@ export class Control {
     Atomics.notify(this.#words, DOORBELL);
   }
 
-  /** How often the doorbell was rung. */
+  /** How often the other end was notified. */
   notifications(): number {
     return Atomics.load(this.#words, DOORBELL);
   }
 
-  /** Sleeps until the doorbell has been rung more often than `seen`, at most `milliseconds`. */
+  /** Sleeps until there are more notifications than `seen`, at most `milliseconds`. */
   waitForNotification(seen: number, milliseconds: number): void {
     Atomics.wait(this.#words, DOORBELL, seen, milliseconds);
   }

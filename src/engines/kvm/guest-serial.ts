@@ -21,7 +21,7 @@ const WAIT_MS = 50;
 const NEWLINE = 0x0a;
 
 /**
- * The other end is told of output line by line: at a newline, when the guest polls for input, when the ring is full, and at
+ * Output is reported to the other end line by line: at a newline, when the guest polls for input, when the ring is full, and at
  * every `flush`, every 50 ms. A message for each byte would cost more than the byte.
  *
  * A full ring holds the guest until its output is read: nothing is lost, and the buffer stays bounded. A guest that only
@@ -66,7 +66,7 @@ export class GuestSerial {
     return false;
   }
 
-  /** Tells the other end of output that it has not been told of. */
+  /** Reports the output that the other end does not know of. */
   flush(): void {
     while (this.#overflow.length > 0 && this.#out.put(this.#overflow[0]!)) this.#overflow.shift();
     if (!this.#unreported) return;

@@ -1,6 +1,6 @@
 /** Bytes from one thread to another through shared memory: one direction of a serial line. One thread puts, one takes. */
 
-/** `notified`: the taker has been told of bytes. `waiting`: the putter wants to be told of room. */
+/** `notified`: the taker knows of bytes. `waiting`: the putter waits for free space. */
 export type Flag = 'notified' | 'waiting';
 
 // Words at the head of the buffer. Positions count on, modulo 2^32; the capacity is a power of two.

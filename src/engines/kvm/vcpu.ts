@@ -16,7 +16,7 @@ export interface VcpuHandle {
   readonly runSize: number;
 }
 
-/** The loop's surroundings. */
+/** The hooks of the loop. */
 export interface VcpuHooks {
   readonly handler: ExitHandler;
   /** Checked whenever the guest has exited. */
