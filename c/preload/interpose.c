@@ -113,7 +113,7 @@ static void forget(int fd)
 	reap();
 }
 
-/* A vCPU that stays valid until `leave`; NULL where the descriptor is none of ours. */
+/* A vCPU that stays valid until `leave`; NULL where the descriptor is no tracked vCPU. */
 static struct vcpu *enter(int fd)
 {
 	struct vcpu *vcpu = atomic_load(&vcpus[fd]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Why a thread: VMMs put allow-lists on their vCPU threads, so those may make no system call of ours. They take values
+ * Why a thread: VMMs put allow-lists on their vCPU threads, so those may not make our system calls. They take values
  * from a pool, and wait for it, when it is empty, by reading a page that is not there: userfaultfd wakes the thread.
  * Where userfaultfd is not permitted, the thread polls instead.
  *
