@@ -22,7 +22,7 @@ const ABOUT =
   'CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, verify hypervisors, see the interfaces of this machine.';
 
 const STATUS = `
-Exit status: 0 well; 1 the answer is no; 2 it could not be asked, which is said in one line.`;
+Exit status: 0 success; 1 negative result; 2 error, with one line on standard error.`;
 
 /** Runs one command line, without the program's name; the exit status. Never throws. */
 export async function main(argv: readonly string[], io: Io, version: string): Promise<number> {
