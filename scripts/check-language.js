@@ -11,12 +11,12 @@ const MAX_WHAT = 2;
 const CODE = [
   ['src', /\.ts$/],
   ['lab', /\.tsx?$/],
-  ...['c', 'agent', 'driver', 'preload'].map((folder) => [folder, /\.[ch]$/]),
+  ['c', /\.[ch]$/],
 ];
-const DOCUMENTS = [...['docs', 'examples', 'c', 'driver', 'preload'].map((folder) => [folder, /\.md$/])];
+const DOCUMENTS = ['docs', 'examples', 'c'].map((folder) => [folder, /\.md$/]);
 
-const allowed = JSON.parse(readFileSync(new URL('language/allowed.json', import.meta.url), 'utf8'));
-const ratchet = JSON.parse(readFileSync(new URL('language/ratchet.json', import.meta.url), 'utf8'));
+const allowed = JSON.parse(readFileSync('scripts/language/allowed.json', 'utf8'));
+const ratchet = JSON.parse(readFileSync('scripts/language/ratchet.json', 'utf8'));
 /** The files of folders, each with a pattern of names; folders that are not there count as empty. */
 function files(folders) {
   return folders

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 const documents = [
   ...readdirSync('.').filter((file) => file.endsWith('.md')),
-  ...['docs', 'examples', 'c', 'driver', 'preload']
+  ...['docs', 'examples', 'c']
     .filter((folder) => existsSync(folder))
     .flatMap((folder) =>
       readdirSync(folder, { recursive: true })
