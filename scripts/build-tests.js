@@ -1,5 +1,6 @@
-// Compiles test/ and bench/ into build/; they use the package by its own name, as an outsider would.
-import { execFileSync } from 'node:child_process';
+// Compiles test/ and bench/ into build/; they use the package by its own name, as an outsider would. Where there is a C compiler,
+// the library of `commonhv preload` too: the KVM bed has none.
+import { execFileSync, spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -8,3 +9,4 @@ for (const dir of ['build/test', 'build/bench']) rmSync(dir, { recursive: true, 
 execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.test.json'], {
   stdio: 'inherit',
 });
+spawnSync('make', ['-s', '-C', 'c/preload'], { stdio: ['ignore', 'ignore', 'ignore'] });
