@@ -114,6 +114,12 @@ function copies(program: Command, io: Io, done: (status: number) => void): void 
     .action(async (image, options) =>
       done(await (await import('./clones.ts')).runClones({ ...options, image }, io)),
     );
+  command(
+    program,
+    'doctor',
+    'in a Linux guest: what protects it when it is copied, with evidence and remedies',
+    [formatOption(['text', 'json', 'prometheus'])],
+  ).action(async (options) => done(await (await import('./doctor.ts')).runDoctor(options, io)));
 }
 
 /** The commands of the machine that we run on, and of others without an image. */
