@@ -139,9 +139,9 @@ export interface Image {
   /** The whole file; read, never written. */
   readonly kernel: Uint8Array;
   /** The initial RAM disk, whole; for multiboot its first module. An empty one is none. */
-  readonly initrd?: Uint8Array;
+  readonly initrd?: Uint8Array | undefined;
   /** The kernel's command line, ASCII, without the terminating NUL. */
-  readonly commandLine?: string;
+  readonly commandLine?: string | undefined;
 }
 
 /** A machine's first serial line, COM1: bytes out of the guest, and bytes into it. */

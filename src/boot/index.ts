@@ -5,6 +5,8 @@ import { layOut } from './memory.ts';
 import { findHeader, loadMultiboot } from './multiboot.ts';
 import { loadPvh, pvhEntry } from './pvh.ts';
 
+export { isLinux, isLongMode } from './linux.ts';
+
 /** Bytes for guest-physical memory. They may be a view of the image that was given: read, never written. */
 export interface Segment {
   /** Guest-physical. */

@@ -13,9 +13,16 @@ const UNKNOWN_LOADER = 0xff; // type_of_loader: "undefined", for whoever has no 
 const ZERO_PAGE = 4096;
 const HEADER_END = 0x290; // the rest of the zero page does not belong to the header
 
+/** Whether a file is a Linux bzImage or zImage, by its magic. */
 export function isLinux(kernel: Uint8Array): boolean {
   const { length, u32 } = reader(kernel);
   return length >= 0x206 && u32(0x202) === MAGIC;
+}
+
+/** Whether a bzImage's kernel runs in 64-bit mode alone (boot protocol 2.12, xloadflags bit 0: XLF_KERNEL_64). */
+export function isLongMode(kernel: Uint8Array): boolean {
+  const { length, u16 } = reader(kernel);
+  return isLinux(kernel) && length >= 0x238 && u16(0x206) >= 0x020c && (u16(0x236) & 1) !== 0;
 }
 
 export function loadLinux(image: Image, memory: Memory, { rsdp = 0 }: LoadOptions): Loaded {

@@ -133,10 +133,10 @@ async function recordEngine(path: string, options: ClonesOptions, io: Io): Promi
 
 /** The image as given; without an initrd, the sampler is the machine's only program. */
 async function withSampler(path: string, options: ClonesOptions, io: Io) {
-  const image = await readImage(path, options);
+  const image = await readImage(path, options, io);
   if (image.initrd !== undefined) return image;
   const program = sampler(options.engine === 'kvm' ? 'amd64' : 'i386', io);
-  return { commandLine: 'console=ttyS0 quiet', ...image, initrd: samplerDisk(program) };
+  return { ...image, commandLine: image.commandLine ?? 'console=ttyS0 quiet', initrd: samplerDisk(program) };
 }
 
 async function saveWhenReady(machine: Machine, seconds: number, io: Io): Promise<Uint8Array> {

@@ -1,5 +1,6 @@
 /** The engines by name, each imported when it is asked for, and the guest images from files. */
 import { readFile, stat } from 'node:fs/promises';
+import { isLinux } from '../boot/index.ts';
 import type { Engine, Image, Machine } from '../cpu.ts';
 import { type Config, fromConfig, type SourceFailure } from '../hypervisor/index.ts';
 import { type Io, UsageError } from './io.ts';
@@ -51,12 +52,17 @@ export function startGuest(engine: Engine, data: Config, image: Image, io: Io): 
   );
 }
 
-/** Reads a kernel, and the initrd where one is named. */
-export async function readImage(kernel: string, { initrd, append }: GuestOptions): Promise<Image> {
+/** Reads a kernel, and the initrd where one is named. At a terminal a Linux kernel prints to it unless `--append` says otherwise. */
+export async function readImage(
+  path: string,
+  { initrd, append }: GuestOptions,
+  { interactive }: Pick<Io, 'interactive'>,
+): Promise<Image> {
+  const kernel = await read(path, 'image');
   return {
-    kernel: await read(kernel, 'image'),
-    ...(initrd !== undefined && { initrd: await read(initrd, '--initrd') }),
-    ...(append !== undefined && { commandLine: append }),
+    kernel,
+    initrd: initrd === undefined ? undefined : await read(initrd, '--initrd'),
+    commandLine: append ?? (interactive && isLinux(kernel) ? 'console=ttyS0' : undefined),
   };
 }
 

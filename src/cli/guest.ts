@@ -15,7 +15,7 @@ export interface Attachment {
 /** How the guest ended, or who ended it. */
 export type Outcome = End['reason'] | 'timeout' | 'interrupted' | 'escape';
 
-/** Why the guest is no more, in one line. */
+/** How the guest ended, in one line. */
 export function endText(outcome: Outcome, { detail }: End, timeout: number | undefined): string {
   switch (outcome) {
     case 'timeout':
@@ -72,13 +72,29 @@ async function show(machine: Machine, output: (bytes: Uint8Array) => Promise<voi
   for (let next = await reader.read(); !next.done; next = await reader.read()) await output(next.value);
 }
 
-/** Copies our input to the guest for as long as both are there; its end is not the guest's. */
+/** Bytes typed at a terminal that the guest has not taken yet; more is dropped, as a terminal's own queue does. */
+const MAX_TYPED = 65_536;
+
+/**
+ * Copies our input to the guest for as long as both are there; its end is not the guest's. At a terminal nothing waits for
+ * the guest, which may never read its line: Ctrl-] is found in whatever is typed.
+ */
 async function type(machine: Machine, io: Io, onEscape: () => void): Promise<void> {
   const writer = machine.console.writable.getWriter();
+  let typed = 0;
   try {
     for await (const bytes of io.input()) {
       if (io.interactive && bytes.includes(ESCAPE)) return onEscape();
-      await writer.write(bytes);
+      if (!io.interactive) await writer.write(bytes);
+      else if (typed + bytes.length <= MAX_TYPED) {
+        typed += bytes.length;
+        writer.write(bytes).then(
+          () => {
+            typed -= bytes.length;
+          },
+          () => {},
+        );
+      }
     }
   } catch {
     // The guest is gone, or the input is: either way there is nobody to tell.

@@ -87,32 +87,37 @@ export function parseInterface(text: string, before: readonly Tuple[] = []): rea
 const choice = (flags: string, text: string, choices: readonly string[]): Option =>
   new Option(flags, text).choices(choices);
 
+/** The same options under a heading of their own in the help. */
+const group = (heading: string, options: readonly Option[]): readonly Option[] =>
+  options.map((option) => option.helpGroup(heading));
+
 /** Options of the layer, for every command that puts one over a guest. */
-export const layerOptions = (): readonly Option[] => [
-  choice('--draft <n>', 'which draft to serve', ['1', '2', '3'])
-    .default(3 as never, '3')
-    .argParser(parseDraft),
-  new Option('--no-hypervisor-bit', 'clear CPUID.1.ECX bit 31'),
-  new Option(
-    '--interface <sig@leaf>',
-    'advertise an interface; repeat it, preferred first (default: those of the host CPU)',
-  ).argParser(parseInterface),
-  new Option('--prefer <sig|index>', 'which interface is preferred'),
-  new Option('--rng-msr <hex>', 'the MSR of the RNG (default: 400000a0)').argParser(parseHex),
-  new Option('--no-rng', 'offer no RNG'),
-  choice(
-    '--rng-source <name>',
-    'where the random values come from; stuck and counting are wrong on purpose',
-    ['os', 'stuck', 'counting'],
-  ).default('os'),
-  choice('--rng-input <what>', 'guest writes: refused with #GP, dropped, or mixed in', [
-    'none',
-    'ignore',
-    'mix',
-  ]),
-  new Option('--generation-msr <hex>', 'the MSR of the generation (default: 400000a1)').argParser(parseHex),
-  new Option('--no-generation', 'offer no generation register'),
-];
+export const layerOptions = (): readonly Option[] =>
+  group('CommonHV options:', [
+    choice('--draft <n>', 'which draft to serve', ['1', '2', '3'])
+      .default(3 as never, '3')
+      .argParser(parseDraft),
+    new Option('--no-hypervisor-bit', 'clear CPUID.1.ECX bit 31'),
+    new Option(
+      '--interface <sig@leaf>',
+      'advertise an interface; repeat it, preferred first (default: those of the host CPU)',
+    ).argParser(parseInterface),
+    new Option('--prefer <sig|index>', 'which interface is preferred'),
+    new Option('--rng-msr <hex>', 'the MSR of the RNG (default: 400000a0)').argParser(parseHex),
+    new Option('--no-rng', 'offer no RNG'),
+    choice(
+      '--rng-source <name>',
+      'where the random values come from; stuck and counting are wrong on purpose',
+      ['os', 'stuck', 'counting'],
+    ).default('os'),
+    choice('--rng-input <what>', 'guest writes: refused with #GP, dropped, or mixed in', [
+      'none',
+      'ignore',
+      'mix',
+    ]),
+    new Option('--generation-msr <hex>', 'the MSR of the generation (default: 400000a1)').argParser(parseHex),
+    new Option('--no-generation', 'offer no generation register'),
+  ]);
 
 /** Options of `preload`: the layer's, but for the source, which is the kernel. */
 export const preloadOptions = (): readonly Option[] => [
@@ -128,28 +133,30 @@ export const preloadOptions = (): readonly Option[] => [
 ];
 
 /** Options of the guest, for every command that boots one. */
-export const guestOptions = (engines: readonly EngineName[], fallback: EngineName): readonly Option[] => [
-  choice(
-    '--engine <name>',
-    fallback === 'native'
-      ? 'whose processor: of this machine, of a guest, or the layer itself'
-      : 'what runs the guest',
-    engines,
-  ).default(fallback),
-  new Option('--memory <size>', "the guest's memory, such as 64M").argParser(parseSize),
-  new Option('--timeout <seconds>', 'end after this long').argParser(parseSeconds),
-  ...(engines.includes('kvm')
-    ? [
-        new Option('--vcpus <n>', 'with kvm: how many processors').argParser(parseVcpus),
-        new Option('--hyperv', "with kvm: Hyper-V's leaves at 40000000H, KVM's at 40000100H"),
-      ]
-    : []),
-];
+export const guestOptions = (engines: readonly EngineName[], fallback: EngineName): readonly Option[] =>
+  group('Guest options:', [
+    choice(
+      '--engine <name>',
+      fallback === 'native'
+        ? 'whose processor: of this machine, of a guest, or the layer itself'
+        : 'what runs the guest',
+      engines,
+    ).default(fallback),
+    new Option('--memory <size>', "the guest's memory, such as 64M").argParser(parseSize),
+    new Option('--timeout <seconds>', 'end after this long').argParser(parseSeconds),
+    ...(engines.includes('kvm')
+      ? [
+          new Option('--vcpus <n>', 'with kvm: how many processors').argParser(parseVcpus),
+          new Option('--hyperv', "with kvm: Hyper-V's leaves at 40000000H, KVM's at 40000100H"),
+        ]
+      : []),
+  ]);
 
-export const imageOptions = (): readonly Option[] => [
-  new Option('--initrd <file>', 'an initial RAM disk for a Linux kernel'),
-  new Option('--append <text>', "the kernel's command line"),
-];
+export const imageOptions = (): readonly Option[] =>
+  group('Image options:', [
+    new Option('--initrd <file>', 'an initial RAM disk for a Linux kernel'),
+    new Option('--append <text>', "the kernel's command line"),
+  ]);
 
 /** Which hypervisor `verify` checks, and how. */
 export const verifyOptions = (): readonly Option[] => [
@@ -162,7 +169,7 @@ export const verifyOptions = (): readonly Option[] => [
 ];
 
 export const probeOptions = (): readonly Option[] => [
-  new Option('--write <file>', 'where to, or - for standard output').makeOptionMandatory(),
+  new Option('--write <file>', 'where to, or - for standard output (required)').makeOptionMandatory(),
   choice(
     '--form <name>',
     'disk: a raw disk that is a multiboot kernel too (default); sector: its 512 bytes; iso: a CD',
@@ -209,9 +216,7 @@ export function checkProcessor(
   });
   if (foreign === undefined) return;
   const flag = ofLayer.get(foreign) ?? `--${foreign}`;
-  throw new UsageError(
-    `${flag} says nothing of ${from === undefined ? `--engine ${engine}` : '--from a file'}`,
-  );
+  throw new UsageError(`${flag} has no effect with ${from === undefined ? `--engine ${engine}` : '--from'}`);
 }
 
 /** A whole number from 0, up to six digits. */
@@ -220,30 +225,34 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
-/** How `clones` gets copies of a machine, and how it compares them. */
-export const clonesOptions = (): readonly Option[] => [
-  new Option('--from <files...>', 'consoles that were recorded elsewhere, one file a copy'),
-  new Option('--save <command>', 'save your machine, in which commonhv-sampler runs; {state} is a free path'),
-  new Option('--resume <command>', 'resume one copy: {copy} is its number, standard output its console'),
-  new Option(
-    '--console <address>',
-    'where a copy has its console instead: unix:PATH, tcp:HOST:PORT or /dev/pts/N',
-  ),
-  new Option('--copies <n>', 'how many copies, 2 to 100').default(3).argParser((text) => {
-    const value = parseCount(text);
-    if (value < 2 || value > 100) throw new InvalidArgumentError('Expected 2 to 100 copies.');
-    return value;
-  }),
-  new Option('--seconds <s>', 'how long each copy is recorded after its first sample')
-    .default(3)
-    .argParser(parseSeconds),
-  new Option(
-    '--allow-window <[source=]ms>',
-    'for how long a source may be alike, or any; repeat it',
-  ).argParser(parseWindow),
-  new Option('--sampler <file>', 'only write the sampler program; - for standard output'),
-  choice('--arch <name>', 'with --sampler: for which guest', ['i386', 'amd64']).default('amd64'),
-];
+/** How `clones` gets copies of a machine, and how they are judged. */
+export const clonesOptions = (): readonly Option[] =>
+  group('Copies:', [
+    new Option('--from <files...>', 'consoles that were recorded elsewhere, one file a copy'),
+    new Option(
+      '--save <command>',
+      'save your machine, in which commonhv-sampler runs; {state} is a free path',
+    ),
+    new Option('--resume <command>', 'resume one copy: {copy} is its number, standard output its console'),
+    new Option(
+      '--console <address>',
+      'where a copy has its console instead: unix:PATH, tcp:HOST:PORT or /dev/pts/N',
+    ),
+    new Option('--copies <n>', 'how many copies, 2 to 100').default(3).argParser((text) => {
+      const value = parseCount(text);
+      if (value < 2 || value > 100) throw new InvalidArgumentError('Expected 2 to 100 copies.');
+      return value;
+    }),
+    new Option('--seconds <s>', 'how long each copy is recorded after its first sample')
+      .default(3)
+      .argParser(parseSeconds),
+    new Option(
+      '--allow-window <[source=]ms>',
+      'for how long a source may be alike, or any; repeat it',
+    ).argParser(parseWindow),
+    new Option('--sampler <file>', 'only write the sampler program; - for standard output'),
+    choice('--arch <name>', 'with --sampler: for which guest', ['i386', 'amd64']).default('amd64'),
+  ]);
 
 /** `getrandom=100`, `100` for all sources, `any` for a source that may repeat. */
 function parseWindow(

@@ -1,6 +1,7 @@
 /** The commands and their options; each command's own file is imported when it is called. */
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { MachineError } from '../cpu.ts';
+import { completion, manualPage, SHELLS, type Shell } from './completion.ts';
 import { type Io, UsageError } from './io.ts';
 import {
   checkProcessor,
@@ -19,10 +20,31 @@ import {
 } from './options.ts';
 
 const ABOUT =
-  'CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, verify hypervisors, see the interfaces of this machine.';
+  'CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, verify hypervisors, detect interfaces.';
 
 const STATUS = `
-Exit status: 0 success; 1 negative result; 2 error, with one line on standard error.`;
+Exit status: 0 success; 1 negative result (does not conform, not found); 2 error, with one line on standard error.`;
+
+/** Two command lines for the end of each command's help. */
+const EXAMPLES: Readonly<Record<string, readonly [string, string]>> = {
+  run: ['commonhv run', "commonhv run vmlinuz --initrd initrd --append 'console=ttyS0'"],
+  trace: ['commonhv trace vmlinuz --timeout 20', 'commonhv trace kernel.elf --format json'],
+  clones: [
+    'commonhv clones vmlinuz',
+    "commonhv clones --save 'vm save {state}' --resume 'vm resume {state}' --copies 4",
+  ],
+  doctor: ['commonhv doctor', 'commonhv doctor --format prometheus'],
+  detect: ['commonhv detect', 'commonhv detect --from cpuid.txt --format json'],
+  dump: ['commonhv dump', 'commonhv dump --engine v86 --draft 2 --format json'],
+  seed: ['commonhv seed', 'commonhv seed --watch --interval 100'],
+  verify: ['commonhv verify', "commonhv verify --exec 'qemu-system-x86_64 -nographic -kernel {probe}'"],
+  probe: ['commonhv probe --write probe.img', 'commonhv probe --form iso --write probe.iso'],
+  lab: ['commonhv lab', 'commonhv lab --port 8080'],
+  completion: [
+    'commonhv completion bash > /etc/bash_completion.d/commonhv',
+    'commonhv completion fish | source',
+  ],
+};
 
 /** Runs one command line, without the program's name; the exit status. Never throws. */
 export async function main(argv: readonly string[], io: Io, version: string): Promise<number> {
@@ -46,6 +68,7 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     .description(ABOUT)
     .version(version)
     .addHelpText('after', STATUS)
+    .helpCommand(false)
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.out(text),
@@ -95,7 +118,23 @@ function build(io: Io, version: string, done: (status: number) => void): Command
   command(program, 'lab', 'serve the web page on this machine: see a hypervisor from inside, in a browser', [
     portOption(),
   ]).action(async (options) => done(await (await import('./lab.ts')).runLab(options, io)));
+  shellCommands(program, io, version);
   return program;
+}
+
+/** Completion for shells, and the manual page for the package. */
+function shellCommands(program: Command, io: Io, version: string): void {
+  command(program, 'completion', 'print completion for a shell')
+    .addArgument(new Argument('<shell>', 'which shell').choices(SHELLS))
+    .action((shell: Shell) => io.out(completion(program, shell)));
+  program.command('manual', { hidden: true }).action(() => io.out(manualPage(program, version)));
+  program.command('help [command]', { hidden: true }).action((name?: string) => {
+    const named = program.commands.find((one) => one.name() === name);
+    if (name !== undefined && named === undefined)
+      throw new UsageError(`help ${name}: there is no command of that name`);
+    (named ?? program).outputHelp();
+  });
+  program.command('version', { hidden: true }).action(() => io.out(`${version}\n`));
 }
 
 /** The test that copies of a saved machine differ. */
@@ -201,6 +240,8 @@ export function command(
 ): Command {
   const made = program.command(name).description(about);
   for (const option of options.flat()) made.addOption(option);
+  const examples = EXAMPLES[name];
+  if (examples !== undefined) made.addHelpText('after', `\nExamples:\n  ${examples.join('\n  ')}`);
   return made;
 }
 

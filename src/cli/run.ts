@@ -21,6 +21,10 @@ export async function runGuest(options: RunOptions, io: Io): Promise<number> {
   return options.image === undefined ? runProbe(options, io) : runImage(options.image, options, io);
 }
 
+/** Seconds without a word from the guest, after which a hint helps. */
+const HINT_AFTER = 10;
+const NO_CONSOLE = "; nothing yet on its serial line: a Linux kernel needs --append 'console=ttyS0'";
+
 /** How many values the probe reads: enough to see a source that is stuck or counts. */
 const VALUES = 8;
 
@@ -88,22 +92,32 @@ async function runImage(path: string, options: RunOptions, io: Io): Promise<numb
   if (options.format !== 'text')
     throw new UsageError('--format json goes with no image: the output is what the guest prints');
   const engine = await openEngine(options);
-  const image = await readImage(path, options);
+  const image = await readImage(path, options, io);
   const data = await resolveConfig(options, await engine.hostCpu());
-  io.progress(`booting ${path} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`);
+  const booting = `booting ${path} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`;
+  io.progress(booting);
   warnDeterministic(options, io);
+  const start = performance.now();
   const machine = await startGuest(engine, data, image, io);
   let silent = true;
+  const waiting = setInterval(() => {
+    const seconds = Math.round((performance.now() - start) / 1000);
+    const hint = seconds < HINT_AFTER || image.commandLine?.includes('console=') ? '' : NO_CONSOLE;
+    io.progress(`${booting} ${seconds} s${hint}`);
+  }, 1000);
   const { outcome, end } = await attach(machine, io, {
     timeout: options.timeout,
     output(bytes) {
       silent = false;
+      clearInterval(waiting);
       io.progress('');
       return io.out(bytes);
     },
-  });
+  }).finally(() => clearInterval(waiting));
   const why = outcome === 'halt' && silent ? `the guest said nothing and ${end.detail ?? 'halted'}` : '';
-  io.err(`commonhv: ${why || endText(outcome, end, options.timeout)}`);
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  const more = io.interactive ? `; commonhv trace ${path} shows its CPUIDs and MSRs` : '';
+  io.err(`commonhv: ${why || endText(outcome, end, options.timeout)}, after ${seconds} s${more}`);
   if (outcome === 'timeout' || outcome === 'failed' || outcome === 'interrupted') return 2;
   if (outcome === 'halt' && silent) return 2;
   return outcome === 'shutdown' ? 1 : 0;

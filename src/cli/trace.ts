@@ -1,10 +1,12 @@
 /** `commonhv trace`: boots a guest and shows its CPUIDs and MSR accesses. */
 import { hex } from '../cpu.ts';
+import { DEFAULT_GENERATION_MSR, DEFAULT_PAGE_MSR, DEFAULT_RNG_MSR } from '../spec/index.ts';
 import { counter, isScanStep, type Tally, type TraceEvent, trace as tracing } from '../trace.ts';
 import { openEngine, readImage } from './engines.ts';
 import { attach, endText } from './guest.ts';
 import { columns, type Io, type Paint, painter, UsageError } from './io.ts';
 import { layerFrom, warnDeterministic } from './layer.ts';
+import { hasSubleaves, leafName, msrName, plural } from './names.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 
 export interface TraceOptions extends LayerOptions, GuestOptions {
@@ -17,7 +19,7 @@ export interface TraceOptions extends LayerOptions, GuestOptions {
 export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
   if (options.events && options.format === 'json') throw new UsageError('--events goes with --format text');
   const engine = await openEngine(options);
-  const image = await readImage(options.image, options);
+  const image = await readImage(options.image, options, io);
   const layer = await layerFrom(options, await engine.hostCpu());
   warnDeterministic(options, io);
   const { count, tally } = counter();
@@ -25,9 +27,12 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
   const paint = painter(io);
   // KVM answers CPUID by a table in the kernel: nobody sees the instruction there, and the accesses seen here made the table.
   const seesCpuid = engine.observesCpuid;
+  const first = new Map<string, number>();
   const timed = (event: TraceEvent): void => {
     if (event.kind === 'cpuid' && !seesCpuid) return;
     count(event);
+    const key = keyOf(event);
+    if (key !== undefined && !first.has(key)) first.set(key, performance.now() - start);
     if (options.events && options.format === 'text') {
       void io.out(`${(performance.now() - start).toFixed(1).padStart(10)} ms  ${eventText(event)}\n`);
     }
@@ -51,10 +56,10 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
     };
     await io.out(`${JSON.stringify(report, undefined, 2)}\n`);
   } else {
-    await io.out(`${tallyText({ cpuid, msr }, seesCpuid, paint)}\n`);
+    await io.out(`${tallyText({ cpuid, msr }, { seesCpuid, first, own: ownNames(options) }, paint)}\n`);
   }
   io.err(`commonhv: ${endText(outcome, end, options.timeout)}`);
-  return outcome === 'failed' ? 2 : 0; // for a trace, an end by the clock is an end
+  return outcome === 'failed' || outcome === 'timeout' || outcome === 'interrupted' ? 2 : 0;
 }
 
 const leafJson = ({ leaf, subleaf, count }: Tally['cpuid']['leaves'][number]): object => ({
@@ -74,30 +79,88 @@ function eventText(event: TraceEvent): string {
   return `${event.kind}  ${hex(event.index)}${event.fault === undefined ? '' : `  ${event.fault}`}`;
 }
 
-function tallyText({ cpuid, msr }: Tally, seesCpuid: boolean, paint: Paint): string {
-  const leaves = cpuid.leaves.filter(({ leaf }) => !isScanStep(leaf) || cpuid.scan < 256);
-  const head = seesCpuid
-    ? [
-        paint('bold', `${cpuid.total} CPUIDs, ${cpuid.scan} of them steps of the scan`),
-        columns([
-          ['  leaf', 'subleaf', 'count'].map((text) => paint('dim', text)),
-          ...leaves.map(({ leaf, subleaf, count }) => [`  ${hex(leaf)}`, hex(subleaf), `${count}`]),
-          ...(cpuid.scan >= 256 ? [['  0x40000000 to 0x4000ff00', 'by 0x100', `${cpuid.scan}`]] : []),
-        ]),
-      ]
-    : [paint('bold', 'CPUIDs: answered in the kernel by a table, so nobody sees them')];
-  const sum = msr.reduce((total, { reads, writes }) => total + reads + writes, 0);
-  const tail = [
-    paint('bold', `${sum} accesses to ${msr.length} MSRs`),
+interface Context {
+  readonly seesCpuid: boolean;
+  /** When each leaf and MSR was first asked for, in milliseconds, by `keyOf`. */
+  readonly first: ReadonlyMap<string, number>;
+  /** Names of the layer's MSRs. */
+  readonly own: ReadonlyMap<number, string>;
+}
+
+/** One key a leaf and an MSR; none for what is no question. */
+function keyOf(event: TraceEvent): string | undefined {
+  if (event.kind === 'cpuid') return `leaf ${event.leaf}`;
+  return 'index' in event ? `msr ${event.index}` : undefined;
+}
+
+/** The layer's own MSRs. */
+function ownNames({ rngMsr, generationMsr }: LayerOptions): ReadonlyMap<number, string> {
+  return new Map([
+    [rngMsr ?? DEFAULT_RNG_MSR, 'MSR_COMMONHV_RNG'],
+    [generationMsr ?? DEFAULT_GENERATION_MSR, 'MSR_COMMONHV_GENERATION'],
+    [DEFAULT_PAGE_MSR, 'MSR_COMMONHV_GENERATION_PAGE'],
+  ]);
+}
+
+function tallyText(tally: Tally, context: Context, paint: Paint): string {
+  return [...leafLines(tally.cpuid, context, paint), '', ...msrLines(tally.msr, context, paint)].join('\n');
+}
+
+const heading = (paint: Paint, ...names: readonly string[]): readonly string[] =>
+  names.map((name) => paint('dim', name));
+const time = (milliseconds: number | undefined): string =>
+  milliseconds === undefined ? '' : milliseconds.toFixed(0);
+
+function leafLines(
+  { leaves, scan, total }: Tally['cpuid'],
+  { seesCpuid, first }: Context,
+  paint: Paint,
+): readonly string[] {
+  if (!seesCpuid)
+    return [paint('bold', 'CPUIDs: answered in the kernel by a table, so this engine does not see them')];
+  const rows = new Map<string, { leaf: number; subleaf: number | undefined; count: number }>();
+  for (const { leaf, subleaf, count } of leaves) {
+    if (isScanStep(leaf) && scan >= 256) continue;
+    const asked = hasSubleaves(leaf) ? subleaf : undefined;
+    const key = `${leaf} ${asked}`;
+    rows.set(key, { leaf, subleaf: asked, count: count + (rows.get(key)?.count ?? 0) });
+  }
+  return [
+    paint('bold', `${plural(total, 'CPUID')}, ${scan} of them steps of the scan`),
     columns([
-      ['  msr', 'reads', 'writes', '#GP'].map((text) => paint('dim', text)),
-      ...msr.map(({ index, reads, writes, faults }) => [
-        `  ${hex(index)}`,
-        `${reads}`,
-        `${writes}`,
-        `${faults}`,
+      heading(paint, '  leaf', 'subleaf', 'count', 'first ms', ''),
+      ...[...rows.values()].map(({ leaf, subleaf, count }) => [
+        `  ${hex(leaf)}`,
+        subleaf === undefined ? '' : hex(subleaf, 1),
+        String(count),
+        time(first.get(`leaf ${leaf}`)),
+        leafName(leaf),
       ]),
+      ...(scan >= 256
+        ? [
+            [
+              '  0x40000000 to 0x4000ff00',
+              '',
+              String(scan),
+              time(first.get(`leaf ${0x4000_0000}`)),
+              'the scan',
+            ],
+          ]
+        : []),
     ]),
   ];
-  return [...head, '', ...tail].join('\n');
+}
+
+function msrLines(msr: Tally['msr'], { first, own }: Context, paint: Paint): readonly string[] {
+  const sum = msr.reduce((total, { reads, writes }) => total + reads + writes, 0);
+  const rows = msr.map(({ index, reads, writes, faults }) => [
+    `  ${hex(index)}`,
+    ...[reads, writes, faults].map(String),
+    time(first.get(`msr ${index}`)),
+    msrName(index, own),
+  ]);
+  return [
+    paint('bold', `${sum} ${sum === 1 ? 'access' : 'accesses'} to ${plural(msr.length, 'MSR')}`),
+    columns([heading(paint, '  msr', 'reads', 'writes', '#GP', 'first ms', ''), ...rows]),
+  ];
 }

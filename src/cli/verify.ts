@@ -106,7 +106,7 @@ function targetOf({ exec, serial, engine, given }: VerifyCommandOptions): string
     throw new UsageError(`${flag(foreign)} has no effect with ${way}: it configures a built-in hypervisor`);
   const idle = ['memory', 'timeout', 'vcpus', 'hyperv'].find((name) => given.includes(name));
   if (engine === 'model' && ours && idle !== undefined)
-    throw new UsageError(`${flag(idle)} says nothing of --engine model`);
+    throw new UsageError(`${flag(idle)} has no effect with --engine model`);
   return way;
 }
 

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { type Loaded, load, MIN_MEMORY } from '../../boot/index.ts';
+import { isLongMode, type Loaded, load, MIN_MEMORY } from '../../boot/index.ts';
 import type { Cpu, Layer, SavingEngine } from '../../cpu.ts';
 import type { Board } from './board.ts';
 import { type Exports, makeHook } from './hook.ts';
@@ -41,6 +41,8 @@ export function v86({ memory = 256 * MiB, wasm }: V86Options = {}): SavingEngine
     observesCpuid: true,
     hostCpu: async (): Promise<Cpu> => hostCpu(await hookedModule(wasm)),
     async start(layer, image) {
+      if (isLongMode(image.kernel))
+        throw new TypeError(`kernel: a 64-bit Linux kernel, and v86 is a 32-bit CPU: ${OTHER_KERNEL}`);
       const loaded = load(image, memory);
       const setup = { memory, videoMemory: VIDEO_MEMORY, byInterrupt: loaded.kind === 'linux' };
       return makeMachine(await ready(wasm), layer, setup, (board) => enter(board, loaded));
@@ -109,4 +111,5 @@ function enter({ emulator }: Board, { segments, entry, registers, gdt }: Loaded)
   cpu.update_state_flags();
 }
 
+const OTHER_KERNEL = 'use one for i386 (Debian: linux-image-686), or the kvm engine';
 const CS = 1; // of ES, CS, SS, DS, FS, GS
