@@ -92,7 +92,8 @@ test('a stuck source is seen from inside, and the answer is no', () => {
 });
 
 /** The line on standard error that says how a guest ended. */
-const ENDED = /^commonhv: the guest halted: halted with interrupts off at 0x[0-9a-f]{8}\n$/;
+const ENDED =
+  /^commonhv: the guest halted: halted with interrupts off at 0x[0-9a-f]{8}(, after \d+\.\d s)?\n$/;
 
 test('run IMAGE: what the guest prints is standard output, and nothing else is', () => {
   const { status, stdout, stderr } = commonhv('run', asks, '--timeout', '20');
@@ -160,7 +161,10 @@ test('what was ended by --timeout is no answer, 2', () => {
 test('a guest that says nothing, and a file that is none, get one line, 2', () => {
   const { status, stdout, stderr } = commonhv('run', multiboot([0xfa, 0xf4, 0x90])); // cli; hlt
   assert.deepEqual([status, stdout], [2, '']);
-  assert.match(stderr, /^commonhv: the guest said nothing and halted with interrupts off at 0x00100022\n$/);
+  assert.match(
+    stderr,
+    /^commonhv: the guest said nothing and halted with interrupts off at 0x00100022, after \d+\.\d s\n$/,
+  );
   const endless = commonhv('run', asks, '--initrd', '/dev/zero');
   assert.deepEqual(
     [endless.status, endless.stderr],

@@ -164,7 +164,7 @@ test('input that is no recorded machine gets one line and exit status 2', () => 
     [['detect', '--from', file('empty', '')], /no leaf could be read/],
     [['detect', '--from', 'package.json'], /the JSON is not a CPUID dump/],
     [['detect', '--from', file('big', Buffer.alloc(33 << 20, 'CPU 0:\n'))], /got more than 32 MiB/],
-    [['detect', '--from', 'x', '--draft', '1'], /--draft has no effect with --from/],
+    [['detect', '--from', 'x', '--draft', '1'], /--draft has no effect with --from FILE/],
     [['detect', '--engine', 'native', '--no-rng'], /--no-rng has no effect with --engine native/],
     [['detect', '--engine', 'model', '--cpu', '0'], /--cpu has no effect with --engine model/],
     [['dump', '--cpu', '1023'], /CPU 1023/],

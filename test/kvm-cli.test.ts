@@ -50,7 +50,8 @@ test('run boots an image, ends it after --timeout, and says how one failed', { s
   // mov dx, 604h; mov ax, 2000h; out dx, ax
   const off = [0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x20, 0x66, 0xef];
   const quits = commonhv('run', '--engine', 'kvm', image('quits', ...send('o'), ...off));
-  assert.deepEqual([quits.status, quits.stderr], [0, 'commonhv: the guest powered off\n']);
+  assert.equal(quits.status, 0);
+  assert.match(quits.stderr, /^commonhv: the guest powered off, after \d+\.\d s\n$/);
   const spins = commonhv('run', '--engine', 'kvm', '--timeout', '0.3', image('spins', ...SPIN));
   assert.equal(spins.status, 2);
   assert.match(spins.stderr, /^commonhv: the guest still ran after 0\.3 s/);

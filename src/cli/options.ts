@@ -216,7 +216,9 @@ export function checkProcessor(
   });
   if (foreign === undefined) return;
   const flag = ofLayer.get(foreign) ?? `--${foreign}`;
-  throw new UsageError(`${flag} has no effect with ${from === undefined ? `--engine ${engine}` : '--from'}`);
+  throw new UsageError(
+    `${flag} has no effect with ${from === undefined ? `--engine ${engine}` : '--from FILE'}`,
+  );
 }
 
 /** A whole number from 0, up to six digits. */

@@ -115,9 +115,9 @@ async function runImage(path: string, options: RunOptions, io: Io): Promise<numb
     },
   }).finally(() => clearInterval(waiting));
   const why = outcome === 'halt' && silent ? `the guest said nothing and ${end.detail ?? 'halted'}` : '';
-  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  const after = outcome === 'timeout' ? '' : `, after ${((performance.now() - start) / 1000).toFixed(1)} s`;
   const more = io.interactive ? `; commonhv trace ${path} shows its CPUIDs and MSRs` : '';
-  io.err(`commonhv: ${why || endText(outcome, end, options.timeout)}, after ${seconds} s${more}`);
+  io.err(`commonhv: ${why || endText(outcome, end, options.timeout)}${after}${more}`);
   if (outcome === 'timeout' || outcome === 'failed' || outcome === 'interrupted') return 2;
   if (outcome === 'halt' && silent) return 2;
   return outcome === 'shutdown' ? 1 : 0;

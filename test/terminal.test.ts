@@ -1,0 +1,83 @@
+/** A guest at a real pseudo-terminal, by util-linux's script: Ctrl-] ends it, whatever the guest does with its line. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { kernel, SPIN, send } from './support/guests.ts';
+import { skipUnless } from './support/require.ts';
+import { scaled } from './support/time.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'commonhv-terminal-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const hasScript = spawnSync('script', ['--version']).status === 0;
+const skip = skipUnless(
+  'script',
+  hasScript,
+  'there is no script (util-linux), which makes a pseudo-terminal',
+);
+const limit = { timeout: scaled(60_000), skip };
+
+function image(name: string, ...code: readonly number[]): string {
+  const path = join(folder, name);
+  writeFileSync(path, kernel([...code]));
+  return path;
+}
+
+/** A command line at a terminal; `shown` is everything that the terminal showed. */
+function atTerminal(words: readonly string[]): { child: ChildProcess; shown: () => string } {
+  const line = [process.execPath, 'dist/cli/bin.js', ...words].join(' ');
+  const child = spawn('script', ['-qefc', line, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout!.on('data', (bytes: Buffer) => {
+    text += bytes.toString('latin1');
+  });
+  return { child, shown: () => text };
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  for (const late = Date.now() + scaled(20_000); !condition(); await sleep(20))
+    assert.ok(Date.now() < late, what);
+}
+
+for (const command of ['run', 'trace']) {
+  test(
+    `${command}: Ctrl-] ends a guest that never reads its line, whatever was typed before`,
+    limit,
+    async () => {
+      const { child, shown } = atTerminal([command, image(`silent-${command}`, ...SPIN)]);
+      const ended = once(child, 'exit');
+      await until(() => /booting/.test(shown()), 'no line about the boot');
+      await sleep(scaled(500));
+      for (let i = 0; i < 40; i++) child.stdin!.write('keys that nobody reads '.repeat(20));
+      await sleep(200);
+      child.stdin!.write('\x1d');
+      const start = performance.now();
+      const [status] = await ended;
+      assert.ok(performance.now() - start < scaled(10_000), 'it went on');
+      assert.match(shown(), /the guest was ended by Ctrl-\]/);
+      assert.equal(status, 0, shown());
+    },
+  );
+}
+
+test(
+  'a guest that prints is shown, then ended by Ctrl-]; a silent one shows the time that passes',
+  limit,
+  async () => {
+    const { child, shown } = atTerminal(['run', image('prints', ...send('h'), ...send('i'), ...SPIN)]);
+    const ended = once(child, 'exit');
+    await until(() => shown().includes('hi'), 'the guest was not shown');
+    child.stdin!.write('\x1d');
+    await ended;
+    assert.match(shown(), /after \d+\.\d s; commonhv trace .*prints shows its CPUIDs and MSRs/);
+    const silent = atTerminal(['run', image('silent', ...SPIN)]);
+    const gone = once(silent.child, 'exit');
+    await until(() => / 1 s/.test(silent.shown()), 'no time was shown');
+    silent.child.stdin!.write('\x1d');
+    await gone;
+  },
+);
