@@ -64,7 +64,9 @@ test('run without an image: the probe guest, in the JSON that programs rely on',
   assert.deepEqual(discovery.interfaces, [
     {
       signature: 'VMwareVMware',
+      bytes: '564d77617265564d77617265',
       product: 'VMware',
+      doubt: 'QEMU and v86 can show it too',
       location: '0x40000000',
       confirmed: true,
       source: 'commonhv',

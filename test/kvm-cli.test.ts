@@ -34,8 +34,10 @@ test('run asks the probe on KVM, with one processor and with two', { skip }, () 
     assert.deepEqual(report.rng, { values: 8, distinct: 8 });
     assert.equal(report.discovery.commonhv.draft, 3);
     assert.deepEqual(report.discovery.interfaces[0], {
-      signature: 'KVMKVMKVM\0\0\0',
+      signature: 'KVMKVMKVM',
+      bytes: '4b564d4b564d4b564d000000',
       product: 'Linux KVM',
+      doubt: 'VirtualBox and Parallels can offer it too',
       location: '0x40000000',
       confirmed: true,
       source: 'commonhv',

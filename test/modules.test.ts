@@ -8,10 +8,12 @@ const files = readdirSync('src', { recursive: true })
   .map(String)
   .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts'));
 const imports = files.flatMap((file) =>
-  [...readFileSync(join('src', file), 'utf8').matchAll(/(?:from|import\()\s*'([^']+)'/g)].map((match) => ({
-    file,
-    to: match[1]!,
-  })),
+  [...readFileSync(join('src', file), 'utf8').matchAll(/(?:\bfrom\s+|\bimport\()'([^']+)'/g)].map(
+    (match) => ({
+      file,
+      to: match[1]!,
+    }),
+  ),
 );
 
 const MODULES: Record<string, readonly string[]> = {

@@ -1,123 +1,160 @@
-/** `commonhv detect`: which interfaces the hypervisor below offers, of a living processor or a recorded one. */
-import { isDeepStrictEqual } from 'node:util';
-import type { Cpu } from '../cpu.ts';
-import { hex } from '../cpu.ts';
-import { type Inconclusive, missingLeaves, replay } from '../cpuid-dump.ts';
-import type { Detection } from '../guest/index.ts';
-import { detect } from '../guest/index.ts';
-import { decodeSignature, HV_1, KNOWN_VENDORS } from '../spec/index.ts';
-import { detectionJson, detectionText, isInconclusive } from './detection.ts';
-import { detectionNfd, detectionPrometheus, result } from './exporters.ts';
+/** `commonhv detect`: which interfaces the hypervisor below offers, of a living processor or of recorded ones. */
+import { regsEqual } from '../cpuid-dump.ts';
+import { LEAF_BASIC, LEAF_ROOT, SCAN_FIRST, SCAN_STEP } from '../spec/index.ts';
+import { detectionJson, detectionText } from './detection.ts';
+import { detectionNfd, detectionPrometheus } from './exporters.ts';
+import { type Answer, type Finding, findingOf, verdict } from './finding.ts';
 import type { Io } from './io.ts';
-import { painter, printable } from './io.ts';
+import { painter } from './io.ts';
 import type { Processor, ProcessorOptions } from './processor.ts';
 import { openNative, openProcessor, unlessStopped } from './processor.ts';
-import { readDump } from './read-dump.ts';
 
 export interface DetectOptions extends ProcessorOptions {
   readonly format: 'text' | 'json' | 'nfd' | 'prometheus';
-  /** Signatures that have to be there, padded with NULs. */
+  /** Signatures, products, and questions about CommonHV whose answer has to be yes. */
   readonly require?: readonly string[];
+  /** Print nothing: the exit status answers. */
+  readonly quiet?: boolean;
 }
 
-/** 0; 1 where an interface that is required is not there; 2 where the record does not say. */
+/** A machine, and what was found out about it. */
+interface Named {
+  readonly name: string;
+  readonly finding: Finding;
+  /** The instruction's answers at CPL 3, where they are others than the kernel's. */
+  readonly instruction?: Finding;
+}
+
+/** 0; 1 where the answer to a requirement is no; 2 where a dump does not tell. */
 export async function runDetect(options: DetectOptions, io: Io): Promise<number> {
-  const { found, aside, unknown } =
+  const found =
     options.from === undefined
-      ? await ofProcessor(await openProcessor(options, io))
-      : await ofDump(options.from, io);
-  await io.out(written({ found, aside, unknown }, options.format, io));
-  const there = new Set(found.interfaces.map(({ signature }) => signature));
-  if (found.commonhv !== undefined) there.add('CommonHVIntf');
-  const missing = (options.require ?? []).filter((signature) => !there.has(signature));
-  if (missing.length === 0) return 0;
-  const open = isInconclusive(unknown);
-  io.err(
-    `commonhv: ${open ? 'not in what was recorded, which is not all' : 'not there'}: ${missing.map(printable).join(', ')}`,
-  );
-  return open ? 2 : 1;
+      ? [await ofProcessor(await openProcessor(options, io))]
+      : await ofFiles(options.from, io);
+  if (!options.quiet) await io.out(written(found, options.format, io));
+  return options.require === undefined
+    ? quietStatus(options, found)
+    : checkRequired(options.require, found, options.quiet === true, io);
+}
+
+/** With --quiet alone the question is whether there is a hypervisor; a printed answer needs no status. */
+function quietStatus({ quiet }: DetectOptions, found: readonly Named[]): number {
+  if (!quiet) return 0;
+  const answers = found.map(({ finding }) => isVirtual(finding));
+  return answers.includes('no') ? 1 : answers.includes('not recorded') ? 2 : 0;
+}
+
+function isVirtual({ hypervisorBit, interfaces, commonhv, detection, complete }: Finding): Answer {
+  if (hypervisorBit === 'yes' || interfaces.length > 0 || detection.commonhv !== undefined) return 'yes';
+  return hypervisorBit === 'no' && complete && commonhv === 'no' ? 'no' : 'not recorded';
 }
 
 /** The machine that we run on, with nothing else asked for: what bin.ts calls without the parser. */
 export async function detectHere(format: DetectOptions['format'], io: Io): Promise<number> {
-  await io.out(written(await ofProcessor(openNative()), format, io));
+  await io.out(written([await ofProcessor(openNative())], format, io));
   return 0;
 }
 
-/** Lines for people, beside what was detected. */
-type Aside = readonly (readonly [string, string])[];
-
-interface Outcome {
-  readonly found: Detection;
-  readonly aside: Aside;
-  /** What a record leaves open. */
-  readonly unknown: ReadonlySet<Inconclusive>;
-}
-
-const NOTHING: ReadonlySet<Inconclusive> = new Set();
-
-async function ofProcessor(processor: Processor): Promise<Outcome> {
-  const { cpu } = processor;
+async function ofProcessor(processor: Processor): Promise<Named> {
+  const named = async (): Promise<Named> => {
+    const finding = await findingOf(processor.cpu);
+    const instruction = await otherFinding(processor);
+    return { name: 'this machine', finding, ...(instruction && { instruction }) };
+  };
   try {
-    const asked = detect(cpu).then(async (found) => ({ found, aside: await asideOf(cpu, found) }));
-    return { ...(await unlessStopped(processor, asked)), unknown: NOTHING };
+    return await unlessStopped(processor, named());
   } finally {
     await processor.close();
   }
 }
 
-/** The first processor of which most is recorded; a word where others of the machine say otherwise. */
-async function ofDump(file: string, io: Io): Promise<Outcome> {
-  const records = [];
-  for (const table of await readDump(file, io)) {
-    const cpu = replay(table);
-    records.push({ cpu, found: await detect(cpu), unknown: new Set(missingLeaves(table).keys()) });
+/** The leaves that tell one hypervisor from another. */
+const TELLING = [LEAF_BASIC, SCAN_FIRST, SCAN_FIRST + SCAN_STEP, LEAF_ROOT];
+
+/** A hypervisor can show CPL 3 other leaves than the kernel (seen: bhyve by the instruction, KVM by the driver). */
+async function otherFinding({ cpu, other }: Processor): Promise<Finding | undefined> {
+  const instruction = other?.();
+  if (instruction === undefined) return undefined;
+  for (const leaf of TELLING) {
+    const [mine, theirs] = [await cpu.cpuid(leaf, 0), await instruction.cpuid(leaf, 0)];
+    const bitDiffers = (mine.ecx ^ theirs.ecx) >>> 31 !== 0;
+    if (leaf === LEAF_BASIC ? bitDiffers : !regsEqual(mine, theirs)) return findingOf(instruction);
   }
-  const open = records.map(({ unknown }) => unknown.size);
-  const shown = open.indexOf(Math.min(...open));
-  const { cpu, found, unknown } = records[shown]!;
-  const other = records.findIndex((record) => !isDeepStrictEqual(record.found, found));
-  if (other >= 0) {
-    io.err(
-      `commonhv: ${file}: the processors disagree: CPU ${other} shows something else than CPU ${shown}, which is shown here`,
-    );
-  }
-  return { found, aside: await asideOf(cpu, found), unknown };
+  return undefined;
 }
 
-/** What else a person wants to know: whose processor it is, and which interface speaks Hyper-V's language. */
-async function asideOf(cpu: Cpu, { interfaces }: Detection): Promise<Aside> {
-  const vendors: string[] = [];
-  const { eax: maxBasic } = await cpu.cpuid(0, 0);
-  for (const at of new Set([0, ...KNOWN_VENDORS.map(({ leaf }) => leaf)])) {
-    if (at > maxBasic) continue;
-    const { ebx, ecx, edx } = await cpu.cpuid(at, 0);
-    const vendor = decodeSignature({ ebx, ecx: edx, edx: ecx });
-    const known = KNOWN_VENDORS.find(({ leaf, signature }) => leaf === at && signature === vendor);
-    if (known !== undefined) vendors.push(`${printable(vendor).trim()} (${known.product})`);
-    else if (at === 0) vendors.push(printable(vendor) || 'unnamed');
+async function ofFiles(files: readonly string[], io: Io): Promise<readonly Named[]> {
+  const { readMachines } = await import('./read-dump.ts');
+  const { findingOfMachine } = await import('./recorded.ts');
+  const found: Named[] = [];
+  for (const machine of await readMachines(files, io)) {
+    found.push({ name: machine.name, finding: await findingOfMachine(machine, io) });
   }
-  const compatible: string[] = [];
-  for (const { location, confirmed } of interfaces) {
-    if (!confirmed || location >= 0xffff_ffff) continue;
-    if ((await cpu.cpuid(location + 1, 0)).eax === HV_1) compatible.push(hex(location));
-  }
-  return [
-    ['processor', vendors.join(', ')],
-    ...(compatible.length > 0 ? [['Hv#1', `spoken at ${compatible.join(', ')}`] as const] : []),
-  ];
+  return found;
 }
 
-function written({ found, aside, unknown }: Outcome, format: DetectOptions['format'], io: Io): string {
+/** Each requirement has to hold for every machine. */
+async function checkRequired(
+  names: readonly string[],
+  found: readonly Named[],
+  quiet: boolean,
+  io: Io,
+): Promise<number> {
+  const { required, listed } = await import('./require.ts');
+  let status = 0;
+  for (const { name, finding } of found) {
+    const where = found.length > 1 ? `${name}: ` : '';
+    const answers = names.map((text) => [text, required(text, finding)] as const);
+    const missing = answers.filter(([, answer]) => answer === 'no').map(([text]) => text);
+    const open = answers.filter(([, answer]) => answer === 'not recorded').map(([text]) => text);
+    if (missing.length > 0 && !quiet)
+      io.err(`commonhv: ${where}--require: not there: ${missing.join(', ')}; there: ${listed(finding)}`);
+    if (open.length > 0 && !quiet)
+      io.err(
+        `commonhv: ${where}--require: cannot tell: ${open.join(', ')}: ${reason(finding)}; there: ${listed(finding)}`,
+      );
+    // A no is certain, whatever else cannot be told.
+    if (missing.length > 0) status = 1;
+    else if (open.length > 0 && status === 0) status = 2;
+  }
+  return status;
+}
+
+function reason({ missing }: Finding): string {
+  const why = missing.get('interfaces') ?? missing.get('commonhv');
+  return why ?? 'several products show the same signature';
+}
+
+function written(found: readonly Named[], format: DetectOptions['format'], io: Io): string {
+  const [first] = found;
+  const several = found.length > 1;
   const paint = painter(io);
   switch (format) {
     case 'text':
-      return `${paint('bold', result(found, unknown))}\n\n${detectionText(found, paint, aside, unknown)}\n`;
-    case 'json':
-      return `${JSON.stringify(detectionJson(found), undefined, 2)}\n`;
+      return found
+        .map(({ name, finding, instruction }) => {
+          const title = several ? `${name}\n` : '';
+          const other = instruction && [
+            ['at CPL 3', `the instruction shows another: ${verdict(instruction)}`] as const,
+          ];
+          return `${title}${paint('bold', verdict(finding))}\n\n${detectionText(finding, paint, other)}\n`;
+        })
+        .join('\n');
+    case 'json': {
+      const machines = found.map(({ name, finding, instruction }) => ({
+        ...(several && { name }),
+        ...detectionJson(finding),
+        ...(instruction && { instruction: detectionJson(instruction) }),
+      }));
+      return `${JSON.stringify(several ? { machines } : machines[0], undefined, 2)}\n`;
+    }
     case 'nfd':
-      return detectionNfd(found);
-    case 'prometheus':
-      return detectionPrometheus(found);
+    case 'prometheus': {
+      if (several)
+        io.err(
+          `commonhv: --format ${format} describes one machine; ${found.length} are there, and the first is taken: ${first!.name}`,
+        );
+      return (format === 'nfd' ? detectionNfd : detectionPrometheus)(first!.finding);
+    }
   }
 }

@@ -1,76 +1,91 @@
-/** What a guest detected, as JSON in the shape that programs rely on, and as text for people. */
+/** A finding as JSON in the shape that programs rely on, and as text for people. */
 import { hex } from '../cpu.ts';
-import type { Inconclusive } from '../cpuid-dump.ts';
-import type { Detection, Interface } from '../guest/index.ts';
+import { encodeSignature } from '../spec/index.ts';
+import { type Answer, type Finding, HV_SIGNATURE, type ShownInterface, verdict } from './finding.ts';
 import { columns, type Paint, printable } from './io.ts';
 
-/** The JSON of `detect`: numbers of leaves and MSRs as hex strings, absence as null. */
-export function detectionJson({ hypervisorBit, commonhv, interfaces, cost }: Detection): object {
+/**
+ * The JSON of `detect`: numbers of leaves and MSRs as hex strings, absence as null. `answers` has each question's answer, `yes`,
+ * `no` or `not recorded`; a `null` elsewhere is one of the last two.
+ */
+export function detectionJson(finding: Finding): object {
+  const { detection, hypervisorBit, commonhv, complete, interfaces, confidential, missing } = finding;
+  const offered = detection.commonhv;
   return {
-    hypervisorBit,
-    commonhv:
-      commonhv === undefined
-        ? null
-        : {
-            draft: commonhv.draft ?? null,
-            maxLeaf: hex(commonhv.maxLeaf),
-            preferred: commonhv.preferred ?? null,
-            rng:
-              commonhv.rng === undefined
-                ? null
-                : {
-                    msr: hex(commonhv.rng.msr),
-                    input: commonhv.rng.input,
-                    secure: commonhv.rng.secure ?? null,
-                  },
-            generation: commonhv.generation === undefined ? null : { msr: hex(commonhv.generation.msr) },
-          },
-    interfaces: interfaces.map(({ signature, product, location, confirmed, source }) => ({
-      signature,
-      product: product ?? null,
-      location: hex(location),
-      confirmed,
-      source,
-    })),
-    cost,
+    verdict: verdict(finding),
+    hypervisorBit: hypervisorBit === 'not recorded' ? null : hypervisorBit === 'yes',
+    answers: {
+      hypervisorBit,
+      commonhv: offered === undefined ? commonhv : 'yes',
+      interfaces: interfacesAnswer(finding),
+    },
+    commonhv: offered === undefined ? null : commonhvJson(offered),
+    interfaces: interfaces.map(interfaceJson),
+    complete,
+    confidential: confidential ?? null,
+    missing: [...missing.values()],
+    cost: detection.cost,
   };
 }
 
-/** Whether a record does not tell which interfaces there are. */
-export const isInconclusive = (unknown: ReadonlySet<Inconclusive>): boolean =>
-  unknown.has('commonhv') || unknown.has('interfaces');
+/** Whether there are interfaces: an empty list of an incomplete dump is no answer. */
+export function interfacesAnswer({ interfaces, complete }: Finding): Answer {
+  return interfaces.length > 0 ? 'yes' : complete ? 'no' : 'not recorded';
+}
 
-/**
- * Aligned lines: what CommonHV says, the interfaces in order, and `more` lines of the same form. `unknown`: what a record of
- * the machine leaves open.
- */
+function commonhvJson(commonhv: NonNullable<Finding['detection']['commonhv']>): object {
+  const { rng, generation } = commonhv;
+  return {
+    draft: commonhv.draft ?? null,
+    maxLeaf: hex(commonhv.maxLeaf),
+    preferred: commonhv.preferred ?? null,
+    rng: rng === undefined ? null : { msr: hex(rng.msr), input: rng.input, secure: rng.secure ?? null },
+    generation: generation === undefined ? null : { msr: hex(generation.msr) },
+  };
+}
+
+/** `signature` without the padding at its end, `bytes` as they are in the registers, in hex. */
+function interfaceJson({ signature, product, doubt, location, confirmed, source }: ShownInterface): object {
+  return {
+    signature: trimmed(signature),
+    bytes: bytesOf(signature),
+    product: product ?? null,
+    doubt: doubt ?? null,
+    location: hex(location),
+    confirmed,
+    source,
+  };
+}
+
+/** A signature without the NULs and blanks that pad it. */
+export const trimmed = (signature: string): string => signature.replace(/[\0 ]+$/, '');
+
+function bytesOf(signature: string): string {
+  const padded = signature.length === 12 ? Object.values(encodeSignature(signature)) : undefined;
+  if (padded === undefined)
+    return Array.from(signature, (character) => character.charCodeAt(0).toString(16)).join('');
+  return padded
+    .map((word) =>
+      [0, 8, 16, 24].map((shift) => ((word >>> shift) & 0xff).toString(16).padStart(2, '0')).join(''),
+    )
+    .join('');
+}
+
+/** Aligned lines: CommonHV's offer, the interfaces in order, and `more` lines of the same form. */
 export function detectionText(
-  detection: Detection,
+  finding: Finding,
   paint: Paint,
   more: readonly (readonly [string, string])[] = [],
-  unknown: ReadonlySet<Inconclusive> = new Set(),
 ): string {
-  const { hypervisorBit, commonhv, cost } = detection;
-  const unrecorded = paint('yellow', 'not recorded');
-  const bit = hypervisorBit ? 'set' : 'clear';
-  const rows: string[][] = [['hypervisor bit', unknown.has('hypervisorBit') ? unrecorded : bit]];
-  if (commonhv === undefined) {
-    rows.push(['CommonHV', unknown.has('commonhv') ? unrecorded : paint('yellow', 'not offered')]);
-  } else if (unknown.has('commonhv')) {
-    rows.push(['CommonHV', `offered, leaves to ${hex(commonhv.maxLeaf)}, not all recorded`]);
-  } else {
-    const { draft, maxLeaf, rng, generation } = commonhv;
-    const which = draft === undefined ? 'offers nothing that tells its draft' : `draft ${draft}`;
-    rows.push(['CommonHV', `${paint('green', which)}, leaves to ${hex(maxLeaf)}`]);
-    rows.push([
-      'RNG',
-      rng === undefined ? 'none' : `MSR ${hex(rng.msr)}${inputText(rng.input)}${secureText(rng.secure)}`,
-    ]);
-    rows.push(['generation', generation === undefined ? 'none' : `MSR ${hex(generation.msr)}`]);
-  }
-  const none = detection.interfaces.length === 0 && isInconclusive(unknown);
-  rows.push(['interfaces', none ? unrecorded : interfacesText(detection, paint).join('\n')]);
-  rows.push(['cost', `${cost.cpuid} CPUIDs`]);
+  const { detection, hypervisorBit, processor } = finding;
+  const bit = { yes: 'set', no: 'clear', 'not recorded': paint('yellow', 'not recorded') }[hypervisorBit];
+  const rows: string[][] = [
+    ['hypervisor bit', bit],
+    ...commonhvRows(finding, paint),
+    ['interfaces', interfacesText(finding, paint).join('\n')],
+    ['cost', `${detection.cost.cpuid} CPUIDs`],
+    ['processor', processor],
+  ];
   const lines = [...rows, ...more].flatMap(([name, text]) => {
     const [first, ...rest] = text!.split('\n');
     return [[paint('bold', name!), first!], ...rest.map((line) => ['', line])];
@@ -78,26 +93,55 @@ export function detectionText(
   return columns(lines);
 }
 
+function commonhvRows({ detection, commonhv, missing }: Finding, paint: Paint): string[][] {
+  const offered = detection.commonhv;
+  if (offered === undefined) {
+    if (commonhv === 'no') return [['CommonHV', paint('yellow', 'not offered')]];
+    return [['CommonHV', paint('yellow', `unknown: ${(missing.get('commonhv') ?? '').replace(/: .*/, '')}`)]];
+  }
+  if (commonhv === 'not recorded')
+    return [['CommonHV', `offered, leaves to ${hex(offered.maxLeaf)}, not all recorded`]];
+  const { draft, maxLeaf, rng, generation } = offered;
+  const which = draft === undefined ? 'offers nothing that tells its draft' : `draft ${draft}`;
+  return [
+    ['CommonHV', `${paint('green', which)}, leaves to ${hex(maxLeaf)}`],
+    [
+      'RNG',
+      rng === undefined ? 'none' : `MSR ${hex(rng.msr)}${inputText(rng.input)}${secureText(rng.secure)}`,
+    ],
+    ['generation', generation === undefined ? 'none' : `MSR ${hex(generation.msr)}`],
+  ];
+}
+
 const inputText = (input: boolean): string => (input ? ', takes guest input' : '');
 const secureText = (secure: boolean | undefined): string =>
   secure === undefined ? '' : secure ? ', said to be secure' : ', said not to be secure';
 
-function interfacesText({ interfaces, commonhv }: Detection, paint: Paint): readonly string[] {
-  if (interfaces.length === 0) return ['none'];
-  const mark = ({ confirmed }: Interface, i: number): string =>
+function interfacesText(finding: Finding, paint: Paint): readonly string[] {
+  const { interfaces, complete, missing, detection } = finding;
+  const open = complete ? undefined : (missing.get('interfaces') ?? missing.get('commonhv'));
+  const rest = open === undefined ? [] : [paint('yellow', `not all recorded: ${open.replace(/: .*/, '')}`)];
+  if (interfaces.length === 0)
+    return open === undefined ? ['none'] : [paint('yellow', `not recorded: ${open.replace(/: .*/, '')}`)];
+  const preferred = detection.commonhv?.preferred;
+  const mark = ({ confirmed, doubt }: ShownInterface, i: number): string =>
     [
-      ...(commonhv?.preferred === i + 1 ? ['preferred'] : []),
-      confirmed ? '' : paint('yellow', 'not confirmed at its location'),
-    ]
-      .filter((text) => text !== '')
-      .join(', ');
-  return columns(
-    interfaces.map((found, i) => [
-      `${i + 1}`,
-      hex(found.location),
-      `"${printable(found.signature)}"`,
-      found.product ?? 'unknown product',
-      mark(found, i),
-    ]),
-  ).split('\n');
+      ...(preferred === i + 1 ? ['preferred'] : []),
+      ...(confirmed ? [] : [paint('yellow', 'not confirmed at its location')]),
+      ...(doubt === undefined ? [] : [doubt]),
+    ].join(', ');
+  const hyperv = interfaces.find(({ signature }) => signature === HV_SIGNATURE);
+  const product = ({ product, location }: ShownInterface): string =>
+    product ??
+    (hyperv?.location === location + 1
+      ? "a name that Hyper-V's interface lets an administrator choose"
+      : 'unknown product');
+  const rows = interfaces.map((found, i) => [
+    `${i + 1}`,
+    hex(found.location),
+    `"${printable(found.signature)}"`,
+    product(found),
+    mark(found, i),
+  ]);
+  return [...columns(rows).split('\n'), ...rest];
 }

@@ -1,24 +1,54 @@
-/** `commonhv dump`: the leaves of a processor, as `cpuid -r` prints them or as JSON. */
-import { dump, formatDump } from '../cpuid-dump.ts';
-import type { Io } from './io.ts';
+/** `commonhv dump`: the leaves of a processor, or one of them, in the form of a tool. */
+
+import { hex } from '../cpu.ts';
+import { type DumpFormat, dump, formatDump, type Recorded } from '../cpuid-dump.ts';
+import { type Io, UsageError } from './io.ts';
 import type { ProcessorOptions } from './processor.ts';
 import { openProcessor, unlessStopped } from './processor.ts';
-import { readDump } from './read-dump.ts';
 
 export interface DumpOptions extends ProcessorOptions {
-  readonly format: 'cpuid' | 'json';
+  readonly format: DumpFormat;
+  /** One leaf only. */
+  readonly leaf?: number;
+  readonly subleaf?: number;
 }
 
 export async function runDump(options: DumpOptions, io: Io): Promise<number> {
-  if (options.from !== undefined) {
-    await io.out(formatDump(await readDump(options.from, io), options.format));
-    return 0;
-  }
+  if (options.subleaf !== undefined && options.leaf === undefined)
+    throw new UsageError('--subleaf goes with --leaf');
+  const recorded =
+    options.from === undefined ? await ofProcessor(options, io) : await ofFiles(options.from, options, io);
+  await io.out(formatDump(recorded, options.format));
+  return 0;
+}
+
+async function ofFiles(
+  files: readonly string[],
+  { leaf, subleaf = 0 }: DumpOptions,
+  io: Io,
+): Promise<readonly Recorded[]> {
+  const { readMachines } = await import('./read-dump.ts');
+  const cpus = (await readMachines(files, io)).flatMap((machine) => machine.cpus);
+  if (leaf === undefined) return cpus;
+  const one = cpus.map(({ dump, number }) => ({
+    number,
+    dump: dump.filter((row) => row.leaf === leaf && (!row.indexed || row.subleaf === subleaf)),
+  }));
+  if (one.some(({ dump }) => dump.length > 0)) return one.filter(({ dump }) => dump.length > 0);
+  throw new UsageError(
+    `--leaf ${hex(leaf)}: leaf ${hex(leaf)} subleaf ${subleaf} was not recorded in ${files.join(', ')}`,
+  );
+}
+
+async function ofProcessor(options: DumpOptions, io: Io): Promise<readonly Recorded[]> {
+  const { leaf, subleaf = 0, cpu: number } = options;
   const processor = await openProcessor(options, io);
   try {
-    await io.out(formatDump([await unlessStopped(processor, dump(processor.cpu))], options.format));
+    const { cpu } = processor;
+    if (leaf === undefined) return [{ number, dump: await unlessStopped(processor, dump(cpu)) }];
+    const regs = await unlessStopped(processor, Promise.resolve(cpu.cpuid(leaf, subleaf)));
+    return [{ number, dump: [{ leaf, subleaf, indexed: subleaf > 0, ...regs }] }];
   } finally {
     await processor.close();
   }
-  return 0;
 }

@@ -2,7 +2,6 @@
 import { InvalidArgumentError, Option } from 'commander';
 import type { Draft, Tuple } from '../spec/index.ts';
 import { parseSignature } from '../spec/index.ts';
-import { UsageError } from './io.ts';
 
 export type EngineName = 'v86' | 'kvm' | 'model' | 'native';
 
@@ -84,7 +83,7 @@ export function parseInterface(text: string, before: readonly Tuple[] = []): rea
   return [...before, { signature: readSignature(text.slice(0, at)), location: parseHex(text.slice(at + 1)) }];
 }
 
-const choice = (flags: string, text: string, choices: readonly string[]): Option =>
+export const choice = (flags: string, text: string, choices: readonly string[]): Option =>
   new Option(flags, text).choices(choices);
 
 /** The same options under a heading of their own in the help. */
@@ -180,11 +179,6 @@ export const probeOptions = (): readonly Option[] => [
 export const formatOption = (formats: readonly string[]): Option =>
   choice('--format <name>', 'how to print', formats).default(formats[0]);
 
-export const requireOption = (): Option =>
-  new Option('--require <sig>', 'exit 1 unless this interface is there; may be given again').argParser(
-    (text: string, before: readonly string[] = []) => [...before, readSignature(text)],
-  );
-
 export const seedOptions = (): readonly Option[] => [
   new Option('--credit <bits>', 'credit so many bits, whatever the hypervisor says of its values').argParser(
     parseCount,
@@ -199,27 +193,6 @@ export const seedOptions = (): readonly Option[] => [
       return value;
     }),
 ];
-
-/** Throws a UsageError where an option that stood on the command line says something of another processor than the asked. */
-export function checkProcessor(
-  { engine, from }: { readonly engine: EngineName; readonly from?: string },
-  given: readonly string[],
-): void {
-  const ofLayer = new Map(layerOptions().map((option) => [option.attributeName(), option.long]));
-  const foreign = given.find((name) => {
-    if (name === 'engine') return from !== undefined;
-    if (name === 'cpu') return from !== undefined || engine !== 'native';
-    if (name === 'memory' || name === 'timeout')
-      return from !== undefined || !['v86', 'kvm'].includes(engine);
-    if (name === 'vcpus' || name === 'hyperv') return from !== undefined || engine !== 'kvm';
-    return ofLayer.has(name) && (from !== undefined || engine === 'native');
-  });
-  if (foreign === undefined) return;
-  const flag = ofLayer.get(foreign) ?? `--${foreign}`;
-  throw new UsageError(
-    `${flag} has no effect with ${from === undefined ? `--engine ${engine}` : '--from FILE'}`,
-  );
-}
 
 /** A whole number from 0, up to six digits. */
 export function parseCount(text: string): number {

@@ -1,6 +1,6 @@
 /** The processor that a command only asks: the one that we run on, or a guest's, or the model's. */
 import { type Cpu, MachineError } from '../cpu.ts';
-import { native } from '../engines/native/index.ts';
+import { type NativeCpu, native } from '../engines/native/index.ts';
 import type { Io } from './io.ts';
 import type { EngineName, GuestOptions, LayerOptions } from './options.ts';
 
@@ -9,6 +9,9 @@ export interface Processor {
   readonly cpu: Cpu;
   /** Why it was ended before it was closed: `--timeout` or Ctrl-C; later answers do not count. */
   stopped?(): string | undefined;
+  /** With the native engine: how CPUID is executed, and the other way, where both are to be had and nothing was chosen. */
+  readonly how?: 'driver' | 'instruction';
+  other?(): Cpu | undefined;
   close(): Promise<void>;
 }
 
@@ -24,18 +27,45 @@ export interface ProcessorOptions extends LayerOptions, GuestOptions {
   readonly engine: EngineName;
   /** The logical processor, for the native engine. */
   readonly cpu?: number;
-  /** A recorded machine instead: a file, or `-`. */
-  readonly from?: string;
+  /** How the native engine executes CPUID. */
+  readonly through?: 'driver' | 'instruction';
+  /** Recorded machines instead: files, or `-`. */
+  readonly from?: readonly string[];
+  /** Another hypervisor's probe guest instead: a command, or a serial line. */
+  readonly exec?: string;
+  readonly serial?: string;
 }
 
 /** Throws a `MachineError` where the engine is not to be had. */
 export async function openProcessor(options: ProcessorOptions, io: Io): Promise<Processor> {
-  if (options.engine === 'native') return openNative(options.cpu);
+  if (options.exec !== undefined || options.serial !== undefined) {
+    return (await import('./remote.ts')).openRemote(options, io);
+  }
+  if (options.engine === 'native') return openNative(options.cpu, options.through);
   return (await import('./implementation.ts')).openProbe(options, io);
 }
 
 /** The machine that we run on. */
-export function openNative(cpu?: number): Processor {
-  const opened = native({ cpu });
-  return { cpu: opened, close: async () => opened.close() };
+export function openNative(cpu?: number, through?: 'driver' | 'instruction'): Processor {
+  const opened = native({ cpu, through });
+  const { how } = opened;
+  let second: NativeCpu | undefined;
+  const other = (): Cpu | undefined => {
+    try {
+      second ??= native({ cpu, through: 'instruction' });
+    } catch {
+      return undefined; // one view is enough
+    }
+    return second;
+  };
+  return {
+    cpu: opened,
+    how,
+    // Without the driver's view there is nothing to compare with.
+    ...(through === undefined && how === 'driver' && { other }),
+    async close() {
+      opened.close();
+      second?.close();
+    },
+  };
 }

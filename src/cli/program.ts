@@ -1,23 +1,21 @@
 /** The commands and their options; each command's own file is imported when it is called. */
-import { Argument, Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, type Option } from 'commander';
 import { MachineError } from '../cpu.ts';
 import { completion, manualPage, SHELLS, type Shell } from './completion.ts';
 import { type Io, UsageError } from './io.ts';
 import {
-  checkProcessor,
   clonesOptions,
   formatOption,
   guestOptions,
   imageOptions,
   layerOptions,
-  parseCount,
   portOption,
   preloadOptions,
   probeOptions,
-  requireOption,
   seedOptions,
   verifyOptions,
 } from './options.ts';
+import { checkProcessor, detectOptions, leafOptions, processorOptions } from './processor-options.ts';
 
 const ABOUT =
   'CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, verify hypervisors, detect interfaces.';
@@ -163,19 +161,13 @@ function copies(program: Command, io: Io, done: (status: number) => void): void 
 
 /** The commands of the machine that we run on, and of others without an image. */
 function askOnly(program: Command, io: Io, done: (status: number) => void): void {
-  const engines = guestOptions(['native', 'v86', 'kvm', 'model'], 'native');
-  const processor = [
-    ...engines,
-    new Option('--cpu <n>', 'the logical processor, with the native engine').argParser(parseCount),
-    new Option('--from <file>', 'a CPUID dump, of cpuid -r or of commonhv dump; - for standard input'),
-  ];
   command(
     program,
     'detect',
     'show the interfaces that the hypervisor offers, in their order',
     [formatOption(['text', 'json', 'nfd', 'prometheus'])],
-    [requireOption()],
-    processor,
+    detectOptions(),
+    processorOptions(),
     layerOptions(),
   ).action(async (options, self) => {
     checkProcessor(options, given(self));
@@ -184,9 +176,10 @@ function askOnly(program: Command, io: Io, done: (status: number) => void): void
   command(
     program,
     'dump',
-    'write the CPUID leaves of a processor, as cpuid -r does or as JSON',
-    [formatOption(['cpuid', 'json'])],
-    processor,
+    'write the CPUID leaves of a processor, as cpuid -r or another tool does',
+    [formatOption(['cpuid', 'json', 'aida64', 'kcpuid'])],
+    leafOptions(),
+    processorOptions(),
     layerOptions(),
   ).action(async (options, self) => {
     checkProcessor(options, given(self));

@@ -1,16 +1,47 @@
-/** CPUID dumps of a file, for `--from`; each line that cannot be read is reported. */
+/** CPUID dumps of files, for `--from`; each line that cannot be read is reported. */
 import { createReadStream } from 'node:fs';
-import type { Parsed } from '../cpuid-dump.ts';
+import type { RecordedCpu } from '../cpuid-dump.ts';
 import { parseDump } from '../cpuid-dump.ts';
 import type { Io } from './io.ts';
 import { UsageError } from './io.ts';
 
 /** `cpuid -r` prints 3 KB for a processor; the largest machines have some thousand of them. */
 const MAX_BYTES = 32 * 2 ** 20;
+const EXPECTED =
+  'expected CPUID leaves, as cpuid -r, AIDA64, libcpuid, kcpuid, xen-cpuid -p or commonhv dump write them';
 
-/** Reads a file, or standard input for `-`. Throws a UsageError where there is no leaf in it. */
-export async function readDump(file: string, io: Io): Promise<Parsed['cpus']> {
+/** The processors of a machine, and a name for it in messages. */
+export interface RecordedMachine {
+  readonly name: string;
+  readonly cpus: readonly RecordedCpu[];
+}
+
+/** Reads files, or standard input for `-`. Throws a UsageError where there is no leaf in one of them. */
+export async function readMachines(files: readonly string[], io: Io): Promise<readonly RecordedMachine[]> {
+  const machines: RecordedMachine[] = [];
+  for (const file of files) machines.push(...(await machinesOf(file, io)));
+  return machines;
+}
+
+async function machinesOf(file: string, io: Io): Promise<readonly RecordedMachine[]> {
   const name = file === '-' ? 'standard input' : file;
+  const { processors, problems } = parseDump(await readAll(file, name, io));
+  if (processors.length === 0) throw new UsageError(`${name}: ${EXPECTED}: ${problems.join('; ')}`);
+  for (const problem of problems) io.err(`commonhv: ${name}: ${problem}`);
+  const machines = new Map<number, RecordedCpu[]>();
+  for (const cpu of processors) {
+    const cpus = machines.get(cpu.machine);
+    if (cpus === undefined) machines.set(cpu.machine, [cpu]);
+    else cpus.push(cpu);
+  }
+  if (machines.size === 1) return [{ name, cpus: processors }];
+  return [...machines.values()].map((cpus) => ({
+    name: `${name}, ${cpus[0]!.view ?? 'the machine'} at line ${cpus[0]!.line}`,
+    cpus,
+  }));
+}
+
+async function readAll(file: string, name: string, io: Io): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   try {
@@ -22,13 +53,10 @@ export async function readDump(file: string, io: Io): Promise<Parsed['cpus']> {
   } catch (cause) {
     const { code = String(cause) } = cause as NodeJS.ErrnoException;
     const why =
-      { ENOENT: 'there is no such file', EISDIR: 'it is a folder' }[code] ?? `it cannot be read: ${code}`;
+      { ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'it may not be read' }[code] ??
+      `it cannot be read: ${code}`;
     throw new UsageError(`${name}: ${why}`, { cause });
   }
-  const expected = 'expected what cpuid -r or commonhv dump writes';
-  if (size > MAX_BYTES) throw new UsageError(`${name}: ${expected}, got more than ${MAX_BYTES >> 20} MiB`);
-  const { cpus, problems } = parseDump(Buffer.concat(chunks).toString('latin1'));
-  if (cpus.length === 0) throw new UsageError(`${name}: ${expected}: ${problems.join('; ')}`);
-  for (const problem of problems) io.err(`commonhv: ${name}: ${problem}`);
-  return cpus;
+  if (size > MAX_BYTES) throw new UsageError(`${name}: ${EXPECTED}, got more than ${MAX_BYTES >> 20} MiB`);
+  return Buffer.concat(chunks);
 }

@@ -2,9 +2,9 @@
 import { verify } from '../conformance/index.ts';
 import type { Cpu } from '../cpu.ts';
 import type { Detection } from '../guest/index.ts';
-import { detect } from '../guest/index.ts';
 import { detectionJson, detectionText } from './detection.ts';
 import { openEngine, readImage, startGuest } from './engines.ts';
+import { findingOf } from './finding.ts';
 import { attach, endText } from './guest.ts';
 import { openImplementation } from './implementation.ts';
 import { type Io, painter, UsageError } from './io.ts';
@@ -37,7 +37,8 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
   const implementation = await openImplementation(options, io);
   try {
     const { cpu, engine, close: _, ...controls } = implementation;
-    const discovery = await unlessStopped(implementation, detect(cpu));
+    const finding = await unlessStopped(implementation, findingOf(cpu));
+    const discovery = finding.detection;
     const rng = await unlessStopped(implementation, readValues(cpu, discovery));
     io.progress('verifying its hypervisor ...');
     const { passed, failed, warned, skipped } = await unlessStopped(implementation, verify(cpu, controls));
@@ -51,7 +52,7 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
         draft: options.draft,
         milliseconds,
         ...(predictable && { deterministic: predictable }),
-        discovery: detectionJson(discovery),
+        discovery: detectionJson(finding),
         rng: rng ?? null,
         verify: counts,
       };
@@ -66,7 +67,7 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
         more.push(['random values', `${rng.values} read, ${rng.distinct} different${how}`]);
       }
       more.push(['conformance', failed === 0 ? paint('green', result) : paint('red', result)]);
-      await io.out(`${head}, ${milliseconds} ms\n\n${detectionText(discovery, paint, more)}\n`);
+      await io.out(`${head}, ${milliseconds} ms\n\n${detectionText(finding, paint, more)}\n`);
     }
     const sound = rng === undefined || rng.distinct === rng.values;
     return discovery.commonhv !== undefined && sound && failed === 0 ? 0 : 1;

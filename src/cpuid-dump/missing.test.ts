@@ -41,17 +41,18 @@ test('each leaf whose absence leaves a question open is named', () => {
   for (const leaf of [0x4f00_0001, 0x4f00_0002, 0x4f00_0003]) {
     assert.deepEqual(
       without((row) => row.leaf === leaf),
-      [['commonhv', `leaf 0x${leaf.toString(16)} is missing: what CommonHV offers is not known`]],
+      [['commonhv', `leaf 0x${leaf.toString(16)} is missing: CommonHV's offer is not known`]],
     );
   }
   assert.deepEqual(
     without(({ leaf, subleaf }) => leaf === 0x4f00_0001 && subleaf === 2),
-    [['commonhv', 'leaf 0x4f000001 subleaf 2 is missing: what CommonHV offers is not known']],
+    [['commonhv', "leaf 0x4f000001 subleaf 2 is missing: CommonHV's offer is not known"]],
   );
 });
 
 test('without CommonHV’s root the search has to tell, and needs 40000000H', () => {
-  const root = 'leaf 0x4f000000 is missing: whether CommonHV is offered is not known';
+  const root =
+    'leaf 0x4f000000 is missing (commonhv dump writes it, or cpuid -r -l 0x4f000000): whether CommonHV is offered is not known';
   assert.deepEqual(
     without(({ leaf }) => leaf >= 0x4f00_0000),
     [['commonhv', root]],
@@ -63,4 +64,54 @@ test('without CommonHV’s root the search has to tell, and needs 40000000H', ()
       ['interfaces', 'leaf 0x40000000 is missing: which interfaces there are is not known'],
     ],
   );
+});
+
+test('absence is known from a slot that shows nothing, and from a bare machine’s whole dump', () => {
+  const row = (leaf: number, ecx = 0, text = regs(0)): Row => ({
+    ...text,
+    leaf,
+    subleaf: 0,
+    indexed: false,
+    ...(ecx && { ecx }),
+  });
+  const zeroth = row(0, 0, regs(0xd));
+  const open = (...rows: Row[]) => [...missingLeaves(rows).keys()];
+  const BIT = 0x8000_0000;
+  const kvm = row(0x4000_0000, 0, regs(0x4000_0001, 0x4b4d_564b, 0x564b_4d56, 0x4d));
+  assert.deepEqual(open(zeroth, row(1, BIT), kvm), ['commonhv', 'interfaces']);
+  assert.deepEqual(open(zeroth, row(1, BIT), kvm, row(0x4000_0100)), ['commonhv']);
+  // An echo of the highest basic leaf in the next slot ends the scan as well.
+  const echo = regs(0x1004, 0x12c0, 0x64);
+  assert.deepEqual(open(row(1, BIT), row(0x16, 0, echo), kvm, row(0x4000_0100, 0, echo)), ['commonhv']);
+  // No hypervisor rows with the bit clear: bare metal, if the dump goes on to 80000000H and is no excerpt.
+  assert.deepEqual(open(zeroth, row(1), row(0x8000_0000)), []);
+  assert.deepEqual(open(zeroth, row(1)), ['commonhv', 'interfaces']);
+  assert.deepEqual(
+    [...missingLeaves([zeroth, row(1), row(0x8000_0000)], true).keys()],
+    ['commonhv', 'interfaces'],
+  );
+  assert.deepEqual(open(zeroth, row(1, BIT), row(0x8000_0000)), ['commonhv', 'interfaces']);
+  // A processor of old has no 80000000H, and few basic leaves.
+  assert.deepEqual(open(row(0, 0, regs(1)), row(1)), []);
+  // Bare metal that echoes leaf 16H at 40000000H; a hypervisor that shows zeros there.
+  assert.deepEqual(open(row(1), row(0x4000_0000, 0, echo)), []);
+  assert.deepEqual(open(row(1, BIT), row(0x4000_0000)), ['commonhv']);
+});
+
+test('a dump of any processor asks at most 65536 CPUIDs', () => {
+  let most = 0;
+  for (const answer of [0xffff_ffff, 0x4fff_ffff, 1, 0x4000_00ff]) {
+    let asked = 0;
+    const hostile: SyncCpu = {
+      ...bare,
+      cpuid(leaf, subleaf) {
+        asked++;
+        // Names the highest leaf of its range, and answers each subleaf otherwise.
+        return { eax: (leaf & 0xff) === 0 ? leaf + 0xff : answer, ebx: subleaf + 1, ecx: leaf, edx: 0xff };
+      },
+    };
+    assert.ok(dumpSync(hostile).length > 0);
+    most = Math.max(most, asked);
+  }
+  assert.equal(most, 65_536);
 });

@@ -22,6 +22,8 @@ export interface Row extends Regs {
   readonly subleaf: number;
   /** Whether ECX matters for this leaf; where it does not, there is one row, with subleaf 0, and it answers for all. */
   readonly indexed: boolean;
+  /** Only a vendor string, or only the hypervisor bit, is known: the dump is a decoded one. The other values are zeros. */
+  readonly partial?: true | undefined;
 }
 
 /** By leaf, then subleaf. A subleaf that an indexed leaf does not list, and a leaf that is not listed, are zeros. */
@@ -29,6 +31,8 @@ export type CpuidDump = readonly Row[];
 
 const MAX_QUESTIONS = 1 << 16;
 const MAX_SUBLEAVES = 64;
+/** Thrown when the questions are used up; the leaves that were read whole are kept. */
+const SPENT = new Error('too many questions');
 
 interface Question {
   readonly leaf: number;
@@ -41,20 +45,35 @@ export function* walkLeaves(): Walk<CpuidDump> {
   const rows = new Map<number, readonly Row[]>();
   let left = MAX_QUESTIONS;
   function* ask(leaf: number, subleaf = 0): Walk<Regs> {
-    left--;
+    if (left-- === 0) throw SPENT;
     return yield { leaf, subleaf };
   }
   /** A root, and the leaves after it up to the highest that it names. */
   function* range(root: number, { eax }: Regs): Walk<void> {
     // Old KVM and v86 say 0 and mean the leaf after the root; a number below the root comes from an echo.
     const last = eax === 0 ? root + 1 : Math.min(Math.max(eax, root), root + 0xff);
-    for (let leaf = root; leaf <= last && left > 0; leaf++) {
+    for (let leaf = root; leaf <= last; leaf++) {
       const found = yield* readLeaf(ask, leaf);
       // Of CommonHV's own leaves zeros say something, and a reader can tell that none was left out.
       const told = leaf === root || leaf === LEAF_BASIC || (root === LEAF_ROOT && leaf <= LEAF_MSRS);
       if (told || found.some(isNonZero)) rows.set(leaf, found);
     }
   }
+  try {
+    yield* everyRange(ask, range, rows);
+  } catch (error) {
+    if (error !== SPENT) throw error;
+  }
+  return [...rows.values()].flat().sort((a, b) => a.leaf - b.leaf || a.subleaf - b.subleaf);
+}
+
+type Ask = (leaf: number, subleaf?: number) => Walk<Regs>;
+
+function* everyRange(
+  ask: Ask,
+  range: (root: number, regs: Regs) => Walk<void>,
+  rows: Map<number, readonly Row[]>,
+): Walk<void> {
   const basic = yield* ask(LEAF_MAX_BASIC);
   const echo = yield* ask(basic.eax);
   const absent = yield* ask(LEAF_LAST);
@@ -67,19 +86,22 @@ export function* walkLeaves(): Walk<CpuidDump> {
   yield* range(LEAF_MAX_BASIC, basic);
   yield* range(LEAF_MAX_EXTENDED, yield* ask(LEAF_MAX_EXTENDED));
   const roots = [LEAF_ROOT];
+  let ended = false;
   for (let root = SCAN_FIRST; root <= SCAN_LAST; root += SCAN_STEP) roots.push(root);
   for (const root of roots) {
     const regs = yield* ask(root);
     if (isThere(root, regs)) yield* range(root, regs);
-    // These two every tool looks at: zeros or an echo there are worth keeping.
-    else if (root === SCAN_FIRST || root === LEAF_ROOT) rows.set(root, [rowOf(root, 0, false, regs)]);
+    // Zeros or an echo are worth keeping in three places: the roots, and the slot that ends the scan.
+    else if (root === SCAN_FIRST || root === LEAF_ROOT || !ended) {
+      rows.set(root, [rowOf(root, 0, false, regs)]);
+      ended ||= root !== LEAF_ROOT;
+    }
   }
   for (const { eax: location } of rows.get(LEAF_INTERFACES) ?? []) {
     if (location < SCAN_FIRST || location >= LEAF_MAX_EXTENDED || rows.has(location)) continue;
     const regs = yield* ask(location);
     if (isThere(location, regs)) yield* range(location, regs);
   }
-  return [...rows.values()].flat().sort((a, b) => a.leaf - b.leaf || a.subleaf - b.subleaf);
 }
 
 function rowOf(leaf: number, subleaf: number, indexed: boolean, { eax, ebx, ecx, edx }: Regs): Row {

@@ -1,5 +1,6 @@
 /** The 0x40000000 scan for interfaces, from before CommonHV: 256 CPUIDs, and the traps that real hypervisors set in it. */
 import type { Cpu, Regs } from '../cpu.ts';
+import { isVendorEcho } from '../spec/known.ts';
 import type { Tuple } from '../spec/leaves.ts';
 import { LEAF_LAST } from '../spec/leaves.ts';
 import { LEAF_MAX_BASIC, SCAN_FIRST, SCAN_LAST, SCAN_STEP } from '../spec/other-interfaces.ts';
@@ -30,7 +31,8 @@ export async function scan(cpu: Cpu): Promise<readonly Found[]> {
     // An answer that names a leaf of its own range as its highest is no echo. Any other has to spell a text, and not that of
     // the absent leaf: a TDX guest echoes its vendor leaf's "IntelTDX    ", with EAX 0.
     const owns = regs.eax >= location && regs.eax < location + SCAN_STEP;
-    if (!owns && (same(absent, regs) || !/^[ -~]+\0*$/.test(signature))) continue;
+    const isText = /^[ -~]+\0*$/.test(signature) && !isVendorEcho(signature);
+    if (!owns && (same(absent, regs) || !isText)) continue;
     seen.push(regs);
     found.push({ signature, location, maxLeaf: regs.eax });
   }

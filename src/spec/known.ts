@@ -8,17 +8,41 @@ export interface Known {
   readonly product: string;
   /** Why the row may be wrong, where it may. */
   readonly doubt?: string;
+  /** The interface's own name, where several products offer it: a signature is no product. */
+  readonly interface?: string;
+  /** Other products that can show the signature. */
+  readonly also?: readonly string[];
 }
 
 /** Interfaces at 40000000H and above. The usual base is 40000000H, 100H further for each interface in front. */
 export const KNOWN: readonly Known[] = [
-  { signature: 'KVMKVMKVM\0\0\0', product: 'Linux KVM' },
+  {
+    signature: 'KVMKVMKVM\0\0\0',
+    product: 'Linux KVM',
+    interface: 'KVM',
+    also: ['VirtualBox', 'Parallels'],
+    doubt: 'VirtualBox and Parallels can offer it too',
+  },
   { signature: 'Linux KVM Hv', product: 'Linux KVM (Hyper-V emulation)' },
   { signature: 'LKVMLKVMLKVM', product: 'kvmtool' },
   { signature: 'TCGTCGTCGTCG', product: 'QEMU TCG' },
-  { signature: 'Microsoft Hv', product: 'Microsoft Hyper-V' },
-  { signature: 'VMwareVMware', product: 'VMware' },
-  { signature: 'XenVMMXenVMM', product: 'Xen' },
+  {
+    signature: 'Microsoft Hv',
+    product: 'Microsoft Hyper-V',
+    interface: 'Hyper-V',
+    also: ['Linux KVM', 'Xen', 'bhyve', 'VirtualBox', 'Cloud Hypervisor', 'Parallels'],
+    doubt: 'KVM, Xen, bhyve, VirtualBox and others can offer it too',
+  },
+  { signature: 'Microsoft VS', product: 'Microsoft Hyper-V (virtualization stack)' },
+  {
+    signature: 'VMwareVMware',
+    product: 'VMware',
+    also: ['QEMU TCG', 'v86'],
+    doubt: 'QEMU and v86 can show it too',
+  },
+  { signature: 'XenVMMXenVMM', product: 'Xen', also: ['Linux KVM'], doubt: 'QEMU can offer it on KVM' },
+  { signature: 'uXenisnotXen', product: 'uXen' },
+  { signature: 'aXenisnotXen', product: 'uXen' },
   { signature: 'bhyve bhyve ', product: 'bhyve' },
   { signature: 'BHyVE BHyVE ', product: 'bhyve', doubt: 'an old spelling' },
   { signature: 'ACRNACRNACRN', product: 'Project ACRN' },
@@ -48,7 +72,12 @@ export const KNOWN: readonly Known[] = [
 /** Vendor strings of leaves 0 and 21H that betray an emulator or a confidential guest; these read EBX, EDX, ECX. */
 export const KNOWN_VENDORS: readonly (Known & { readonly leaf: number })[] = [
   { leaf: 0x21, signature: 'IntelTDX    ', product: 'Intel TDX' },
-  { leaf: 0, signature: 'Virtual CPU ', product: 'Microsoft Virtual PC', doubt: 'also Windows on Arm' },
+  {
+    leaf: 0,
+    signature: 'Virtual CPU ',
+    product: "Windows on Arm's x86 emulation",
+    doubt: 'or Microsoft Virtual PC 7',
+  },
   { leaf: 0, signature: 'VirtualApple', product: 'Apple Rosetta 2' },
   { leaf: 0, signature: 'MicrosoftXTA', product: 'Microsoft x86 on Arm' },
   { leaf: 0, signature: 'Neko Project', product: 'Neko Project II' },
@@ -58,9 +87,22 @@ export const KNOWN_VENDORS: readonly (Known & { readonly leaf: number })[] = [
   { leaf: 0, signature: 'ConnectixCPU', product: 'Connectix Virtual PC' },
 ];
 
-const PRODUCTS = new Map(KNOWN.map(({ signature, product }) => [signature, product]));
+const BY_SIGNATURE = new Map(KNOWN.map((known) => [known.signature, known]));
 
 /** The product's name, or `undefined` for a signature that nobody has told us of. */
 export function productOf(signature: string): string | undefined {
-  return PRODUCTS.get(signature);
+  return BY_SIGNATURE.get(signature)?.product;
+}
+
+/** The whole row of a signature. */
+export function knownBy(signature: string): Known | undefined {
+  return BY_SIGNATURE.get(signature);
+}
+
+/**
+ * Whether a leaf's EBX, ECX, EDX are a processor's vendor string in that string's own order EBX, EDX, ECX: an echo of leaf 0
+ * or 21H where there is no leaf, and no interface's signature.
+ */
+export function isVendorEcho(signature: string): boolean {
+  return /^(?:Inte {4}lTDX|GenuntelineI|AuthcAMDenti|HygouineGenu|CentaulsaurH)/.test(signature);
 }

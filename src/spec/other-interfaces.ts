@@ -15,6 +15,18 @@ export const LEAF_MAX_EXTENDED = 0x8000_0000;
 /** "Hv#1", Hyper-V TLFS "Hypervisor Interface Identification": EAX of the leaf after an interface's first. */
 export const HV_1 = 0x3123_7648;
 
+/** "VS#1": EAX of 40000081H, where Microsoft's virtualization stack (or KVM's synthetic debugger) has its interface. */
+export const VS_1 = 0x3123_5356;
+export const LEAF_VS_1 = 0x4000_0081;
+
+/** Bareflank: its own range; EAX names a leaf in it. It leaves 40000000H at zeros. */
+export const LEAF_BAREFLANK = 0x4bf0_0000;
+
+/** Hyper-V TLFS, "Hypervisor Feature Identification": the partition's privileges in EAX and EBX. */
+export const LEAF_HYPERV_FEATURES = 0x4000_0003;
+/** Hyper-V TLFS, "Isolation Configuration": EBX bits 3:0 are 2 in a SEV-SNP guest, 3 in a TDX guest. */
+export const LEAF_HYPERV_ISOLATION = 0x4000_000c;
+
 /** Intel TDX module: CPUID leaf 21H spells "IntelTDX    " in EBX, EDX, ECX inside a trust domain. */
 export const LEAF_TDX = 0x0000_0021;
 

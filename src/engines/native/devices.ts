@@ -73,6 +73,7 @@ function transfer(path: string, { length }: Uint8Array, call: () => number): boo
     if (moved === length) return true;
     throw new MachineError(`${path}: expected ${length} bytes, got ${moved}`);
   } catch (cause) {
+    if (cause instanceof MachineError) throw cause;
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'EIO') return false;
     if (code === undefined) throw cause;

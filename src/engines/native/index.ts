@@ -6,8 +6,13 @@ import { instruction } from './instruction.ts';
 
 /** Which processor of the machine is asked. */
 export interface NativeOptions {
-  /** The logical processor, 0 to 1023; by default CPUID is executed wherever the thread is, and MSRs are those of 0. */
+  /** The logical processor, 0 to 1023; by default 0, or by the instruction the one that the thread is on. */
   readonly cpu?: number | undefined;
+  /**
+   * How CPUID is executed: through the kernel's driver, or by this process. By default the driver where it can be opened: a
+   * hypervisor can answer CPL 3 otherwise than the kernel, and MSRs, which only the kernel reads, belong to its answers.
+   */
+  readonly through?: 'driver' | 'instruction' | undefined;
 }
 
 /** A processor that holds a page and descriptors until it is closed. */
@@ -19,11 +24,11 @@ export interface NativeCpu extends SyncCpu {
 }
 
 /**
- * CPUID as an instruction, else through /dev/cpu/N/cpuid; MSRs through /dev/cpu/N/msr, opened when the first one is asked
+ * CPUID through /dev/cpu/N/cpuid, else as an instruction; MSRs through /dev/cpu/N/msr, opened when the first one is asked
  * for. Throws a `MachineError` of one line where CPUID cannot be executed, and later where MSRs cannot be reached; a
  * RangeError for a processor out of range.
  */
-export function native({ cpu }: NativeOptions = {}): NativeCpu {
+export function native({ cpu, through }: NativeOptions = {}): NativeCpu {
   if (cpu !== undefined && !(Number.isInteger(cpu) && cpu >= 0 && cpu < 1024)) {
     throw new RangeError(`cpu: expected an integer from 0 to 1023, got ${cpu}`);
   }
@@ -35,7 +40,7 @@ export function native({ cpu }: NativeOptions = {}): NativeCpu {
   }
   const reading = device(`/dev/cpu/${cpu ?? 0}/msr`, 'msr');
   const writing = device(`/dev/cpu/${cpu ?? 0}/msr`, 'msr', true);
-  const { how, cpuid, close } = questions(cpu);
+  const { how, cpuid, close } = questions(cpu, through);
   return {
     how,
     cpuid,
@@ -47,21 +52,31 @@ export function native({ cpu }: NativeOptions = {}): NativeCpu {
   };
 }
 
-function questions(cpu: number | undefined): Pick<NativeCpu, 'how' | 'cpuid' | 'close'> {
-  let refused: unknown;
+type Questions = Pick<NativeCpu, 'how' | 'cpuid' | 'close'>;
+
+function questions(cpu: number | undefined, through: NativeOptions['through']): Questions {
+  if (through === 'driver') return byDriver(cpu);
+  if (through === 'instruction') return byInstruction(cpu);
+  let refused: Error;
   try {
-    return { how: 'instruction', ...instruction(cpu) };
+    return byDriver(cpu);
   } catch (error) {
-    refused = error;
+    refused = error as Error;
   }
+  try {
+    return byInstruction(cpu);
+  } catch (cause) {
+    throw new MachineError(`no CPUID: ${(cause as Error).message}; ${refused.message}`, { cause });
+  }
+}
+
+function byInstruction(cpu: number | undefined): Questions {
+  return { how: 'instruction', ...instruction(cpu) };
+}
+
+function byDriver(cpu: number | undefined): Questions {
   const driver = device(`/dev/cpu/${cpu ?? 0}/cpuid`, 'cpuid');
-  try {
-    driver.fd();
-  } catch (error) {
-    throw new MachineError(`no CPUID: ${(refused as Error).message}; ${(error as Error).message}`, {
-      cause: refused,
-    });
-  }
+  driver.fd(); // fails here, once and early
   return {
     how: 'driver',
     cpuid: (leaf, subleaf) => readCpuid(driver, leaf, subleaf),

@@ -13,7 +13,7 @@ import { instruction } from './instruction.ts';
 const skip = process.platform === 'linux' && process.arch === 'x64' ? false : 'not Linux on x64';
 
 test('CPUID is executed: leaf 0 spells a vendor, its EAX bounds the basic leaves', { skip }, () => {
-  const cpu = native();
+  const cpu = native({ through: 'instruction' });
   assert.equal(cpu.how, 'instruction');
   const { eax, ebx, ecx, edx } = cpu.cpuid(0, 0);
   assert.ok(eax >= 1 && eax < 0x100);
@@ -52,6 +52,10 @@ const noDriver = existsSync(driver) ? false : 'no /dev/cpu/0/cpuid';
 // Only leaves that no host changes between CPL 3 and CPL 0: the vendor and the processor's signature. The hypervisor's leaves may
 // differ (seen: "bhyve bhyve " by the instruction, KVMKVMKVM by the driver, on one machine).
 test('driver and instruction name the same processor', { skip: skip || noDriver }, () => {
+  const chosen = native();
+  assert.equal(chosen.how, 'driver');
+  assert.throws(() => native({ cpu: 1023, through: 'driver' }), MachineError);
+  chosen.close();
   const direct = instruction(0);
   const through = device(driver, 'cpuid');
   const vendor = ({ ebx, ecx, edx }: Regs) => ({ ebx, ecx, edx });
