@@ -32,7 +32,16 @@ const MACHINE = '-accel kvm -cpu qemu64 -m 16 -nodefaults -display none -serial 
 
 function verify(options: string, machine: string): { failed: number; passed: number; text: string } {
   const command = `${PRELOAD.join(' ')} ${options} -- ${QEMU} ${MACHINE} ${machine} -kernel {probe}`;
-  const args = ['dist/cli/bin.cjs', 'verify', '--exec', command, '--format', 'json'];
+  const args = [
+    'dist/cli/bin.cjs',
+    'verify',
+    '--exec',
+    command,
+    '--format',
+    'json',
+    '--timeout',
+    `${scaled(150)}`,
+  ];
   const { stdout, stderr } = spawnSync(process.execPath, args, {
     encoding: 'utf8',
     timeout: scaled(200_000),

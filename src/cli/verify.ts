@@ -35,7 +35,7 @@ interface Judged extends MachineControls {
   close(): Promise<void>;
 }
 
-/** Firmware and boot loaders come before the greeting; with nothing said they get this long, in milliseconds. */
+/** Firmware and boot loaders come before the greeting: its limit in milliseconds, unless --timeout gives another. */
 const GREETING_TIME = 30_000;
 
 export async function runVerify(options: VerifyCommandOptions, io: Io): Promise<number> {
@@ -134,7 +134,7 @@ async function overLine(
   const interrupt = (): void => void line.close();
   io.interrupted.addEventListener('abort', interrupt);
   try {
-    const greetingTimeout = Math.min(timeout * 1000, GREETING_TIME);
+    const greetingTimeout = timeout * 1000;
     // A guest that runs already has greeted somebody else, and is asked for it soon.
     const cpu = await overSerial(line.console, {
       greetingTimeout,
