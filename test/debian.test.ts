@@ -13,7 +13,8 @@ const layer = (first: bigint, generation: bigint) =>
   commonhv({
     interfaces: [{ location: 0x4000_0000, signature: 'VMwareVMware' }],
     rng: { source: countingSource(first) },
-    generation: { next: () => generation },
+    // Each half differs from those of the value before.
+    generation: { next: () => (generation += 0x1_0000_0001n) },
   });
 
 /** od -t x4 as numbers. */
@@ -104,7 +105,7 @@ describe('stock Debian 12 on v86', { skip: debian.skip, timeout: 600_000 }, () =
   test('a saved machine that is resumed goes on at its shell, under a layer of its own', async () => {
     await shell.run('echo kept >/tmp/kept');
     const state = await machine.save!();
-    const copy = await engine.resume(layer(1000n, 8n), state);
+    const copy = await engine.resume(layer(1000n, 0x80_0000_0000n), state);
     const its = await shellOf(copy, { plain: true });
     try {
       assert.equal(await its.run('cat /tmp/kept'), 'kept');

@@ -86,13 +86,13 @@ const descriptions: Readonly<Record<string, () => CommonhvOptions>> = {
       { location: 0xffff_ffff, signature: '\xff'.repeat(12) },
     ],
     preferred: 2,
-    rng: { msr: 0, source: countingSource(), input: 'ignore' },
-    generation: { msr: 0xffff_ffff, next: () => 0xfedc_ba98_7654_3210n },
+    rng: { msr: 0x4000_00a0, source: countingSource(), input: 'ignore' },
+    generation: { msr: 0xffff_ffff, next: () => 0xfedc_ba98_7654_3210n, page: false },
   }),
   'draft 3 with the hypervisor bit hidden': () => ({
     hypervisorBit: false,
     rng: { source: countingSource() },
-    generation: { next: () => 1n },
+    generation: { next: () => 0x1_0000_0001n, page: false },
   }),
 };
 const LEAVES = [

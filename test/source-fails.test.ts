@@ -18,7 +18,7 @@ function failing(fallback: NonNullable<RngOptions['fallback']>): { layer: Layer;
   const failures: SourceFailure[] = [];
   const os = systemSource();
   let draws = 2;
-  const fill = (bytes: Uint8Array) => {
+  const fill = (bytes: Uint8Array<ArrayBuffer>) => {
     if (draws-- === 0) throw new Error('unplugged');
     os.fill(bytes);
   };

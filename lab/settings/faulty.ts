@@ -39,7 +39,7 @@ function showsOnOne({ drafts, makeFaulty: lie }: FaultyHypervisor): boolean {
     draft,
     interfaces: [{ signature: 'VMwareVMware', location: 0x4000_0000 }],
     rng: { source: stuckSource() },
-    ...(draft === 3 ? { generation: { next: () => 1n } } : {}),
+    ...(draft === 3 ? { generation: { next: () => 0x1_0000_0001n } } : {}),
   });
   return lie(good, draft)(bare).second === undefined;
 }

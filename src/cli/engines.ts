@@ -1,8 +1,8 @@
 /** The engines by name, each imported when it is asked for, and the guest images from files. */
 import { readFile, stat } from 'node:fs/promises';
 import { isLinux } from '../boot/index.ts';
-import type { Engine, Image, Machine } from '../cpu.ts';
-import { type Config, fromConfig, type SourceFailure } from '../hypervisor/index.ts';
+import { type Engine, hex, type Image, type Machine } from '../cpu.ts';
+import { type Config, fromConfig, type LayerEvent } from '../hypervisor/index.ts';
 import { type Io, UsageError } from './io.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 
@@ -31,25 +31,39 @@ export async function openEngine(options: GuestOptions): Promise<Engine> {
 }
 
 /** Starts a guest under CommonHV. KVM runs its guests in threads of its own, where the layer is built from the data. */
-export function startGuest(engine: Engine, data: Config, image: Image, io: Io): Promise<Machine> {
-  const onFailure = ({ source, detail, outcome }: SourceFailure): void => {
-    const then = {
-      generator: 'a generator that it has seeded goes on',
-      stopped: 'the machine ends',
-      absent: 'no RNG is offered',
-    };
-    io.err(`commonhv: the random source ${source} failed: ${detail}; ${then[outcome]}`);
-  };
-  if (engine.startModule === undefined) return engine.start(fromConfig(data, onFailure), image);
+export function startGuest(engine: Engine, config: Config, image: Image, io: Io): Promise<Machine> {
+  const onEvent = (event: LayerEvent): void => io.err(`commonhv: ${eventText(event)}`);
+  if (engine.startModule === undefined) return engine.start(fromConfig(config, onEvent), image);
   return engine.startModule(
     {
       module: 'commonhv/hypervisor',
       export: 'fromConfig',
-      options: data,
-      onEvent: (failure) => onFailure(failure as SourceFailure),
+      options: config,
+      onEvent: (event) => onEvent(event as LayerEvent),
     },
     image,
   );
+}
+
+/** A report of the layer in one line. */
+function eventText(event: LayerEvent): string {
+  switch (event.kind) {
+    case 'source-failed': {
+      const { source, detail, outcome } = event.failure;
+      const then = {
+        generator: 'a generator that it has seeded goes on',
+        stopped: 'the machine ends',
+        absent: 'no RNG is offered',
+      };
+      return `the random source ${source} failed: ${detail}; ${then[outcome]}`;
+    }
+    case 'acknowledged':
+      return `the guest acknowledged its generation after ${Math.round(event.milliseconds)} ms`;
+    case 'page-lost':
+      return `the guest's generation page at ${hex(event.address)} is no RAM any more; the register was set to 0`;
+    case 'renewed':
+      return 'the generation of the outer hypervisor changed; the one of this machine was renewed';
+  }
 }
 
 /** Reads a kernel, and the initrd where one is named. At a terminal a Linux kernel prints to it unless `--append` says otherwise. */

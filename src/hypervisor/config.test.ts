@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bare } from '../cpu.ts';
-import { type Config, fromConfig } from './config.ts';
+import { type Config, fromConfig, type LayerEvent } from './config.ts';
 
 test('data survives being sent and makes the layer that the options would', () => {
   const data: Config = {
@@ -16,6 +16,18 @@ test('data survives being sent and makes the layer that the options would', () =
   assert.deepEqual([cpu.rdmsr(0x4000_00a5), cpu.rdmsr(0x4000_00a5)], [1n, 2n]);
   assert.equal(cpu.wrmsr(0x4000_00a5, 1n), undefined);
   assert.equal(typeof cpu.rdmsr(0x4000_00a1), 'bigint');
+});
+
+test('every report of the layer reaches the function that goes with the data', () => {
+  const events: LayerEvent[] = [];
+  const cpu = fromConfig({ rng: { source: 'os' }, generation: {} }, (event) => events.push(event))(bare);
+  const generation = cpu.rdmsr(0x4000_00a1) as bigint;
+  assert.equal(cpu.wrmsr(0x4000_00a1, generation), undefined);
+  assert.equal(cpu.wrmsr(0x4000_00a1, generation), undefined);
+  const [event, ...more] = events;
+  assert.deepEqual(more, []);
+  assert.ok(event?.kind === 'acknowledged' && event.milliseconds >= 0 && event.milliseconds < 60_000);
+  assert.deepEqual(structuredClone(events), events);
 });
 
 test('without an rng or a generation there is none', () => {

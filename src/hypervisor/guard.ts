@@ -1,5 +1,5 @@
 /** Checks a source: each draw either fills every byte with plausible values, or returns the failure. */
-import { FALSE_ALARM, health, repetitionCutoff } from './health.ts';
+import { health } from './health.ts';
 import type { Source } from './source.ts';
 
 /** Why a source is not to be used any more. */
@@ -21,13 +21,12 @@ export interface DrawFailure {
  */
 export const DRAW_TIMEOUT_MS = 1000;
 
-/** Fills `bytes`, 16 or more, a multiple of 8. Once broken, the source may still hold `bytes`: use another buffer. */
-export type Draw = (bytes: Uint8Array) => DrawFailure | undefined;
+/** Fills `bytes`, 16 or more, a multiple of 8, of which the first 8 are tested and not to be served. Once broken, the source may still hold `bytes`: use another buffer. */
+export type Draw = (bytes: Uint8Array<ArrayBuffer>) => DrawFailure | undefined;
 
-/** Deterministic sources are exempt from the health tests: some exist to fail them. */
+/** Deterministic sources are exempt from the health tests: failing them is their purpose. */
 export function guard(source: Source): Draw {
   const tests = source.deterministic ? undefined : health();
-  const draws = source.deterministic ? undefined : drawTests();
   return (bytes) => {
     const length = bytes.length;
     bytes.fill(0); // bytes that a short source leaves out then show as zeros
@@ -43,7 +42,7 @@ export function guard(source: Source): Draw {
     if (broken) return broken;
     if (took > DRAW_TIMEOUT_MS)
       return { reason: 'slow', detail: `it took ${Math.round(took)} ms, not ${DRAW_TIMEOUT_MS} at most` };
-    const failed = tests?.check(bytes) ?? draws?.(bytes);
+    const failed = tests?.check(bytes);
     return failed === undefined
       ? undefined
       : { reason: 'health', detail: `it failed a health test: ${failed}` };
@@ -61,28 +60,6 @@ function checkReturn(returned: unknown, bytes: Uint8Array, length: number): Draw
     typeof returned === 'number' ? returned : ((returned as Uint8Array | undefined)?.byteLength ?? length);
   if (count !== length) return { reason: 'short', detail: `it gave ${count} of ${length} bytes` };
   return undefined;
-}
-
-/**
- * Two ways to fail that show only beside the draw before: the same buffer again, of which the difference of the first two values is
- * remembered (a chance hit: 2^-64), and a few bytes left out at the end, too few zeros for the other tests: so the
- * repetition count test runs over the last byte of each draw as well.
- */
-function drawTests(): (bytes: Uint8Array) => string | undefined {
-  const cutoff = repetitionCutoff(8, FALSE_ALARM);
-  let last = -1;
-  let run = 0;
-  let start = 0n;
-  return (bytes) => {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, 16);
-    const difference = view.getBigUint64(0) ^ view.getBigUint64(8);
-    if (difference === start) return 'repetition of draws';
-    start = difference;
-    const byte = bytes.at(-1)!;
-    run = byte === last ? run + 1 : 1;
-    last = byte;
-    return run >= cutoff ? 'repetition of last bytes' : undefined;
-  };
 }
 
 function oneLine(cause: unknown): string {

@@ -1,30 +1,42 @@
 /**
- * Continuous health tests of a source's draws, before any of it is served: NIST SP 800-90B, section 4.4.
+ * Continuous health tests of the draws from a source, before any value of them is served: NIST SP 800-90B, section 4.4.
  *
- * Two of them are the standard's, over samples of one byte that are claimed to hold 8 bits of entropy: the repetition
- * count test and the adaptive proportion test in windows of 512. Bytes alone would miss a source that hands out good-looking
- * values again and again, so two look at values of 64 bits: the repetition count test once more, with its cut-off
- * of 2 (no value equals the one before), and a search for cycles, which 4.4 allows beside the others.
+ * A draw is a head of 8 bytes, which is tested and never served, and the values after it. Two tests are the standard's, over
+ * samples of one byte that are claimed to hold 8 bits of entropy: the repetition count test, and the adaptive proportion test
+ * in windows of 512. The others look at values of 64 bits, which 4.4 allows beside them: equal neighbours, cycles, equal steps
+ * of a 32-bit half, and bits that never change. Across draws the same is asked of the heads alone, so that nothing that is
+ * served, nor a difference of such values, stays in memory.
  *
  * They catch a source that breaks. They cannot tell a good source from a bad one that takes care: the output of any
  * cipher under a known key passes.
  */
+import { FALSE_ALARM, proportionCutoff, repetitionCutoff } from './cutoffs.ts';
+
+export { FALSE_ALARM, proportionCutoff, repetitionCutoff } from './cutoffs.ts';
 
 /**
  * The test that failed: of bytes, 4.4.1 "Repetition Count Test" and 4.4.2 "Adaptive Proportion Test" of NIST SP 800-90B; of
- * 64-bit values, the former and a search for cycles.
+ * 64-bit values, the former, a search for cycles, equal steps and bits that never change; of draws, by their heads.
  */
 export type HealthTest =
   | 'repetition of bytes'
   | 'proportion of bytes'
   | 'repetition of values'
-  | 'cycle of values';
+  | 'cycle of values'
+  | 'constant step'
+  | 'stuck bits'
+  | 'repetition of draws'
+  | 'cycle of draws'
+  | 'zeros at the end of draws';
 
-/** The tests of one stream, with their state. */
+/** The tests of one source, with the state that they keep. */
 export interface Health {
-  /** Looks at the next bytes, a multiple of 8; the name of the test that fails, if one does. Keeps no reference. */
-  check(bytes: Uint8Array): HealthTest | undefined;
+  /** Tests the next draw, 16 bytes or more, a multiple of 8; the name of the test that fails, if one does. Keeps no reference. */
+  check(draw: Uint8Array): HealthTest | undefined;
 }
+
+/** Bytes of a draw that are tested and not served. */
+export const HEAD = 8;
 
 /** "Window size W": 512 for samples that are not binary (4.4.2). */
 const WINDOW = 512;
@@ -32,95 +44,159 @@ const WINDOW = 512;
 /** Bits of entropy claimed for a byte: all, since values are served as they come. */
 const ENTROPY = 8;
 
-/** Alpha, the false-alarm rate, is 2 to the power of minus this; the standard recommends 20 to 40. */
-export const FALSE_ALARM = 40;
+/** Values after which a bit that never changed is an alarm: by chance 128 bits' states in 2^64. */
+const STUCK = 64;
 
-/** NIST SP 800-90B, 4.4.1: C = 1 + ceil(-log2(alpha) / H), with alpha = 2^-`falseAlarm` and H = `entropy` bits a sample. */
-export function repetitionCutoff(entropy: number, falseAlarm: number): number {
-  return 1 + Math.ceil(falseAlarm / entropy);
-}
-
-/**
- * NIST SP 800-90B, 4.4.2: C = 1 + CRITBINOM(W, 2^-H, 1 - alpha): one more than the least count that W samples exceed less often than
- * alpha. As the first sample counts itself, a window of W alarms with P(X >= C - 1), X binomial over W - 1: at 2^-40, where
- * C is 19, once in 2^37.6 windows.
- */
-export function proportionCutoff(window: number, entropy: number, falseAlarm: number): number {
-  const p = 2 ** -entropy;
-  const probability = [(1 - p) ** window];
-  for (let k = 0; k < window; k++) {
-    probability.push((probability[k]! * ((window - k) / (k + 1)) * p) / (1 - p));
-  }
-  // Summed from the small end, so that the tail, some 2^-40, is not lost in rounding.
-  let above = 0;
-  let k = window;
-  while (k > 0 && above + probability[k]! <= 2 ** -falseAlarm) above += probability[k--]!;
-  return 1 + k;
-}
-
-/** One stream's tests. Alpha, the false-alarm rate, is 2^-`falseAlarm`: 40 by default, and 20 to 40 is recommended. */
+/** One source's tests. Alpha, the false-alarm rate, is 2^-`falseAlarm`: 40 by default, and 20 to 40 is recommended. */
 export function health(falseAlarm = FALSE_ALARM): Health {
-  const bytesTest = byteTests(
+  const bytes = byteTests(
     repetitionCutoff(ENTROPY, falseAlarm),
     proportionCutoff(WINDOW, ENTROPY, falseAlarm),
   );
-  const wordsTest = wordTests();
-  return { check: (bytes) => bytesTest(bytes) ?? wordsTest(bytes) };
-}
-
-// In both, the state is kept in locals while a buffer is gone through: a third of the time of closure variables.
-function byteTests(repetition: number, proportion: number): Health['check'] {
-  const kept = { last: -1, run: 1, first: 0, count: 0, left: 0 };
-  return (bytes) => {
-    let { last, run, first, count, left } = kept; // first, count, left: the window's sample, how often, samples to come
-    for (let i = 0; i < bytes.length; i++) {
-      const sample = bytes[i]!;
-      if (sample === last) {
-        if (++run >= repetition) return 'repetition of bytes';
-      } else {
-        last = sample;
-        run = 1;
-      }
-      if (left-- === 0) {
-        first = sample;
-        count = 1;
-        left = WINDOW - 1;
-      } else if (sample === first && ++count >= proportion) return 'proportion of bytes';
-    }
-    Object.assign(kept, { last, run, first, count, left });
-    return undefined;
+  const heads = headTests(repetitionCutoff(ENTROPY, falseAlarm));
+  return {
+    check(draw) {
+      const aligned = draw.byteOffset % 4 === 0 ? draw : draw.slice();
+      const words = new Int32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
+      return bytes(draw, words) ?? valueTests(words) ?? heads(draw, words);
+    },
   };
 }
 
-/**
- * Brent's search for a cycle, in constant memory: the remembered value moves on to the current place after 1, 2, 4, 8 and so
- * on values, so a cycle of n values is met within about 3 n. Remembered is the difference of two consecutive values and never an
- * older value that was served; so a counter shows too. A chance hit: 2^-64 a value, for each of the two tests.
- */
-function wordTests(): Health['check'] {
-  const kept = { low: 0, high: 0, seen: false, savedLow: 0, savedHigh: 0, power: 1, steps: 0 };
-  return (bytes) => {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    let { low, high, seen, savedLow, savedHigh, power, steps } = kept;
-    for (let at = 0; at + 8 <= bytes.length; at += 8) {
-      const differenceLow = low ^ view.getInt32(at, true);
-      const differenceHigh = high ^ view.getInt32(at + 4, true);
-      low ^= differenceLow;
-      high ^= differenceHigh;
-      if (!seen) {
-        seen = true;
-        continue;
-      }
-      if ((differenceLow | differenceHigh) === 0) return 'repetition of values';
-      if (differenceLow === savedLow && differenceHigh === savedHigh) return 'cycle of values';
-      if (++steps === power) {
-        savedLow = differenceLow;
-        savedHigh = differenceHigh;
-        power *= 2;
-        steps = 0;
-      }
+/** The standard's two tests. A window goes on over draws that are shorter; its sample is then a byte of a head. */
+function byteTests(
+  repetition: number,
+  proportion: number,
+): (draw: Uint8Array, words: Int32Array) => HealthTest | undefined {
+  let sample = 0;
+  let count = 0;
+  let left = 0;
+  return (draw, words) => {
+    // A run of 6 or more has three equal bytes in one aligned word; shorter runs are an alarm only at rates for tests.
+    if ((repetition < 6 || mayRepeat(words)) && repeats(draw, repetition)) return 'repetition of bytes';
+    for (let at = 0; at + WINDOW <= draw.length; at += WINDOW) {
+      if (occurrences(words, draw[at]!, at >> 2, (at + WINDOW) >> 2) >= proportion)
+        return 'proportion of bytes';
     }
-    Object.assign(kept, { low, high, seen, savedLow, savedHigh, power, steps });
-    return undefined;
+    if (draw.length >= WINDOW) return undefined;
+    if (left <= 0) {
+      sample = draw[0]!;
+      count = 0;
+      left = WINDOW;
+    }
+    count += occurrences(words, sample, 0, Math.min(left, draw.length) >> 2);
+    left -= draw.length;
+    return count >= proportion ? 'proportion of bytes' : undefined;
+  };
+}
+
+/** Whether a word has three equal bytes in a row: once in 32,768 words by chance. */
+function mayRepeat(words: Int32Array): boolean {
+  for (let i = 0; i < words.length; i++) {
+    const pairs = words[i]! ^ (words[i]! >>> 8);
+    if ((pairs & 0xffff) === 0 || (pairs & 0xff_ff00) === 0) return true;
+  }
+  return false;
+}
+
+function repeats(bytes: Uint8Array, cutoff: number): boolean {
+  let last = -1;
+  let run = 0;
+  for (const byte of bytes) {
+    run = byte === last ? run + 1 : 1;
+    last = byte;
+    if (run >= cutoff) return true;
+  }
+  return false;
+}
+
+/** How often a byte comes. A word is looked into only where the usual test for a zero byte says that it is there. */
+function occurrences(words: Int32Array, sample: number, from: number, to: number): number {
+  const wanted = Math.imul(sample, 0x0101_0101);
+  let count = 0;
+  for (let i = from; i < to; i++) {
+    const word = words[i]! ^ wanted;
+    if (((word - 0x0101_0101) & ~word & 0x8080_8080) === 0) continue;
+    for (let shift = 0; shift < 32; shift += 8) if (((word >>> shift) & 0xff) === 0) count++;
+  }
+  return count;
+}
+
+/**
+ * Within one draw: equal neighbours; Brent's search for a cycle, which remembers the difference of two neighbours and moves on
+ * after 1, 2, 4, 8 and so on values, so that a cycle of n values is met within about 3 n, and a counter too; a 32-bit half that goes
+ * on by equal steps; bits that never change. By chance: 2^-64 a value, for each test.
+ */
+function valueTests(words: Int32Array): HealthTest | undefined {
+  let [low, high] = [words[0]!, words[1]!];
+  let [stepLow, stepHigh, equalLow, equalHigh] = [0, 0, 0, 0];
+  let [savedLow, savedHigh, power, steps] = [0, 0, 1, 0];
+  let [changedLow, changedHigh] = [0, 0];
+  for (let i = 2; i + 1 < words.length; i += 2) {
+    const nextLow = words[i]!;
+    const nextHigh = words[i + 1]!;
+    const differenceLow = low ^ nextLow;
+    const differenceHigh = high ^ nextHigh;
+    if ((differenceLow | differenceHigh) === 0) return 'repetition of values';
+    if (differenceLow === savedLow && differenceHigh === savedHigh) return 'cycle of values';
+    if (++steps === power) {
+      savedLow = differenceLow;
+      savedHigh = differenceHigh;
+      power *= 2;
+      steps = 0;
+    }
+    const lowStep = (nextLow - low) | 0;
+    const highStep = (nextHigh - high) | 0;
+    equalLow = lowStep === stepLow ? equalLow + 1 : 0;
+    equalHigh = highStep === stepHigh ? equalHigh + 1 : 0;
+    // A step that comes three times: 2^-64. The first comparison is with no step at all.
+    if (equalLow >= 2 && i > 6) return 'constant step';
+    if (equalHigh >= 2 && i > 6) return 'constant step';
+    stepLow = lowStep;
+    stepHigh = highStep;
+    changedLow |= differenceLow;
+    changedHigh |= differenceHigh;
+    low = nextLow;
+    high = nextHigh;
+  }
+  return words.length >= 2 * STUCK && (changedLow & changedHigh) !== -1 ? 'stuck bits' : undefined;
+}
+
+/** Across draws, by their heads, which nobody has been served; and whether so many draws in a row end in a byte 0, as short ones do. */
+function headTests(zerosCutoff: number): (draw: Uint8Array, words: Int32Array) => HealthTest | undefined {
+  const kept = {
+    low: 0,
+    high: 0,
+    seen: 0,
+    savedLow: 0,
+    savedHigh: 0,
+    power: 1,
+    steps: 0,
+    changed: 0,
+    changedHigh: 0,
+    zeros: 0,
+  };
+  return (draw, words) => {
+    const [low, high] = [words[0]!, words[1]!];
+    kept.zeros = draw.at(-1) === 0 ? kept.zeros + 1 : 0;
+    if (kept.zeros >= zerosCutoff) return 'zeros at the end of draws';
+    if (kept.seen++ === 0) {
+      Object.assign(kept, { low, high, savedLow: low, savedHigh: high });
+      return undefined;
+    }
+    if (low === kept.low && high === kept.high) return 'repetition of draws';
+    if (low === kept.savedLow && high === kept.savedHigh) return 'cycle of draws';
+    if (++kept.steps === kept.power) {
+      Object.assign(kept, { savedLow: low, savedHigh: high, power: kept.power * 2, steps: 0 });
+    }
+    kept.changed |= low ^ kept.low;
+    kept.changedHigh |= high ^ kept.high;
+    kept.low = low;
+    kept.high = high;
+    if (kept.seen % STUCK !== 0) return undefined;
+    const stuck = (kept.changed & kept.changedHigh) !== -1;
+    kept.changed = 0;
+    kept.changedHigh = 0;
+    return stuck ? 'stuck bits' : undefined;
   };
 }

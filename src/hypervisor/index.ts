@@ -6,17 +6,22 @@
  * 4FFFFFFFH and two MSRs, sets or clears the hypervisor bit, and asks the host CPU for all else. Any engine runs any layer, so
  * nothing here knows of v86 or KVM; and an engine knows nothing of CommonHV.
  *
- *   options.ts  the options; contradictions are refused at once, by name
- *   leaves.ts   the options as leaves, constant for a machine's life
- *   layer.ts    the layer itself: who answers which leaf and which MSR, and the generation
- *   source.ts   where random bytes come from: the operating system, or a test's predictable values
- *   guard.ts    one draw from a source: did it fill the buffer, at once, with something believable?
- *   health.ts   the statistics behind "believable", SP 800-90B
- *   values.ts    the read-ahead, wiped as it is served, and the fallback when the source fails
- *   drbg.ts     the generator that goes on then, and that mixes (HMAC_DRBG, SP 800-90A)
- *   mix.ts      guest input, XORed over the values, and why that lowers nothing
- *   data.ts     the options as plain data, for configurations and other threads
- *   hide.ts     for a hypervisor that serves no CommonHV and runs on one that does
+ *   options.ts     the options, and the refusal of values that contradict each other or the draft, by name
+ *   indices.ts     MSR indices that have another owner
+ *   leaves.ts      the options as leaves, constant for a machine's life
+ *   layer.ts       the layer itself: who answers which leaf and which MSR
+ *   generation.ts  the generation, its acknowledgement, and the page in guest memory
+ *   saved.ts       the layer's part of a saved machine, and the refusal of states with other leaves
+ *   outer.ts       CommonHV of the hypervisor that runs this one: hidden, and its generation followed
+ *   source.ts      where random bytes come from: the kernel (kernel-node.ts, kernel-web.ts), or a test's predictable values
+ *   guard.ts       one draw from a source: did it fill the buffer, at once, with something believable?
+ *   health.ts      the statistics behind "believable", SP 800-90B (cutoffs.ts)
+ *   values.ts      the read-ahead, wiped as it is served, and the reaction to a source that fails
+ *   drbg.ts        the generator that goes on then, and that mixes (HMAC_DRBG, SP 800-90A)
+ *   mix.ts         guest input, laid over the values that the guest reads (chacha.ts), and why that lowers nothing
+ *   notify.ts      calls of the owner's functions
+ *   config.ts      the options as plain data, for configurations and other threads
+ *   mask.ts        for a hypervisor that serves no CommonHV and runs on one that does
  *
  * A source and a generation function are handed in, never found. Everything else is per machine: one options object
  * gives one layer, each call of the layer makes one machine, and two machines share neither values nor state. None of that
@@ -27,10 +32,28 @@
  * says, not to stay well.
  * @module
  */
-export { type Config, fromConfig, type SourceName } from './config.ts';
+export {
+  type Config,
+  fromConfig,
+  type GenerationConfig,
+  type LayerEvent,
+  optionsOf,
+  type RngConfig,
+  type SourceName,
+} from './config.ts';
+export type { DrawFailure } from './guard.ts';
 export { type Health, type HealthTest, health, proportionCutoff, repetitionCutoff } from './health.ts';
 export { commonhv } from './layer.ts';
 export * from './mask.ts';
-export type { CommonhvOptions, GenerationOptions, RngInput, RngOptions } from './options.ts';
+export {
+  type CommonhvOptions,
+  type GenerationOptions,
+  type ResolvedGeneration,
+  type ResolvedOptions,
+  type ResolvedRng,
+  type RngInput,
+  type RngOptions,
+  resolve,
+} from './options.ts';
 export * from './source.ts';
 export type { SourceFailure } from './values.ts';

@@ -68,14 +68,14 @@ test('draft 3: preference, its number, and what it says of the values and the ge
   const cpu = commonhv({
     interfaces,
     preferred: 2,
-    rng: { source: systemSource(), msr: 0 },
+    rng: { source: systemSource(), msr: 0x4000_00af },
     generation: { next: systemGeneration(), msr: 0x1234_5678 },
   })(marked);
   assert.deepEqual(cpu.cpuid(0x4f00_0001, 0), { eax: 2, ebx: 2, ecx: 0, edx: 0 });
-  assert.deepEqual(cpu.cpuid(0x4f00_0002, 0), { eax: 5, ebx: 3, ecx: 0, edx: 0 });
-  assert.deepEqual(cpu.cpuid(0x4f00_0003, 0), { eax: 0, ebx: 1, ecx: 0x1234_5678, edx: 0 });
-  assert.equal(typeof cpu.rdmsr(0), 'bigint');
-  const alone = commonhv({ generation: { next: systemGeneration() } })(marked);
+  assert.deepEqual(cpu.cpuid(0x4f00_0002, 0), { eax: 0x15, ebx: 3, ecx: 0, edx: 0 });
+  assert.deepEqual(cpu.cpuid(0x4f00_0003, 0), { eax: 0x4000_00af, ebx: 1, ecx: 0x1234_5678, edx: 0 });
+  assert.equal(typeof cpu.rdmsr(0x4000_00af), 'bigint');
+  const alone = commonhv({ generation: { ack: false } })(marked);
   assert.equal(alone.cpuid(0x4f00_0000, 0).eax, 0x4f00_0003);
   assert.deepEqual(alone.cpuid(0x4f00_0002, 0), { eax: 4, ebx: 3, ecx: 0, edx: 0 });
   assert.deepEqual(alone.cpuid(0x4f00_0003, 0), { eax: 0, ebx: 0, ecx: 0x4000_00a1, edx: 0 });
@@ -148,11 +148,11 @@ test('the generation: one value until a restore, another after it, and wrmsr rai
   assert.equal(restores, 2);
 });
 
-test('a generation that repeats itself, or is not 64 bits, ends its machine', () => {
-  const cpu = commonhv({ generation: { next: () => 7n } })(bare);
+test('a generation that repeats itself, or is not 64 bits, or has a half of zeros, ends its machine', () => {
+  const cpu = commonhv({ generation: { next: () => 0x7_0000_0007n } })(bare);
   assert.throws(() => cpu.restored?.(), /^RangeError: generation\.next: /);
-  const wide = commonhv({ generation: { next: () => 2n ** 64n } });
-  assert.throws(() => wide(bare), /^RangeError: generation\.next: /);
+  for (const next of [() => 2n ** 64n, () => 7n, () => 7n << 32n])
+    assert.throws(() => commonhv({ generation: { next } })(bare), /^RangeError: generation\.next: /);
   const later = commonhv({ generation: { next: (async () => 1n) as unknown as () => bigint } });
   assert.throws(() => later(bare), /^TypeError: generation\.next: /);
 });

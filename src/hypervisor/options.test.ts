@@ -52,11 +52,24 @@ const refused: readonly [what: string, name: 'TypeError' | 'RangeError', option:
       { interfaces: [{ location: 1, signature: 5 }] },
     ],
     [
-      'twelve NULs under draft 1',
+      'twelve NULs',
       'RangeError',
       'interfaces[0].signature',
-      { draft: 1, interfaces: [{ ...kvm, signature: '\0'.repeat(12) }] },
+      { interfaces: [{ ...kvm, signature: '\0'.repeat(12) }] },
     ],
+    [
+      'CommonHV in its own list',
+      'RangeError',
+      'interfaces[1].signature',
+      { interfaces: [kvm, { ...kvm, signature: 'CommonHVIntf' }] },
+    ],
+    [
+      "a location in CommonHV's own range",
+      'RangeError',
+      'interfaces[0].location',
+      { interfaces: [{ ...kvm, location: 0x4f00_0000 }] },
+    ],
+    ['a tuple twice', 'RangeError', 'interfaces[2]', { interfaces: [kvm, hyperv, { ...kvm }] }],
     [
       'a location beyond 32 bits',
       'RangeError',
@@ -97,7 +110,51 @@ const refused: readonly [what: string, name: 'TypeError' | 'RangeError', option:
     ['an owner that cannot be told', 'TypeError', 'rng.onFailure', { rng: { source, onFailure: 5 } }],
     ['a generation under draft 1', 'TypeError', 'generation', { draft: 1, generation: { next } }],
     ['a generation under draft 2', 'TypeError', 'generation', { draft: 2, generation: { next } }],
-    ['a generation without a function', 'TypeError', 'generation.next', { generation: {} }],
+    ['a generation without a function', 'TypeError', 'generation.next', { generation: { next: 5n } }],
+    ['an acknowledgement that is no boolean', 'TypeError', 'generation.ack', { generation: { ack: 1 } }],
+    ['a page that is no boolean', 'TypeError', 'generation.page', { generation: { page: 0x1000 } }],
+    ['a page index beyond 32 bits', 'RangeError', 'generation.pageMsr', { generation: { pageMsr: 2 ** 32 } }],
+    [
+      'an outer generation that is no function',
+      'TypeError',
+      'generation.outer',
+      { generation: { outer: 1n } },
+    ],
+    [
+      'an owner that hears no acknowledgement',
+      'TypeError',
+      'generation.onAcknowledge',
+      { generation: { onAcknowledge: true } },
+    ],
+    [
+      'a page at the generation’s index',
+      'RangeError',
+      'generation.pageMsr',
+      { generation: { msr: 0x4000_00a2 } },
+    ],
+    [
+      'a page at the RNG’s index',
+      'RangeError',
+      'generation.pageMsr',
+      { rng: { source, msr: 0x4000_00a2 }, generation: {} },
+    ],
+    ['index 0 under draft 3', 'RangeError', 'rng.msr', { rng: { source, msr: 0 } }],
+    ['the time stamp counter', 'RangeError', 'generation.msr', { generation: { msr: 0x10 } }],
+    ['EFER under draft 2', 'RangeError', 'rng.msr', { draft: 2, rng: { source, msr: 0xc000_0080 } }],
+    ["KVM's wall clock", 'RangeError', 'rng.msr', { interfaces: [kvm], rng: { source, msr: 0x11 } }],
+    ["KVM's system time", 'RangeError', 'generation.msr', { interfaces: [kvm], generation: { msr: 0x12 } }],
+    [
+      "Hyper-V's nested range",
+      'RangeError',
+      'generation.pageMsr',
+      { interfaces: [hyperv], generation: { pageMsr: 0x4000_1080 } },
+    ],
+    [
+      "Hyper-V's 40001002H",
+      'RangeError',
+      'rng.msr',
+      { interfaces: [hyperv], rng: { source, msr: 0x4000_1002 } },
+    ],
     ['a generation beyond 32 bits', 'RangeError', 'generation.msr', { generation: { next, msr: -1 } }],
     [
       'two claims on one MSR',
@@ -136,8 +193,26 @@ for (const [what, name, option, options] of refused) {
   });
 }
 
+test('options may be undefined, one by one', () => {
+  commonhv({
+    draft: undefined,
+    hypervisorBit: undefined,
+    interfaces: undefined,
+    preferred: undefined,
+    rng: { source: { ...source, secure: undefined }, msr: undefined, input: undefined, fallback: undefined },
+    generation: { msr: undefined, next: undefined, ack: undefined, page: undefined, pageMsr: undefined },
+    xenPage: undefined,
+  });
+  commonhv({ rng: undefined, generation: undefined });
+  // Sources as people write them.
+  commonhv({
+    rng: { source: { name: 'webcrypto', fill: (bytes) => globalThis.crypto.getRandomValues(bytes) } },
+  });
+});
+
 test('an index that an interface owns is free where the interface is not advertised', () => {
   commonhv({ rng: { source, msr: 0x4b56_4d01 }, generation: { next, msr: 0x4000_0000 } });
+  commonhv({ rng: { source, msr: 0x11 }, generation: { page: false, pageMsr: 0x4000_00a1 } });
   commonhv({ interfaces: [hyperv, kvm], rng: { source }, generation: { next } });
   commonhv({ draft: 2, rng: { source, msr: 0 } });
 });

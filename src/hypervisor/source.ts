@@ -1,31 +1,30 @@
-/** Random sources that can be handed to `commonhv`, and the generation; both draw on `globalThis.crypto` alone. */
+/** Random sources that can be handed to `commonhv`, and the generation; both read the kernel (`#kernel-random`). */
+import { fillFromKernel } from '#kernel-random';
 
 /** Where a machine's values come from. Handed in by the machine's owner, never found by the layer. */
 export interface Source {
-  /** The name in reports and events. */
+  /** For people: reports and events show it. */
   readonly name: string;
-  /** Fills all of `bytes` before it returns, and keeps no reference to it. Throws where it cannot. */
-  fill(bytes: Uint8Array): void;
+  /**
+   * Fills all of `bytes` before it returns, and keeps no reference to it. Throws where it cannot. Its argument is accepted by
+   * `crypto.getRandomValues`, whose result may be returned.
+   */
+  fill(bytes: Uint8Array<ArrayBuffer>): void;
   /**
    * Whether the values are cryptographically secure for the machine's whole life, which draft 3 tells the guest;
    * `undefined`: no statement.
    */
-  readonly secure: boolean | undefined;
+  readonly secure?: boolean | undefined;
   /** The values are predictable: a source for tests. It is exempt from health tests, and reports show it. */
-  readonly deterministic?: boolean;
+  readonly deterministic?: boolean | undefined;
 }
 
-/** The operating system's generator, in Node and browsers alike. */
+/** The kernel's generator in Node, WebCrypto in a page. */
 export function systemSource(): Source {
-  // WebCrypto, "getRandomValues": a QuotaExceededError beyond 65,536 bytes a call; the layer asks for far less.
-  return {
-    name: 'os',
-    secure: true,
-    fill: (bytes) => void globalThis.crypto.getRandomValues(bytes as Uint8Array<ArrayBuffer>),
-  };
+  return { name: 'os', secure: true, fill: fillFromKernel };
 }
 
-/** One value for ever. A guest must notice that before it counts itself as seeded. For tests only. */
+/** One value for ever, which a guest must notice before it calls itself seeded. For tests only. */
 export function stuckSource(value = 0n): Source {
   return deterministic('stuck', () => value);
 }
@@ -36,9 +35,13 @@ export function countingSource(first = 1n): Source {
   return deterministic('counting', () => next++);
 }
 
-/** Fresh 64-bit values for the generation register, from the operating system's generator. */
+/** Fresh 64-bit values for the generation register, from the same generator as `systemSource`. */
 export function systemGeneration(): () => bigint {
-  return () => globalThis.crypto.getRandomValues(new BigUint64Array(1))[0]!;
+  return () => {
+    const value = new BigUint64Array(1);
+    fillFromKernel(new Uint8Array(value.buffer));
+    return value[0]!;
+  };
 }
 
 function deterministic(name: string, value: () => bigint): Source {

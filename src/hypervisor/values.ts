@@ -1,10 +1,11 @@
 /**
- * One machine's values: a small read-ahead from its source, wiped as it is served, health-tested before any of it is,
- * and continued by a named fallback when the source fails.
+ * One machine's random values: a small read-ahead from its source, at most 1 ms old when served, wiped as it is served,
+ * health-tested before any of it is, and continued by a named fallback when the source fails.
  */
 import { MachineError } from '../cpu.ts';
-import { drbg, SEED_LENGTH } from './drbg.ts';
+import { type Drbg, drbg, SEED_LENGTH } from './drbg.ts';
 import { type Draw, type DrawFailure, guard } from './guard.ts';
+import { HEAD } from './health.ts';
 import { type Mixer, mixer } from './mix.ts';
 import type { Source } from './source.ts';
 
@@ -22,93 +23,156 @@ export interface SourceFailure extends DrawFailure {
 export interface RandomValuesOptions {
   readonly source: Source;
   readonly mix: boolean;
-  readonly fallback: 'generator' | 'stop';
+  /** `undefined`: stop after a failed health test of a source that calls itself secure, else go on. */
+  readonly fallback: 'generator' | 'stop' | undefined;
   readonly onFailure: ((failure: SourceFailure) => void) | undefined;
 }
 
-export interface RandomValues {
-  /** The next value, unsigned 64-bit. Throws a MachineError, for ever, once the source has failed and `fallback` is `stop`. */
-  read(): bigint;
-  /** Guest input; dropped unless `mix`. */
-  write(value: bigint): void;
-}
-
-/**
- * Bytes read ahead: few enough to lose, at least the 1,024 samples of a start-up test (SP 800-90B, 4.3), and enough to spread
- * the cost of a draw, which is 15 to 35 us where a guest has used the caches since the last one (measured: 1.5 ms between).
- */
+/** Bytes of the largest draw without its head: at least the 1,024 samples of a start-up test (SP 800-90B, 4.3). */
 export const READ_AHEAD = 4096;
+/** Bytes of the smallest: a guest that reads now and then costs the source little. */
+const MIN_DRAW = 64;
+/** Milliseconds after which a value that was prepared is not served any more. A copy of this process shares no more than these. */
+export const MAX_AGE_MS = 1;
 
-/** Opens a source for one machine, or says why it does not work. */
+/** Opens a source for one machine and tests it, or says why it does not work. */
 export function openSource(options: RandomValuesOptions): RandomValues | DrawFailure {
-  const { source, mix } = options;
-  const draw = guard(source);
-  let bytes = new Uint8Array(READ_AHEAD);
-  let at = READ_AHEAD;
-  let fallback: Uint8Array | undefined;
-  if (!source.deterministic) {
-    // The start-up test; its bytes are served. A deterministic source is not asked before the guest asks.
-    const broken = draw(bytes);
-    if (broken) return broken;
-    at = 0;
-    fallback = new Uint8Array(SEED_LENGTH);
-  }
-  const input = mix ? new Uint8Array(SEED_LENGTH) : undefined;
-  for (const seed of [fallback, input]) {
-    const broken = seed && draw(seed);
-    if (broken) return broken;
-  }
-  const refill = refiller(options, draw, fallback);
-  const stream: Mixer | undefined = input && mixer(input);
-  let view = new DataView(bytes.buffer);
-  return {
-    read() {
-      if (at === READ_AHEAD) {
-        bytes = refill(bytes);
-        if (bytes.buffer !== view.buffer) view = new DataView(bytes.buffer);
-        at = 0;
-      }
-      const value = view.getBigUint64(at, true);
-      view.setFloat64(at, 0);
-      at += 8;
-      return stream ? value ^ stream.next() : value;
-    },
-    write(value) {
-      stream?.absorb(value);
-    },
-  };
+  const values = new RandomValues(options);
+  return values.startUp() ?? values;
 }
 
-/** Fills the buffer from the source as long as it is well; then gives a full one in its place. */
-function refiller(
-  { source, fallback, onFailure }: RandomValuesOptions,
-  draw: Draw,
-  seed: Uint8Array | undefined,
-): (bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer> {
-  let continued: (() => Uint8Array<ArrayBuffer>) | undefined;
-  return (bytes) => {
-    if (continued) return continued();
-    const broken = draw(bytes);
-    if (!broken) return bytes;
-    if (bytes.length > 0) bytes.fill(0); // it has no length where the source took it away
-    const outcome = seed && fallback === 'generator' ? 'generator' : 'stopped';
-    if (seed && outcome === 'generator') {
-      const generator = drbg(seed);
-      // A failed source may have kept its buffer, and may write to it yet.
-      const own = new Uint8Array(READ_AHEAD);
-      continued = () => {
-        generator.generate(own);
-        return own;
-      };
-    } else {
-      seed?.fill(0);
-      continued = () => {
-        throw new MachineError(`rng.source: ${source.name} failed: ${broken.detail}`, {
-          cause: broken.cause,
-        });
-      };
+export class RandomValues {
+  readonly #options: RandomValuesOptions;
+  readonly #draw: Draw;
+  /** Predictable values have no age, and none of them is left out. */
+  readonly #predictable: boolean;
+  #buffer = new Uint8Array(HEAD + READ_AHEAD);
+  #view = new DataView(this.#buffer.buffer);
+  #at = 0;
+  #end = 0;
+  #size = MIN_DRAW / 4;
+  #drawnAt = Number.NEGATIVE_INFINITY;
+  #seed: Uint8Array<ArrayBuffer> | undefined;
+  #mixer: Mixer | undefined;
+  #generator: Drbg | undefined;
+  #failure: DrawFailure | undefined;
+
+  constructor(options: RandomValuesOptions) {
+    this.#options = options;
+    this.#draw = guard(options.source);
+    this.#predictable = options.source.deterministic === true;
+  }
+
+  /** The start-up test, and the secrets of fallback and mixing. Nothing that it draws is served. */
+  startUp(): DrawFailure | undefined {
+    if (!this.#predictable) {
+      // A predictable source is not asked before the guest asks.
+      const failed = this.#draw(this.#buffer);
+      if (failed) return failed;
+      this.discard();
     }
-    onFailure?.({ ...broken, source: source.name, outcome });
-    return continued();
-  };
+    const seeds: Uint8Array<ArrayBuffer>[] = [];
+    for (const wanted of [!this.#predictable, this.#options.mix]) {
+      const drawn = new Uint8Array((this.#predictable ? 0 : HEAD) + SEED_LENGTH);
+      const failed = wanted ? this.#draw(drawn) : undefined;
+      if (failed) return failed;
+      seeds.push(drawn.slice(-SEED_LENGTH));
+      drawn.fill(0);
+    }
+    this.#seed?.fill(0);
+    this.#seed = this.#predictable ? undefined : seeds[0]!;
+    if (this.#options.mix) this.#mixer = mixer(seeds[1]!);
+    return undefined;
+  }
+
+  /** The next value, unsigned 64-bit. Throws a MachineError, for ever, once the source has failed and the machine stops. */
+  read(): bigint {
+    if (this.#at === this.#end) this.#refill(this.#size * 4);
+    else if (!this.#predictable && performance.now() - this.#drawnAt > MAX_AGE_MS) {
+      this.discard();
+      this.#refill(MIN_DRAW);
+    }
+    const at = this.#at;
+    const value = this.#view.getBigUint64(at, true);
+    this.#view.setFloat64(at, 0);
+    this.#at = at + 8;
+    return value;
+  }
+
+  /** Takes a value that the guest wrote; dropped unless it is to be mixed. The very next value depends on it. */
+  write(value: bigint): void {
+    if (this.#mixer === undefined) return;
+    this.#mixer.absorb(value);
+    this.discard();
+  }
+
+  /** Throws the read-ahead away. */
+  discard(): void {
+    if (this.#predictable && this.#mixer === undefined) return;
+    this.#buffer.fill(0);
+    this.#at = 0;
+    this.#end = 0;
+  }
+
+  /** After a restore: nothing that was prepared is served, and a source that does not work now refuses the state. */
+  restored(): void {
+    this.discard();
+    if (this.#predictable) return;
+    const failed = this.#failure ?? this.startUp();
+    if (failed === undefined) return;
+    const { name } = this.#options.source;
+    throw new MachineError(
+      `state: no random source to resume with: rng.source: ${name} failed: ${failed.detail}`,
+      {
+        cause: failed.cause,
+        code: 'refused',
+      },
+    );
+  }
+
+  /** A guest that reads on gets larger draws; one that let values grow old begins small again. */
+  #refill(wanted: number): void {
+    this.#size = this.#predictable ? READ_AHEAD : Math.min(Math.max(wanted, MIN_DRAW), READ_AHEAD);
+    const head = this.#predictable ? 0 : HEAD;
+    this.#drawnAt = performance.now();
+    this.#fill(head + this.#size);
+    this.#buffer.fill(0, 0, head);
+    this.#at = head;
+    this.#end = head + this.#size;
+    this.#mixer?.cover(this.#buffer.subarray(this.#at, this.#end));
+  }
+
+  #fill(length: number): void {
+    if (this.#failure === undefined) {
+      const draw = length === this.#buffer.length ? this.#buffer : this.#buffer.subarray(0, length);
+      const failed = this.#draw(draw);
+      if (failed === undefined) return;
+      this.#fail(failed);
+    }
+    if (this.#generator) {
+      this.#generator.generate(this.#buffer.subarray(0, length));
+      return;
+    }
+    const { name } = this.#options.source;
+    throw new MachineError(`rng.source: ${name} failed: ${this.#failure!.detail}`, {
+      cause: this.#failure!.cause,
+      code: 'source',
+    });
+  }
+
+  /** A failure is final. The source may have kept its buffer, and may write to it yet: so there is a new one. */
+  #fail(failure: DrawFailure): void {
+    const { source, fallback, onFailure } = this.#options;
+    this.#failure = failure;
+    if (this.#buffer.length > 0) this.#buffer.fill(0); // it has no length where the source took it away
+    this.#buffer = new Uint8Array(HEAD + READ_AHEAD);
+    this.#view = new DataView(this.#buffer.buffer);
+    const distrusted = failure.reason === 'health' && source.secure === true;
+    const goesOn =
+      this.#seed !== undefined && (fallback ?? (distrusted ? 'stop' : 'generator')) === 'generator';
+    if (goesOn) this.#generator = drbg(this.#seed!);
+    this.#seed?.fill(0);
+    this.#seed = undefined;
+    onFailure?.({ ...failure, source: source.name, outcome: goesOn ? 'generator' : 'stopped' });
+  }
 }
