@@ -216,7 +216,7 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
   ['run --prefer nope', /--prefer nope: expected one of the 1 interfaces \(VMwareVMware\)/],
   ['run --generation-msr 400000a0', /generation.msr: 0x400000a0 is rng.msr already/],
   ['run --interface Microsoft\\x20Hv@40000000 --rng-msr 40000000', /belongs to "Microsoft Hv"/],
-  ['run --draft 1 --rng-input none', /draft 1 has to accept what guests write/],
+  ['run --draft 1 --rng-input none', /draft 1 must accept guest writes/],
   ['run --draft 2 --generation-msr 5', /draft 2 has no generation register/],
   ['run --memory 5', /memory: expected 1 MiB to/],
   ['run --memory lots', /Expected a size such as 64M/],

@@ -44,7 +44,7 @@ const layer = (draft: Draft, options: Parameters<typeof commonhv>[0] = {}): Laye
       { signature: 'KVMKVMKVM\0\0\0', location: 0x4000_0100 },
     ],
     rng: { source: countingSource(0x0123_4567_89ab_cdefn), input: 'ignore' },
-    ...(draft === 3 && { preferred: 2, generation: { next: () => 0xfedc_ba98_7654_3210n } }),
+    ...(draft === 3 && { preferred: 2, generation: { next: () => 0xfedc_ba98_7654_3210n, page: false } }),
     ...options,
   });
 

@@ -231,7 +231,7 @@ test('a state holds no random value that was not served', limit, async () => {
   const os = systemSource();
   const source = {
     ...os,
-    fill(bytes: Uint8Array) {
+    fill(bytes: Uint8Array<ArrayBuffer>) {
       os.fill(bytes);
       drawn.push(bytes.slice());
     },

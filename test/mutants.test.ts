@@ -65,7 +65,7 @@ function allowed(draft: Draft, { leaf, subleaf, name, bit }: Place, input: boole
     if (draft === 1 || name !== 'eax') return false; // an index where nothing is; reserved; the draft's number
     if (bit === 0) return !input; // no RNG, and no input for none
     if (bit === 1) return draft === 2 && input; // "unspecified behavior" in draft 2, #GP in draft 3
-    return draft === 3 && bit === 2; // no generation
+    return draft === 3 && bit >= 2 && bit <= 4; // no generation; a page or an acknowledgement, which no rule asks for yet
   }
   if (leaf === 0x4f00_0004 || draft === 1) return true; // a leaf that the draft does not have
   if (name === 'eax') return false; // an index where nothing is

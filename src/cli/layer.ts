@@ -2,7 +2,7 @@
 import type { Cpu, Layer } from '../cpu.ts';
 import { scan } from '../guest/index.ts';
 import { type Config, fromConfig } from '../hypervisor/index.ts';
-import type { Tuple } from '../spec/index.ts';
+import { SIGNATURE, type Tuple } from '../spec/index.ts';
 import { type Io, UsageError } from './io.ts';
 import type { LayerOptions } from './options.ts';
 import { readSignature } from './options.ts';
@@ -21,7 +21,8 @@ export async function resolveConfig(options: LayerOptions, host: Cpu): Promise<C
   if (!options.generation && options.generationMsr !== undefined) {
     throw new UsageError('--generation-msr contradicts --no-generation');
   }
-  const found = options.interface ?? (await scan(host));
+  // A hypervisor may show CommonHV's own signature at an old place: the layer refuses it in its list.
+  const found = options.interface ?? (await scan(host)).filter(({ signature }) => signature !== SIGNATURE);
   const listed = found.map(({ signature, location }) => ({ signature, location }));
   const rng = options.rng && {
     source: options.rngSource,

@@ -30,7 +30,7 @@ export function right(draft: Draft, input?: RngInput, options: CommonhvOptions =
       { signature: 'KVMKVMKVM\0\0\0', location: 0x4000_0000 },
       { signature: 'XenVMMXenVMM', location: 0x4000_0100 },
     ],
-    ...(draft === 3 && { preferred: 1, generation: { next: systemGeneration() } }),
+    ...(draft === 3 && { preferred: 1, generation: { next: systemGeneration(), ack: false } }),
     rng: { source: systemSource(), ...(input && { input }) },
     ...options,
   });

@@ -4,7 +4,9 @@ import {
   decodeFeatures,
   decodeMsrLeaf,
   decodeSignature,
+  FEATURE_ACK,
   FEATURE_GENERATION,
+  FEATURE_PAGE,
   FEATURE_RNG,
   FEATURE_RNG_INPUT,
   LEAF_FEATURES,
@@ -70,10 +72,14 @@ export const featuresReserved = zeros(LEAF_FEATURES, (draft) =>
       : { ecx: ALL, edx: ALL },
 );
 export const featureBitsReserved = zeros(LEAF_FEATURES, () => ({
-  eax: ~(FEATURE_RNG | FEATURE_RNG_INPUT | FEATURE_GENERATION),
+  eax: ~(FEATURE_RNG | FEATURE_RNG_INPUT | FEATURE_GENERATION | FEATURE_PAGE | FEATURE_ACK),
 }));
 export const statementReserved = zeros(LEAF_MSRS, () => ({ ebx: ~(RNG_SECURE | RNG_INSECURE) }));
-export const registersReserved = zeros(LEAF_MSRS, () => ({ edx: ALL }));
+/** EDX is the page's index where there is a page. */
+export const registersReserved: Check = (implementation) =>
+  (implementation.features.eax & FEATURE_PAGE) !== 0
+    ? skipped('the generation page is offered')
+    : zeros(LEAF_MSRS, () => ({ edx: ALL }))(implementation);
 
 export const draftNumber = withLeaf(LEAF_FEATURES, ({ features: { ebx } }) => {
   if (ebx === 3) return passed();
