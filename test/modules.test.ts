@@ -24,6 +24,7 @@ const MODULES: Record<string, readonly string[]> = {
   'cpuid-dump': ['cpu', 'spec'],
   trace: ['cpu', 'spec'],
   markup: [],
+  restored: ['engines'],
   clones: ['markup'],
   hypervisor: ['cpu', 'spec'],
   guest: ['cpu', 'spec'],
@@ -59,7 +60,7 @@ test('a module imports only the rooms that the table allows', () => {
 
 test('node: stands only where a machine is touched', () => {
   const allowed =
-    /^(cli\/|engines\/native\/|engines\/kvm\/|engines\/ffi\.ts$|engines\/v86\/module-node\.ts$|hypervisor\/kernel-node\.ts$)/;
+    /^(cli\/|restored\/|engines\/native\/|engines\/kvm\/|engines\/ffi\.ts$|engines\/v86\/module-node\.ts$|hypervisor\/kernel-node\.ts$)/;
   assert.deepEqual(
     imports.filter(({ file, to }) => to.startsWith('node:') && !allowed.test(file)),
     [],

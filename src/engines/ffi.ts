@@ -89,6 +89,14 @@ export function ffi(): Ffi {
   return loaded;
 }
 
+/** A function that this process has linked, by its C prototype (Node exports OpenSSL's); throws where there is none of that name. */
+export function processFunction(
+  prototype: string,
+): (...values: readonly (number | Uint8Array | null)[]) => number {
+  koffi ?? load();
+  return koffi!.load(null).func(prototype);
+}
+
 /** Returns the result of a call; a failure is a `MachineError` that names the call and the error. */
 export function check(result: number, call: string): number {
   if (result >= 0) return result;
