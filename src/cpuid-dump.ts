@@ -11,7 +11,7 @@ export { type Parsed, parseDump, type Recorded, type RecordedCpu } from './cpuid
 export { type CpuidDump, isIndexed, type Row, regsEqual } from './cpuid-dump/walk.ts';
 
 /**
- * The leaves that a processor has: basic, extended, every slot of the scan that answers for itself, CommonHV's, and what
+ * The leaves that a processor has: basic, extended, every slot of the scan that answers for itself, CommonHV's, and those that
  * its tuples locate. Bounded whatever it answers: at most 2^16 CPUIDs, and the rest of a table beyond that is left out.
  */
 export async function dump(cpu: Cpu): Promise<CpuidDump> {

@@ -18,7 +18,6 @@ function check({ files, allowed = [] }: Tree): { status: number | null; errors: 
     mkdirSync(join(root, 'src/cli'), { recursive: true });
     mkdirSync(join(root, 'lab'));
     writeFileSync(join(root, 'scripts/language/allowed.json'), JSON.stringify(allowed));
-    writeFileSync(join(root, 'scripts/language/ratchet.json'), '{ "what": 2, "terms": 0 }');
     const filler = `// ${'word '.repeat(600)}\n`;
     for (const [name, text] of Object.entries({ 'lab/filler.ts': filler, ...files }))
       writeFileSync(join(root, name), text);

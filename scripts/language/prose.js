@@ -10,7 +10,7 @@ export function split(source) {
   for (const { 0: text, index } of source.matchAll(token)) {
     const line = source.slice(0, index).split('\n').length;
     if (text.startsWith('/')) comments.push({ line, text: text.replace(/`[^`\n]*`/g, '``') });
-    else strings.push({ line, text });
+    else strings.push({ line, text: text.replace(/\$\{[^}]*\}/g, '') });
   }
   return { comments, strings };
 }

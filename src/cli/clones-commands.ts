@@ -152,7 +152,7 @@ async function until(
   for (const late = Date.now() + seconds * 1000; reader.count === 0 && Date.now() < late; await sleep(10)) {
     if (io.interrupted.aborted) throw new MachineError('interrupted');
     if (over === false) continue;
-    await sleep(100); // what was printed last may still be on its way
+    await sleep(100); // the last output may still be on its way
     return over;
   }
   return undefined;

@@ -1,4 +1,4 @@
-/** `commonhv detect`: which interfaces the hypervisor below offers, of a living processor or of recorded ones. */
+/** `commonhv detect`: the interfaces of the hypervisor, of a living processor or of CPUID dumps. */
 import { regsEqual } from '../cpuid-dump.ts';
 import { LEAF_BASIC, LEAF_ROOT, SCAN_FIRST, SCAN_STEP } from '../spec/index.ts';
 import { detectionJson, detectionText } from './detection.ts';
@@ -17,7 +17,7 @@ export interface DetectOptions extends ProcessorOptions {
   readonly quiet?: boolean;
 }
 
-/** A machine, and what was found out about it. */
+/** A machine, and the finding about it. */
 interface Named {
   readonly name: string;
   readonly finding: Finding;
@@ -49,7 +49,7 @@ function isVirtual({ hypervisorBit, interfaces, commonhv, detection, complete }:
   return hypervisorBit === 'no' && complete && commonhv === 'no' ? 'no' : 'not recorded';
 }
 
-/** The machine that we run on, with nothing else asked for: what bin.ts calls without the parser. */
+/** The machine that we run on, without options: bin.ts calls it without the parser. */
 export async function detectHere(format: DetectOptions['format'], io: Io): Promise<number> {
   await io.out(written([await ofProcessor(openNative())], format, io));
   return 0;

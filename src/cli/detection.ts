@@ -1,4 +1,4 @@
-/** A finding as JSON in the shape that programs rely on, and as text for people. */
+/** A finding as JSON in the documented shape, and as readable text. */
 import { hex } from '../cpu.ts';
 import { encodeSignature } from '../spec/index.ts';
 import { type Answer, type Finding, HV_SIGNATURE, type ShownInterface, verdict } from './finding.ts';

@@ -38,7 +38,7 @@ export interface Finding {
   readonly interfaces: readonly ShownInterface[];
   /** Whether Hyper-V's interface grants privileges that only Microsoft's hypervisor has; `undefined`: none, or not recorded. */
   readonly genuineHyperv: boolean | undefined;
-  /** The processor's vendor, and what is known of it. */
+  /** The processor's vendor, and facts about it. */
   readonly processor: string;
   /** The emulator that the vendor string names. */
   readonly emulator: string | undefined;

@@ -5,7 +5,7 @@ import { parseSignature } from '../spec/index.ts';
 
 export type EngineName = 'v86' | 'kvm' | 'model' | 'native';
 
-/** What a layer is made of, as the command line says it; plain data, as a worker may need it. */
+/** The layer's options from the command line; plain data, as a worker may need it. */
 export interface LayerOptions {
   readonly draft: Draft;
   readonly hypervisorBit: boolean;
@@ -200,7 +200,7 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
-/** How `clones` gets copies of a machine, and how they are judged. */
+/** How `clones` gets copies of a machine, and how it compares them. */
 export const clonesOptions = (): readonly Option[] =>
   group('Copies:', [
     new Option('--from <files...>', 'consoles that were recorded elsewhere, one file a copy'),

@@ -87,7 +87,7 @@ interface Context {
   readonly own: ReadonlyMap<number, string>;
 }
 
-/** One key a leaf and an MSR; none for what is no question. */
+/** One key a leaf and an MSR; none for other events. */
 function keyOf(event: TraceEvent): string | undefined {
   if (event.kind === 'cpuid') return `leaf ${event.leaf}`;
   return 'index' in event ? `msr ${event.index}` : undefined;

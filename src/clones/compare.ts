@@ -15,7 +15,7 @@ export interface CopySeries {
   readonly at: readonly number[];
 }
 
-/** What the comparison saw of one source. */
+/** The result of the comparison for one source. */
 export interface SourceResult {
   readonly name: string;
   readonly kind: Kind;

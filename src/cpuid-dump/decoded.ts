@@ -37,7 +37,7 @@ function signatureRow(leaf: number, text: string): RowText | undefined {
       .replace(/[^\0-\xff]/g, '?')
       .slice(0, 12)
       .padEnd(12, '\0');
-  // What shows no signature tells no more than that nothing is there.
+  // A leaf without a signature shows only that nothing is there.
   const eax = /^\0+$/.test(signature) ? 0 : leaf;
   return partial(leaf, { eax, ...encodeSignature(signature) });
 }

@@ -10,7 +10,7 @@ export interface RowText extends Omit<Row, 'indexed'> {
   readonly start: number;
 }
 
-/** What lines before this one have said. */
+/** The state left by earlier lines. */
 export interface Context {
   /** The leaf whose subleaves follow (kcpuid), or whose host's registers follow (VirtualBox). */
   leaf?: number | undefined;

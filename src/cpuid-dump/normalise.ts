@@ -63,7 +63,7 @@ function html(text: string): string {
 }
 const TAG = new RegExp(`</?(?!cpuid\\b|leaf\\b)[a-z!][^<>]{0,${MAX_TAG}}>`, 'gi');
 
-/** What mail, comments and lists put before each line: quotes, comment signs, table bars. */
+/** Prefixes of mail, comments and lists before each line: quotes, comment signs, table bars. */
 export function withoutQuotes(line: string): string {
   return line.replace(/^(?:[\s>|]|\/{2,3}|[#*](?=\s)){1,40}/, '');
 }

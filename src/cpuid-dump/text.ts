@@ -32,7 +32,7 @@ export interface Parsed {
   readonly cpus: readonly CpuidDump[];
   /** The same with their numbers and machines. */
   readonly processors: readonly RecordedCpu[];
-  /** One line for each kind of trouble, for people. */
+  /** One readable line for each kind of problem. */
   readonly problems: readonly string[];
 }
 

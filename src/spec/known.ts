@@ -4,7 +4,7 @@
 export interface Known {
   /** Twelve Latin-1 characters, in the order of the registers EBX, ECX, EDX. */
   readonly signature: string;
-  /** For people, the vendor's name before it where that helps. */
+  /** The readable name, with the vendor's before it where that helps. */
   readonly product: string;
   /** Why the row may be wrong, where it may. */
   readonly doubt?: string;

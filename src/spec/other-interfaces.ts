@@ -1,10 +1,10 @@
 /** Definitions of other texts that a CommonHV guest has to know: the scan, Hyper-V's identifier, confidential guests. */
 
-/** The first leaf of the old search, as Linux' hypervisor_cpuid_base has it: Xen's 256 slots. */
+/** The first leaf of the 0x40000000 scan, as Linux' hypervisor_cpuid_base has it: Xen's 256 slots. */
 export const SCAN_FIRST = 0x4000_0000;
-/** The last leaf that the old search looks at. */
+/** The last leaf of the scan. */
 export const SCAN_LAST = 0x4000_ff00;
-/** In the old search an interface begins at a multiple of this. */
+/** In the scan an interface begins at a multiple of this. */
 export const SCAN_STEP = 0x100;
 
 /** Leaf 0: EAX is the highest basic leaf, the one whose data some processors answer for a leaf that is not there. */

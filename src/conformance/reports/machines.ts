@@ -46,7 +46,7 @@ export function ktapReport(report: Report, about: About): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** JUnit XML as Jenkins reads it (its junit-4 schema): one suite a section, a failure's text is what was seen. */
+/** JUnit XML as Jenkins reads it (its junit-4 schema): one suite a section, a failure's text has the actual value. */
 export function junitReport(report: Report, about: About): string {
   const sections = new Map<string, Result[]>();
   for (const result of report.rules) {

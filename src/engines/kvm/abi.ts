@@ -206,7 +206,7 @@ export const exit = {
   X86_WRMSR: 30,
 } as const;
 
-/** What is neither a request, a capability nor an exit, under its whole name. */
+/** Numbers that are neither request, capability nor exit, under their whole names. */
 export const value = {
   KVM_API_VERSION: 12,
   KVM_EXIT_IO_IN: 0,

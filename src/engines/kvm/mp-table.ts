@@ -6,7 +6,7 @@ const ADDRESS = 0x9_fc00;
 
 const LOCAL_APIC = 0xfee0_0000;
 const IO_APIC = 0xfec0_0000;
-const APIC_VERSION = 0x14; // what KVM's local and I/O APIC say, 14H and 11H
+const APIC_VERSION = 0x14; // the versions of KVM's local and I/O APIC, 14H and 11H
 const IO_APIC_VERSION = 0x11;
 const FEATURES = 0x0387_fbff; // any: guests ask CPUID
 const SIGNATURE = 0x600; // family 6
