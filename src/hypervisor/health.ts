@@ -3,7 +3,7 @@
  *
  * A draw is a head of 8 bytes, which is tested and never served, and the values after it. Two tests are the standard's, over
  * samples of one byte that are claimed to hold 8 bits of entropy: the repetition count test, and the adaptive proportion test
- * in windows of 512. The others look at values of 64 bits, which 4.4 allows beside them: equal neighbours, cycles, equal steps
+ * in windows of 512. The others look at values of 64 bits, which 4.4 allows beside them: equal consecutive values, cycles, equal steps
  * of a 32-bit half, and bits that never change. Across draws the same is asked of the heads alone, so that nothing that is
  * served, nor a difference of such values, stays in memory.
  *
@@ -123,7 +123,7 @@ function occurrences(words: Int32Array, sample: number, from: number, to: number
 }
 
 /**
- * Within one draw: equal neighbours; Brent's search for a cycle, which remembers the difference of two neighbours and moves on
+ * Within one draw: equal consecutive values; Brent's search for a cycle, which remembers the difference of two consecutive values and moves on
  * after 1, 2, 4, 8 and so on values, so that a cycle of n values is met within about 3 n, and a counter too; a 32-bit half that goes
  * on by equal steps; bits that never change. By chance: 2^-64 a value, for each test.
  */

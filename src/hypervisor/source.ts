@@ -3,7 +3,7 @@ import { fillFromKernel } from '#kernel-random';
 
 /** Where a machine's values come from. Handed in by the machine's owner, never found by the layer. */
 export interface Source {
-  /** For people: reports and events show it. */
+  /** The name in reports and events. */
   readonly name: string;
   /**
    * Fills all of `bytes` before it returns, and keeps no reference to it. Throws where it cannot. Its argument is accepted by

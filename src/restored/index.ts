@@ -33,7 +33,7 @@ export function generation(): bigint | undefined {
 export interface WatchOptions {
   /** Milliseconds between two looks, 1 to 60,000; 100 by default. */
   readonly interval?: number | undefined;
-  /** Told of an error that `callback` threw or rejected with; by default it ends the process, as any uncaught one. */
+  /** Called with an error that `callback` threw or rejected with; by default it ends the process, as any uncaught one. */
   readonly onError?: ((error: unknown) => void) | undefined;
 }
 

@@ -27,7 +27,7 @@ export function openView(driver = DRIVER, file = AGENT_FILE): View | undefined {
   return openPage(driver) ?? openFile(file);
 }
 
-/** Mapped through koffi, which costs nanoseconds a look; without koffi the driver is out of reach. */
+/** Mapped through koffi, which costs nanoseconds a read; without koffi the driver is out of reach. */
 function openPage(path: string): View | undefined {
   const words = mapped(path, 16);
   if (words === undefined) return undefined;
