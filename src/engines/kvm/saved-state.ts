@@ -205,11 +205,14 @@ function checkDescription(value: Description): void {
 }
 
 function isVcpu(vcpu: VcpuState, interrupts: boolean): boolean {
-  const { msrs, xsave } = Object(vcpu) as VcpuState;
+  const parts = Object(vcpu) as VcpuState;
+  const { msrs, xsave } = parts;
   const sizes = Object.entries(PART_SIZES) as [keyof typeof PART_SIZES, number][];
   const fixed = sizes.filter(([name]) => name !== 'xsave' && (interrupts || name !== 'lapic'));
   return (
-    fixed.every(([name, size]) => hasLength(vcpu[name], size)) &&
+    fixed.every(
+      ([name, size]) => hasLength(parts[name], size) || (name === 'xcrs' && parts.xcrs === undefined),
+    ) &&
     xsave instanceof Uint8Array &&
     xsave.length >= PART_SIZES.xsave &&
     xsave.length <= MAX_XSAVE &&

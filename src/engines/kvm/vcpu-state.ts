@@ -44,13 +44,13 @@ const EVENTS = part('events', 'VCPU_EVENTS', 'VCPU_EVENTS', layout.kvm_vcpu_even
 
 /** Capabilities without which a machine cannot be saved. */
 export const REQUIRED_TO_SAVE: readonly Capability[] = [
-  ...[...BEFORE_MSRS, EVENTS].map(({ capability }) => capability),
+  ...[...BEFORE_MSRS, EVENTS].filter(({ name }) => name !== 'xcrs').map(({ capability }) => capability),
   'ADJUST_CLOCK',
   'PIT_STATE2',
   'GET_TSC_KHZ',
 ];
 
-/** Sizes in bytes, for a check of saved states; `xsave` may be longer, `msrs` is a multiple. */
+/** Sizes in bytes, for a check of saved states; `xsave` may be longer, `msrs` is a multiple, `xcrs` may be absent. */
 export const PART_SIZES: Readonly<Record<Exclude<PartName, 'msrs'>, number>> = Object.fromEntries(
   [...BEFORE_MSRS, EVENTS].map(({ name, size }) => [name, size]),
 ) as Record<Exclude<PartName, 'msrs'>, number>;
@@ -70,7 +70,7 @@ function part<Name extends string>(
 export function readVcpu(system: System, vm: number, vcpu: number, interrupts: boolean): VcpuState {
   const { sys } = system;
   const state: Partial<Record<PartName, Uint8Array>> = {};
-  for (const { name, get, size } of partsOf(interrupts)) {
+  for (const { name, get, size } of partsOf(system, interrupts)) {
     // The area of a processor with large extended state does not fit the old struct.
     const large = name === 'xsave' ? sys.ioctl(vm, ioctl.CHECK_EXTENSION, XSAVE2) : 0;
     const bytes = new Uint8Array(Math.max(size, large));
@@ -85,7 +85,11 @@ export function readVcpu(system: System, vm: number, vcpu: number, interrupts: b
 /** Sets all of a vCPU's state. Its CPUID table has to be installed. */
 export function writeVcpu(system: System, vcpu: number, state: VcpuState, interrupts: boolean): void {
   const { sys } = system;
-  for (const { name, set } of partsOf(interrupts)) {
+  const parts = partsOf(system, interrupts);
+  if (state.xcrs !== undefined && parts.every(({ name }) => name !== 'xcrs')) {
+    throw new MachineError('state: its guest had XSAVE, which this KVM lacks', { code: 'refused' });
+  }
+  for (const { name, set } of parts.filter((each) => state[each.name] !== undefined)) {
     if (name === 'events') writeMsrs(sys, vcpu, state.msrs!);
     check(sys.ioctlAt(vcpu, set, state[name]!), `setting a vCPU's ${name}`);
   }
@@ -93,8 +97,11 @@ export function writeVcpu(system: System, vcpu: number, state: VcpuState, interr
 
 const XSAVE2 = 208; // KVM_CAP_XSAVE2: the size of the area
 
-const partsOf = (interrupts: boolean): readonly Part[] => [
-  ...BEFORE_MSRS.filter(({ name }) => interrupts || name !== 'lapic'),
+/** A processor without XSAVE has no extended control registers. */
+const partsOf = (system: System, interrupts: boolean): readonly Part[] => [
+  ...BEFORE_MSRS.filter(({ name }) => interrupts || name !== 'lapic').filter(
+    ({ name }) => name !== 'xcrs' || system.has('XCRS') > 0,
+  ),
   EVENTS,
 ];
 
