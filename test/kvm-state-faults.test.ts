@@ -226,7 +226,7 @@ test(
     const copy = join(folder, 'copy');
     copyFileSync(file, copy);
     chmodSync(copy, 0o600);
-    const { machine } = await running(copy);
+    const machine = await kvm().resume(bare, copy);
     truncateSync(copy, 8192);
     await assert.rejects(machine.save());
     const late = setTimeout(() => void machine.close(), scaled(20_000));
