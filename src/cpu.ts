@@ -177,6 +177,8 @@ export interface Machine {
   unpause?(): Promise<void>;
   /** The whole machine as bytes, for the same engine's `resume`, its layer's state included. It goes on running (or stays paused). */
   save?(): Promise<Uint8Array>;
+  /** As `save`, to a file for the same engine's `resumeFile`: the file is there when it is complete, or not at all. */
+  saveFile?(path: string): Promise<void>;
   /**
    * Loads a saved state into this machine, and tells its layer before the guest's next instruction. A state that the layer
    * refuses ends the machine and rejects with the layer's error.
@@ -203,6 +205,8 @@ export interface Engine<M extends Machine = Machine> {
   startModule?(layer: LayerModule, image: Image): Promise<M>;
   /** A new machine from a saved state, under a layer of its own. Rejects with the error of a layer that refuses the state. */
   resume?(layer: Layer, state: Uint8Array): Promise<M>;
+  /** As `resume`, from a file of `saveFile`, where a layer may be a module as in `startModule`. */
+  resumeFile?(layer: Layer | LayerModule, path: string): Promise<M>;
 }
 
 /** An engine whose machines can be saved, and resumed as new ones. */

@@ -29,7 +29,9 @@ const layers: Record<string, () => Layer | LayerModule> = {
 };
 /** `pokeIntervalMs`: the probe of a resumed machine waits for a line already, and sends its greeting when asked. */
 const cpusOf = (machine: KvmMachine, pokeIntervalMs = 1000): Promise<Cpu[]> =>
-  Promise.all(machine.consoles.map((console) => overSerial(console, { pokeIntervalMs })));
+  Promise.all(
+    machine.consoles.map((console) => overSerial(console, { pokeIntervalMs, answerTimeout: scaled(5000) })),
+  );
 const RESUMED_MS = 5;
 
 for (const vcpus of [1, 2]) {

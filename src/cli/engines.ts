@@ -1,7 +1,7 @@
 /** The engines by name, each imported when it is asked for, and the guest images from files. */
 import { readFile, stat } from 'node:fs/promises';
 import { isLinux } from '../boot/index.ts';
-import { type Engine, hex, type Image, type Machine } from '../cpu.ts';
+import { type Engine, hex, type Image, type LayerModule, type Machine } from '../cpu.ts';
 import { type Config, fromConfig, type LayerEvent } from '../hypervisor/index.ts';
 import { type Io, UsageError } from './io.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
@@ -32,17 +32,24 @@ export async function openEngine(options: GuestOptions): Promise<Engine> {
 
 /** Starts a guest under CommonHV. KVM runs its guests in threads of its own, where the layer is built from the data. */
 export function startGuest(engine: Engine, config: Config, image: Image, io: Io): Promise<Machine> {
-  const onEvent = (event: LayerEvent): void => io.err(`commonhv: ${eventText(event)}`);
-  if (engine.startModule === undefined) return engine.start(fromConfig(config, onEvent), image);
-  return engine.startModule(
-    {
-      module: 'commonhv/hypervisor',
-      export: 'fromConfig',
-      options: config,
-      onEvent: (event) => onEvent(event as LayerEvent),
-    },
-    image,
-  );
+  if (engine.startModule === undefined) return engine.start(fromConfig(config, reporter(io)), image);
+  return engine.startModule(layerModule(config, io), image);
+}
+
+/** The layer of a configuration, as a module. */
+export function layerModule(config: Config, io: Io): LayerModule {
+  const report = reporter(io);
+  return {
+    module: 'commonhv/hypervisor',
+    export: 'fromConfig',
+    options: config,
+    onEvent: (event) => report(event as LayerEvent),
+  };
+}
+
+/** Reports a layer's events on standard error, each in one line. */
+export function reporter(io: Io): (event: LayerEvent) => void {
+  return (event) => io.err(`commonhv: ${eventText(event)}`);
 }
 
 /** A report of the layer in one line. */

@@ -10,10 +10,14 @@ export interface Attachment {
   readonly timeout: number | undefined;
   /** Where the guest's output goes. */
   readonly output: (bytes: Uint8Array) => Promise<void>;
+  /** Text of the guest's output at which it is stopped. */
+  readonly until?: string | undefined;
+  /** Called where the guest still runs when it is stopped. */
+  readonly onStop?: ((machine: Machine) => Promise<void>) | undefined;
 }
 
 /** How the guest ended, or who ended it. */
-export type Outcome = End['reason'] | 'timeout' | 'interrupted' | 'escape';
+export type Outcome = End['reason'] | 'timeout' | 'interrupted' | 'escape' | 'until';
 
 /** How the guest ended, in one line. */
 export function endText(outcome: Outcome, { detail }: End, timeout: number | undefined): string {
@@ -24,6 +28,7 @@ export function endText(outcome: Outcome, { detail }: End, timeout: number | und
       return 'interrupted';
     case 'escape':
       return 'the guest was ended by Ctrl-]';
+    case 'until':
     case 'closed':
       return 'the guest was ended';
     case 'quit':
@@ -41,7 +46,7 @@ export function endText(outcome: Outcome, { detail }: End, timeout: number | und
 export async function attach(
   machine: Machine,
   io: Io,
-  { timeout, output }: Attachment,
+  { timeout, output, until, onStop }: Attachment,
 ): Promise<{ outcome: Outcome; end: End }> {
   let stop: (outcome: Outcome) => void = () => {};
   const stopped = new Promise<Outcome>((resolve) => {
@@ -52,10 +57,17 @@ export async function attach(
   if (io.interrupted.aborted) stop('interrupted');
   io.interrupted.addEventListener('abort', interrupt);
   if (io.interactive) io.raw(true);
-  const shown = show(machine, output);
+  const found = finder(until, () => stop('until'));
+  const shown = show(machine, (bytes) => {
+    found(bytes);
+    return output(bytes);
+  });
   type(machine, io, () => stop('escape'));
   try {
     const outcome = await Promise.race([machine.ended.then(({ reason }) => reason), stopped]);
+    if (outcome === 'until' || outcome === 'timeout' || outcome === 'interrupted' || outcome === 'escape') {
+      await onStop?.(machine);
+    }
     await machine.close();
     await shown;
     return { outcome, end: await machine.ended };
@@ -65,6 +77,18 @@ export async function attach(
     if (io.interactive) io.raw(false);
     await machine.close();
   }
+}
+
+/** Calls `onFound` when a text has come, in however many pieces. */
+function finder(text: string | undefined, onFound: () => void): (bytes: Uint8Array) => void {
+  if (text === undefined || text === '') return () => {};
+  const decoder = new TextDecoder('latin1');
+  let tail = '';
+  return (bytes) => {
+    tail += decoder.decode(bytes);
+    if (tail.includes(text)) onFound();
+    tail = tail.slice(1 - text.length || tail.length);
+  };
 }
 
 async function show(machine: Machine, output: (bytes: Uint8Array) => Promise<void>): Promise<void> {

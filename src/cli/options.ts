@@ -157,6 +157,22 @@ export const imageOptions = (): readonly Option[] =>
     new Option('--append <text>', "the kernel's command line"),
   ]);
 
+/** Saved machines, of `run`. */
+export const stateOptions = (): readonly Option[] => [
+  new Option('--save <file>', 'save the guest when --timeout, Ctrl-] or a signal stops it'),
+  new Option('--save-at <text>', 'with --save: stop and save it as soon as it prints this'),
+  new Option('--resume <file>', 'go on with a saved guest, in place of an image'),
+  new Option(
+    '--copies <n>',
+    'with --resume: so many copies; each line of output begins with its number',
+  ).argParser((text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < 1 || value > 1000)
+      throw new InvalidArgumentError('Expected 1 to 1000.');
+    return value;
+  }),
+];
+
 /** Which hypervisor `verify` checks, and how. */
 export const verifyOptions = (): readonly Option[] => [
   new Option(

@@ -13,6 +13,7 @@ import {
   preloadOptions,
   probeOptions,
   seedOptions,
+  stateOptions,
   verifyOptions,
 } from './options.ts';
 import { checkProcessor, detectOptions, leafOptions, processorOptions } from './processor-options.ts';
@@ -79,6 +80,7 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     'boot a guest under CommonHV; without an image: the probe, what it saw, and its conformance',
     guestOptions(['v86', 'kvm'], 'v86'),
     imageOptions(),
+    stateOptions(),
     layerOptions(),
     [formatOption(['text', 'json'])],
   )

@@ -1,7 +1,8 @@
 /** `commonhv run`: boots a guest under CommonHV; without an image the probe guest, with a report of its view. */
 import { verify } from '../conformance/index.ts';
-import type { Cpu } from '../cpu.ts';
+import type { Cpu, Image } from '../cpu.ts';
 import type { Detection } from '../guest/index.ts';
+import { GREETING, probeImage } from '../probe/index.ts';
 import { detectionJson, detectionText } from './detection.ts';
 import { openEngine, readImage, startGuest } from './engines.ts';
 import { findingOf } from './finding.ts';
@@ -11,14 +12,23 @@ import { type Io, painter, UsageError } from './io.ts';
 import { deterministicSource, resolveConfig, warnDeterministic } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 import { unlessStopped } from './processor.ts';
+import { resumeMachine, runCopies, saveMachine } from './states.ts';
 
 export interface RunOptions extends LayerOptions, GuestOptions {
   readonly image: string | undefined;
   readonly format: 'text' | 'json';
+  /** Where to save the guest when it is stopped, and its output at which it is. */
+  readonly save?: string;
+  readonly saveAt?: string;
+  /** A saved guest, and how many copies of it. */
+  readonly resume?: string;
+  readonly copies?: number;
 }
 
 export async function runGuest(options: RunOptions, io: Io): Promise<number> {
-  return options.image === undefined ? runProbe(options, io) : runImage(options.image, options, io);
+  const states = [options.save, options.saveAt, options.resume, options.copies];
+  const report = options.image === undefined && states.every((option) => option === undefined);
+  return report ? runProbe(options, io) : runImage(options, io);
 }
 
 /** Seconds without a word from the guest, after which a hint helps. */
@@ -89,22 +99,34 @@ async function readValues(
   return { values: values.length, distinct: new Set(values).size };
 }
 
-async function runImage(path: string, options: RunOptions, io: Io): Promise<number> {
+async function runImage(options: RunOptions, io: Io): Promise<number> {
+  checkStates(options);
+  const { image: path, resume, save } = options;
   if (options.format !== 'text')
     throw new UsageError('--format json goes with no image: the output is what the guest prints');
   const engine = await openEngine(options);
-  const image = await readImage(path, options, io);
-  const data = await resolveConfig(options, await engine.hostCpu());
-  const booting = `booting ${path} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`;
+  const config = await resolveConfig(options, await engine.hostCpu());
+  const title = path ?? resume ?? PROBE;
+  const verb = resume === undefined ? 'booting' : 'resuming';
+  const booting = `${verb} ${title} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`;
   io.progress(booting);
   warnDeterministic(options, io);
   const start = performance.now();
-  const machine = await startGuest(engine, data, image, io);
+  if (resume !== undefined && options.copies !== undefined) {
+    const { copies, timeout } = options;
+    return runCopies(() => resumeMachine(engine, config, resume, io), { copies, timeout }, io);
+  }
+  const image = resume === undefined ? await imageOf(path, options, io) : undefined;
+  const machine =
+    image === undefined
+      ? await resumeMachine(engine, config, resume!, io)
+      : await startGuest(engine, config, image, io);
   let silent = true;
+  let saved = false;
   const waiting = setInterval(() => {
     const seconds = Math.round((performance.now() - start) / 1000);
-    const hint = seconds < HINT_AFTER || image.commandLine?.includes('console=') ? '' : NO_CONSOLE;
-    io.progress(`${booting} ${seconds} s${hint}`);
+    const quiet = seconds < HINT_AFTER || image === undefined || image.commandLine?.includes('console=');
+    io.progress(`${booting} ${seconds} s${quiet ? '' : NO_CONSOLE}`);
   }, 1000);
   const { outcome, end } = await attach(machine, io, {
     timeout: options.timeout,
@@ -114,12 +136,42 @@ async function runImage(path: string, options: RunOptions, io: Io): Promise<numb
       io.progress('');
       return io.out(bytes);
     },
+    until: options.saveAt ?? (title === PROBE ? GREETING : undefined),
+    async onStop(running) {
+      if (save !== undefined) saved = await saveMachine(running, save);
+    },
   }).finally(() => clearInterval(waiting));
+  if (save !== undefined) {
+    const text = saved
+      ? `the guest was saved to ${save}`
+      : `${endText(outcome, end, options.timeout)}; it was not saved`;
+    io.err(`commonhv: ${text}`);
+    return saved ? 0 : 2;
+  }
   const why = outcome === 'halt' && silent ? `the guest said nothing and ${end.detail ?? 'halted'}` : '';
   const after = outcome === 'timeout' ? '' : `, after ${((performance.now() - start) / 1000).toFixed(1)} s`;
-  const more = io.interactive ? `; commonhv trace ${path} shows its CPUIDs and MSRs` : '';
+  const more =
+    io.interactive && path !== undefined ? `; commonhv trace ${path} shows its CPUIDs and MSRs` : '';
   io.err(`commonhv: ${why || endText(outcome, end, options.timeout)}${after}${more}`);
   if (outcome === 'timeout' || outcome === 'failed' || outcome === 'interrupted') return 2;
   if (outcome === 'halt' && silent) return 2;
   return outcome === 'shutdown' ? 1 : 0;
+}
+
+const PROBE = 'the probe';
+
+const imageOf = async (path: string | undefined, options: RunOptions, io: Io): Promise<Image> =>
+  path === undefined ? { kernel: probeImage() } : readImage(path, options, io);
+
+function checkStates({ image, resume, save, saveAt, copies, ...options }: RunOptions): void {
+  if (resume !== undefined) {
+    for (const name of ['initrd', 'append', 'memory', 'vcpus'] as const) {
+      if (options[name] !== undefined)
+        throw new UsageError(`--${name} goes with an image; --resume has its own`);
+    }
+    if (image !== undefined) throw new UsageError('--resume goes without an image');
+  }
+  if (saveAt !== undefined && save === undefined) throw new UsageError('--save-at goes with --save');
+  if (copies !== undefined && resume === undefined) throw new UsageError('--copies goes with --resume');
+  if (copies !== undefined && save !== undefined) throw new UsageError('--save contradicts --copies');
 }

@@ -75,6 +75,7 @@ export type KvmEngine = SavingEngine<KvmMachine> &
      * that is broken, a `MachineError` with code `refused` where it cannot be resumed here.
      */
     resume(layer: Layer | LayerModule, state: StateSource): Promise<KvmMachine>;
+    resumeFile(layer: Layer | LayerModule, path: string): Promise<KvmMachine>;
   };
 
 const DEFAULT_MEMORY = 512 * 2 ** 20;
@@ -104,6 +105,7 @@ export function kvm({
     name: 'kvm',
     observesCpuid: false,
     startModule: (layer, image) => engine.start(layer, image),
+    resumeFile: (layer, path) => engine.resume(layer, path),
     async hostCpu(): Promise<Cpu> {
       const system = openSystem(device);
       try {

@@ -96,7 +96,7 @@ export function makeLine(wake: () => void): ConsoleLine {
       reader?.close();
       reader = undefined;
       for (const { done } of input.splice(0)) done();
-      writer?.error(new MachineError('the machine has ended'));
+      writer?.error(new MachineError('the machine has ended', { code: 'ended' }));
       writer = undefined;
     },
   };

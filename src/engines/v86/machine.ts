@@ -153,7 +153,8 @@ export async function makeMachine(
   let last: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(operation: () => Promise<T>): Promise<T> => {
     const result = last.then(() => {
-      if (over !== undefined) throw new MachineError(`the machine has ended: ${over.reason}`);
+      if (over !== undefined)
+        throw new MachineError(`the machine has ended: ${over.reason}`, { code: 'ended' });
       return operation();
     });
     last = result.catch(() => {});
