@@ -21,7 +21,7 @@ export async function saveMachine(machine: Machine, path: string): Promise<boole
 }
 
 async function write(path: string, state: Uint8Array): Promise<void> {
-  const partial = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.part`;
+  const partial = `${path}.${randomBytes(8).toString('hex')}.part`;
   try {
     const file = await open(partial, 'wx', 0o600);
     try {
