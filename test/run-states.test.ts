@@ -42,7 +42,8 @@ for (const engine of ['kvm', 'v86'] as const) {
         '--timeout',
         '20',
       );
-      assert.deepEqual([status, stderr], [0, 'commonhv: the guest powered off\n'], stdout);
+      assert.equal(status, 0, stdout);
+      assert.match(stderr, /^commonhv: the guest powered off/);
       return GENERATION.exec(stdout)![0];
     });
     assert.notEqual(generations[0], generations[1]);
