@@ -48,7 +48,7 @@ test('the tally counts leaves by subleaf, scan steps, reads, writes and faults',
   const cpu = trace(count)(host);
   for (let leaf = 0x4000_0000; leaf <= 0x4000_ff00; leaf += 0x100) cpu.cpuid(leaf, 0);
   for (const subleaf of [0, 1, 1, 0xffff_ffff]) cpu.cpuid(0x4f00_0001, subleaf);
-  cpu.cpuid(0x4000_0001, 0); // inside of an interface: no step of the scan
+  cpu.cpuid(0x4000_0001, 0); // inside of an interface: no step of the search
   for (const index of [1, 2, 2]) cpu.rdmsr(index);
   cpu.wrmsr(1, 0n);
   const { cpuid, msr } = tally();

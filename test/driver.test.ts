@@ -12,13 +12,12 @@ const RNG = 0x400000a0;
 const GENERATION = 0x400000a1;
 
 /** Faults that a test switches on while the guest runs: a module reads the leaves when it is loaded. */
-const fault: {
-  leaves: Readonly<Record<string, Partial<Regs>>>;
-  rdmsr: Readonly<Record<number, () => bigint | '#GP'>>;
-} = {
-  leaves: {},
-  rdmsr: {},
-};
+interface Faults {
+  leaves?: Readonly<Record<string, Partial<Regs>>>;
+  rdmsr?: Readonly<Record<number, () => bigint | '#GP'>>;
+  wrmsr?: Readonly<Record<number, (value: bigint, current: bigint) => '#GP' | undefined>>;
+}
+let fault: Faults = {};
 const good = commonhv({
   interfaces: [{ signature: 'KVMKVMKVM\0\0\0', location: 0x40000000 }],
   rng: { source: systemSource() },
@@ -30,12 +29,26 @@ const layer: Layer = (below) => {
     ...right,
     cpuid: (leaf, subleaf) => ({
       ...right.cpuid(leaf, subleaf),
-      ...fault.leaves[`${leaf.toString(16)}.${subleaf}`],
+      ...fault.leaves?.[`${leaf.toString(16)}.${subleaf}`],
     }),
-    rdmsr: (index) => fault.rdmsr[index]?.() ?? right.rdmsr(index),
+    rdmsr: (index) => fault.rdmsr?.[index]?.() ?? right.rdmsr(index),
+    wrmsr: (index, value) => {
+      const write = fault.wrmsr?.[index];
+      return write === undefined
+        ? right.wrmsr(index, value)
+        : write(value, right.rdmsr(GENERATION) as bigint);
+    },
   };
 };
 const features = (eax: number): Record<string, Partial<Regs>> => ({ '4f000002.0': { eax } });
+
+const hex = (value: bigint) => value.toString(16).padStart(16, '0');
+/** WRMSR of the generation as bit 4 has it; tells the first acknowledgement of a generation. */
+const acknowledge = (heard: bigint[]) => (value: bigint, current: bigint) => {
+  if (value !== current) return '#GP';
+  if (heard.at(-1) !== value) heard.push(value);
+  return undefined;
+};
 
 test('the driver is at most 800 lines in three files, without a version check', () => {
   const sources = readdirSync('c/driver').filter((name) => /\.[ch]$/.test(name));
@@ -69,10 +82,10 @@ describe('in a stock Debian guest', { skip: guest.skip, timeout: 900_000 }, () =
   after(() => machine?.close());
 
   /** The guest as it was before the first load, with other faults; loads the module and gives back insmod's words. */
-  async function load(parameters = '', faults: Partial<typeof fault> = {}): Promise<string> {
-    Object.assign(fault, { leaves: {}, rdmsr: {} });
+  async function load(parameters = '', faults: Faults = {}): Promise<string> {
+    fault = {};
     await machine.restore!(state);
-    Object.assign(fault, faults);
+    fault = faults;
     return shell.run(`insmod /lib/modules/commonhv.ko ${parameters} 2>&1; echo status $?`);
   }
   const lines = async (command: string) => (await shell.run(command)).split('\n');
@@ -121,7 +134,7 @@ describe('in a stock Debian guest', { skip: guest.skip, timeout: 900_000 }, () =
   test('it registers no hwrng without a statement, without trust of the administrator, or where the values are flawed', async () => {
     const rng = 'cat commonhv/rng; cat /sys/class/misc/hw_random/rng_current; dmesg | grep -c "not used"';
     let count = 0n;
-    const cases: readonly (readonly [string, Partial<typeof fault>, string, string])[] = [
+    const cases: readonly (readonly [string, Faults, string, string])[] = [
       ['', { leaves: { '4f000003.0': { ebx: 0 } } }, 'unstated', '0'],
       ['', { leaves: { '4f000003.0': { ebx: 3 } } }, 'unstated', '0'],
       ['', { leaves: { '4f000003.0': { ebx: 2 } } }, 'insecure', '0'],
@@ -240,10 +253,10 @@ describe('in a stock Debian guest', { skip: guest.skip, timeout: 900_000 }, () =
     }
     await load();
     await shell.run('driver read');
-    Object.assign(fault, { rdmsr: { [GENERATION]: () => '#GP' } });
+    fault = { rdmsr: { [GENERATION]: () => '#GP' } };
     assert.equal(await shell.run('driver read'), 'Connection timed out');
     assert.equal(await shell.run('driver read nonblock'), 'Resource temporarily unavailable');
-    Object.assign(fault, { rdmsr: {} });
+    fault = {};
     assert.match(await shell.run('driver read'), /^[0-9a-f]{16}$/);
   });
 
@@ -330,6 +343,69 @@ describe('in a stock Debian guest', { skip: guest.skip, timeout: 900_000 }, () =
     const drawn = (await copies('drew ', 10)).map((said) => said.split(' '));
     assert.deepEqual(new Set(drawn.map(([count]) => count)), new Set(['2']));
     assert.equal(new Set(drawn.map(([, bytes]) => bytes)).size, 10);
+  });
+
+  test('it acknowledges once after its reseed, at load and at each restore', async () => {
+    const heard: bigint[] = [];
+    const acknowledging = { leaves: features(0b10101), wrmsr: { [GENERATION]: acknowledge(heard) } };
+    await load('', acknowledging);
+    const before = await shell.run('driver read');
+    await machine.restore!(await machine.save!());
+    const after = await shell.run('driver read; sleep 0.3').then((said) => said.split('\n')[0]!);
+    assert.deepEqual(heard.map(hex), [before, after]);
+  });
+
+  test('with ack=user a write(2) of the current generation acknowledges; any other is ESTALE', async () => {
+    const heard: bigint[] = [];
+    await load('ack=user', { leaves: features(0b10101), wrmsr: { [GENERATION]: acknowledge(heard) } });
+    const before = await shell.run('driver read');
+    const stale = 'Stale file handle';
+    assert.deepEqual(await lines(`driver ack 1; driver ack 0; sleep 0.2; driver ack ${before}`), [
+      stale,
+      stale,
+      'acknowledged',
+    ]);
+    await machine.restore!(await machine.save!());
+    const after = await shell.run('driver read');
+    assert.deepEqual(await lines(`driver ack ${before}; driver ack ${after}`), [stale, 'acknowledged']);
+    assert.deepEqual(heard.map(hex), [before, after]);
+  });
+
+  test('a page that is refused, not kept or never stored to is not relied on', async () => {
+    const PAGE = 0x400000a2;
+    let register = 0n;
+    const kept = () => register;
+    const cases: readonly (readonly [string, Faults])[] = [
+      ['refused', { rdmsr: { [PAGE]: () => 0n }, wrmsr: { [PAGE]: () => '#GP' } }],
+      ['not kept', { rdmsr: { [PAGE]: () => 0n }, wrmsr: { [PAGE]: () => undefined } }],
+      [
+        'never stored to',
+        {
+          rdmsr: { [PAGE]: kept },
+          wrmsr: {
+            [PAGE](value) {
+              register = value;
+              return undefined;
+            },
+          },
+        },
+      ],
+    ];
+    for (const [name, faults] of cases) {
+      const leaves = { ...features(0b1101), '4f000003.0': { edx: PAGE } };
+      assert.equal(await load('', { ...faults, leaves }), 'status 0', name);
+      const before = await shell.run('driver read');
+      assert.equal(await shell.run('driver page'), `${before} ${before} 1`, name);
+      await machine.restore!(await machine.save!());
+      const after = await shell.run('driver read');
+      assert.notEqual(after, before, name);
+      assert.equal(
+        await shell.run('driver page; dmesg | grep -c "does not keep"; rmmod commonhv'),
+        `${after} ${after} 2\n1`,
+        name,
+      );
+      assert.equal(register, 0n, name);
+    }
   });
 
   test('suspend and a hibernation that is called off keep the generation followed', async () => {

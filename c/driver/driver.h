@@ -24,6 +24,7 @@ int generation_probe(struct device *dev);
 void generation_shutdown(struct platform_device *pdev);
 int generation_read(u64 *now);
 u64 generation_reseeded(void);
+bool generation_page_registered(void);
 extern const struct dev_pm_ops generation_pm_ops;
 
 /* With vmgenid=1: an ACPI table for the kernel's own vmgenid driver; the event has it run the kernel's fork notifiers. */

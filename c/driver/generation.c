@@ -45,6 +45,7 @@ static struct workqueue_struct *queue;
 static struct commonhv_page *page;
 static u32 *sysgenid;			/* a page; its first word is incremented after each reseed */
 static bool registered;			/* the hypervisor stores the generation in the page */
+static bool given;			/* the hypervisor may still store in the page */
 static bool stopped;			/* machine goes down or sleeps: no page may be registered */
 static bool ack_by_user;
 static bool announced;			/* the first reseed after the load is no restore */
@@ -69,6 +70,11 @@ u64 generation_reseeded(void)
 	return atomic64_read(&reseeded);
 }
 
+bool generation_page_registered(void)
+{
+	return READ_ONCE(registered);
+}
+
 /* Whether the kernel's generator was reseeded for the current generation. On 32 bits a half-read value never compares equal. */
 static bool is_current(void)
 {
@@ -85,31 +91,44 @@ static void check_now(void)
 		mod_delayed_work(queue, &checks, 0);
 }
 
-/* The register is read back at each renewal: a reset or another owner may have changed it. */
+/* False where the hypervisor may still store in the page. */
+static bool unregister_page(void)
+{
+	u64 have = 0;
+
+	WRITE_ONCE(registered, false);
+	if (given) {
+		commonhv_wrmsr(commonhv_offer.page, 0);
+		given = commonhv_rdmsr(commonhv_offer.page, &have) || have;
+	}
+	return !given;
+}
+
+/*
+ * Called at each renewal: a reset or another owner may have changed the register. The page counts as registered only where the
+ * hypervisor did store the generation there.
+ */
 static void register_page(void)
 {
-	u64 want = virt_to_phys(page) | COMMONHV_PAGE_ENABLE, have;
+	u64 want = virt_to_phys(page) | COMMONHV_PAGE_ENABLE, have, now;
 	u32 msr = commonhv_offer.page;
 
 	if (!(commonhv_offer.features & COMMONHV_FEATURE_PAGE) || cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
 		return;
 	if (registered && !commonhv_rdmsr(msr, &have) && have == want)
 		return;
-	WRITE_ONCE(registered, !commonhv_wrmsr(msr, want) && !commonhv_rdmsr(msr, &have) && have == want);
-	if (!registered)
-		pr_warn_once("the hypervisor does not accept the generation page: MSR %08x is polled\n", commonhv_offer.generation);
-}
-
-/* False where the hypervisor may still store in the page. */
-static bool unregister_page(void)
-{
-	u64 have = 0;
-
-	if (!registered)
-		return true;
 	WRITE_ONCE(registered, false);
-	commonhv_wrmsr(commonhv_offer.page, 0);
-	return !commonhv_rdmsr(commonhv_offer.page, &have) && !have;
+	if (generation_read(&now))
+		return;
+	WRITE_ONCE(page->generation, ~now);
+	given = !commonhv_wrmsr(msr, want) || given;
+	if (!commonhv_rdmsr(msr, &have) && have == want && READ_ONCE(page->generation) == now) {
+		WRITE_ONCE(registered, true);
+		return;
+	}
+	unregister_page();
+	WRITE_ONCE(page->generation, now);
+	pr_warn_once("the hypervisor does not keep the generation page: MSR %08x is polled\n", commonhv_offer.generation);
 }
 
 /*
@@ -191,6 +210,8 @@ static int renew(void)
 	err = mix(&now);
 	if (err)
 		return err;
+	if (registered && READ_ONCE(page->generation) != now)
+		unregister_page();
 	if (!registered)
 		WRITE_ONCE(page->generation, now);
 	err = reseed();
@@ -211,6 +232,8 @@ static int renew(void)
 
 static void check(struct work_struct *work)
 {
+	static unsigned int count;
+	u64 now;
 	int err = 0;
 
 	mutex_lock(&renewing);
@@ -218,6 +241,9 @@ static void check(struct work_struct *work)
 		mutex_unlock(&renewing);
 		return;
 	}
+	/* Now and then the register is compared too: a hypervisor may stop storing in the page. */
+	if (registered && ++count % 16 == 0 && !generation_read(&now) && now != READ_ONCE(page->generation))
+		unregister_page();
 	if (!is_current())
 		err = renew();
 	mutex_unlock(&renewing);
@@ -296,9 +322,13 @@ static __poll_t commonhv_poll(struct file *file, poll_table *wait)
 	return generation_reseeded() != atomic64_read(&reader->seen) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
+static const struct file_operations sysgenid_ops;
+
 /* One whole page, shared and for good read-only: a mapping that could ever be written has VM_MAYWRITE. */
-static int map_page(struct vm_area_struct *vma, void *address)
+static int map_page(struct file *file, struct vm_area_struct *vma)
 {
+	void *address = file->f_op == &sysgenid_ops ? (void *)sysgenid : page;
+
 	if (vma->vm_flags & (VM_WRITE | VM_MAYWRITE))
 		return -EACCES;
 	if (vma->vm_pgoff || vma->vm_end - vma->vm_start != PAGE_SIZE)
@@ -306,21 +336,11 @@ static int map_page(struct vm_area_struct *vma, void *address)
 	return remap_pfn_range(vma, vma->vm_start, virt_to_phys(address) >> PAGE_SHIFT, PAGE_SIZE, vma->vm_page_prot);
 }
 
-static int commonhv_mmap(struct file *file, struct vm_area_struct *vma)
-{
-	return map_page(vma, page);
-}
-
-static int sysgenid_mmap(struct file *file, struct vm_area_struct *vma)
-{
-	return map_page(vma, sysgenid);
-}
-
 static const struct file_operations commonhv_ops = {
 	.owner = THIS_MODULE, .open = commonhv_open, .release = commonhv_release, .read = commonhv_read,
-	.write = commonhv_write, .poll = commonhv_poll, .mmap = commonhv_mmap,
+	.write = commonhv_write, .poll = commonhv_poll, .mmap = map_page,
 };
-static const struct file_operations sysgenid_ops = { .owner = THIS_MODULE, .mmap = sysgenid_mmap };
+static const struct file_operations sysgenid_ops = { .owner = THIS_MODULE, .mmap = map_page };
 static struct miscdevice devices[] = {
 	{ .minor = MISC_DYNAMIC_MINOR, .name = "commonhv", .fops = &commonhv_ops, .mode = 0644 },
 	{ .minor = MISC_DYNAMIC_MINOR, .name = "sysgenid", .fops = &sysgenid_ops, .mode = 0444 },

@@ -97,17 +97,17 @@ static int rng_read(struct hwrng *rng, void *data, size_t max, bool wait)
 
 static struct hwrng hwrng = { .name = KBUILD_MODNAME, .read = rng_read };
 
-static ssize_t draft_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%d\n", commonhv_offer.draft);
-}
-static DEVICE_ATTR_RO(draft);
+#define SHOW(name, format, value)									\
+	static ssize_t name##_show(struct device *dev, struct device_attribute *attr, char *buf)	\
+	{												\
+		return sysfs_emit(buf, format, value);							\
+	}												\
+	static DEVICE_ATTR_RO(name)
 
-static ssize_t preferred_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%u\n", commonhv_offer.preferred);
-}
-static DEVICE_ATTR_RO(preferred);
+SHOW(draft, "%d\n", commonhv_offer.draft);
+SHOW(preferred, "%u\n", commonhv_offer.preferred);
+SHOW(reseeded, "%016llx\n", generation_reseeded());
+SHOW(page, "%s\n", generation_page_registered() ? "registered" : "none");
 
 static ssize_t rng_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
@@ -157,15 +157,9 @@ static ssize_t generation_show(struct device *dev, struct device_attribute *attr
 }
 static DEVICE_ATTR_RO(generation);
 
-static ssize_t reseeded_show(struct device *dev, struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%016llx\n", generation_reseeded());
-}
-static DEVICE_ATTR_RO(reseeded);
-
 static struct attribute *commonhv_attrs[] = {
 	&dev_attr_draft.attr, &dev_attr_preferred.attr, &dev_attr_interfaces.attr, &dev_attr_rng.attr,
-	&dev_attr_generation.attr, &dev_attr_reseeded.attr, NULL
+	&dev_attr_generation.attr, &dev_attr_reseeded.attr, &dev_attr_page.attr, NULL
 };
 ATTRIBUTE_GROUPS(commonhv);
 

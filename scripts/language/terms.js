@@ -6,9 +6,7 @@ export const TERMS = [
   [/\bverdicts?\b/i, 'result'],
   [/\bthe subject\b|\bsubject of (?:the|a) (?:test|suite)/i, 'implementation under test'],
   [/\bheldBy\b|\bOfGuests\b/, 'testedBy, GuestRule'],
-  [/\b(?:old|the) search\b/i, 'the 0x40000000 scan'],
-  [/\bgaps\b/i, 'missing leaves'],
-  [/\bthe watch\b/i, 'watch mode'],
+  [/\bold search\b/i, 'the 0x40000000 scan'],
   [
     /\bsnapshots? of (?:the )?leaves\b|\bcommonhv snapshot\b|commonhv\/snapshot\b/i,
     'CPUID dump, commonhv dump',

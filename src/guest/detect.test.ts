@@ -1,4 +1,4 @@
-/** Detection: CommonHV where it lists, the scan where it does not, and the cost of both. */
+/** Detection: CommonHV where it lists, the search where it does not, and the cost of both. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Regs, SyncCpu } from '../cpu.ts';
@@ -39,7 +39,7 @@ test('under CommonHV: the list, in its order, for 2N + 5 CPUIDs', async () => {
   assert.equal(cost.cpuid, 2 * 2 + 5);
 });
 
-test('an empty list is an answer; a CommonHV without the list leaves it to the scan', async () => {
+test('an empty list is an answer; a CommonHV without the list leaves it to the search', async () => {
   const host = { '40000000.0': { eax: 0x40000001, ...KVM } };
   const empty = await detect(table({ ...host, '4f000000.0': { eax: 0x4f000001, ...ROOT } }));
   assert.deepEqual(empty.interfaces, []);
@@ -51,7 +51,7 @@ test('an empty list is an answer; a CommonHV without the list leaves it to the s
   );
 });
 
-test('without CommonHV: the scan, with the hypervisor bit hidden or not', async () => {
+test('without CommonHV: the search, with the hypervisor bit hidden or not', async () => {
   for (const ecx of [0, 0x80000000]) {
     const found = await detect(table({ '1.0': { ecx }, '40000000.0': { eax: 0, ...KVM } }));
     assert.equal(found.hypervisorBit, ecx !== 0);

@@ -23,7 +23,7 @@ export interface Detection {
   readonly hypervisorBit: boolean;
   /** `undefined`: CommonHV is not there. */
   readonly commonhv: Discovery | undefined;
-  /** In the hypervisor's order of preference, or by location where the scan had to find them. */
+  /** In the hypervisor's order of preference, or by location where the search had to find them. */
   readonly interfaces: readonly Interface[];
   /** How many CPUIDs were executed, each a VM exit under a hypervisor. */
   readonly cost: { readonly cpuid: number };
@@ -45,7 +45,7 @@ export async function detect(cpu: Cpu): Promise<Detection> {
   const hypervisorBit = hasHypervisorBit(await counted.cpuid(LEAF_BASIC, 0));
   const commonhv = await discover(counted);
   // "If max_commonhv_leaf >= 0x4F000001, CommonHV provides a list". READING: an empty list says that there is nothing
-  // else; without the leaf nothing is said, and the scan has to tell.
+  // else; without the leaf nothing is said, and the search has to tell.
   const listed = commonhv !== undefined && commonhv.maxLeaf >= LEAF_INTERFACES;
   const interfaces: Interface[] = listed
     ? commonhv.interfaces.map((tuple) => named(tuple, tuple.confirmed, 'commonhv'))

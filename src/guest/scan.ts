@@ -6,7 +6,7 @@ import { LEAF_LAST } from '../spec/leaves.ts';
 import { LEAF_MAX_BASIC, SCAN_FIRST, SCAN_LAST, SCAN_STEP } from '../spec/other-interfaces.ts';
 import { decodeSignature } from '../spec/signature.ts';
 
-/** An interface that the scan found. */
+/** An interface that the search found. */
 export interface Found extends Tuple {
   /** The interface's highest leaf as it says it; 0 on old KVM and on v86, which mean the one after the first. */
   readonly maxLeaf: number;

@@ -5,7 +5,8 @@
  *   driver sysgenid        spins on the u32, as AWS-LC compares it (for inequality), and draws at each change
  *   driver read | poll | event | hold    one read(2); poll(2) until a change; the uevent; a mapping kept until standard input ends
  *   driver ack HEX         write(2) of a generation
- *   driver rng COUNT       how many values of MSR_COMMONHV_RNG /dev/hwrng gives
+ *   driver samples         waits for a restore (a gap of a second in its time), then prints 400 samples, one a millisecond:
+ *                          microseconds since the restore, four bytes of the kernel's, four bytes of its own generator
  */
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
@@ -181,6 +182,47 @@ static void event(void)
 	}
 }
 
+/* The process' own generator is seeded before the restore, and again by draft 3's pattern where there is a page. */
+static void samples(void)
+{
+	static struct { uint32_t at, kernel, own; } taken[400];
+	uint64_t own, more, seen = 0;
+	double before, now, start;
+	unsigned int i;
+
+	if (access("/dev/commonhv", R_OK) == 0) {
+		page = map("/dev/commonhv");
+		seen = word(0);
+	}
+	if (getrandom(&own, sizeof(own), 0) != sizeof(own))
+		return;
+	printf("sampling\n");
+	for (before = now = milliseconds(); now - before < 1000; now = milliseconds())
+		before = now;
+	start = now;
+	for (i = 0; i < 400; i++) {
+		while (milliseconds() < start + i)
+			;
+		if (page && word(0) != seen && word(1) == word(0)) {
+			seen = word(0);
+			if (getrandom(&more, sizeof(more), 0) == sizeof(more) && word(0) == seen && word(1) == seen)
+				own ^= more;
+			else
+				seen = 0;
+		}
+		own ^= own << 13;
+		own ^= own >> 7;
+		own ^= own << 17;
+		taken[i].at = (milliseconds() - start) * 1000;
+		taken[i].own = own >> 32;
+		if (getrandom(&taken[i].kernel, 4, 0) != 4)
+			return;
+	}
+	for (i = 0; i < 400; i++)
+		printf("sample %u %08x %08x\n", taken[i].at, taken[i].kernel, taken[i].own);
+	printf("sampled\n");
+}
+
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -200,6 +242,8 @@ int main(int argc, char **argv)
 		wait_for_change();
 	} else if (!strcmp(command, "event")) {
 		event();
+	} else if (!strcmp(command, "samples")) {
+		samples();
 	} else if (!strcmp(command, "hold")) {
 		page = map("/dev/commonhv");
 		printf("holding\n");
