@@ -32,7 +32,12 @@ for try in 1 2 3; do
   sleep 5
 done
 tar -x -C "$root" -f "$chroot"
-inside() { chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"; }
+ln -sfn /proc/self/fd "$root/dev/fd"
+# With /proc, in a mount namespace of its own, so that nothing stays mounted.
+inside() {
+  unshare --mount sh -c 'root=$1; shift; mount -t proc proc "$root/proc" && exec chroot "$root" "$@"' sh "$root" \
+    env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@"
+}
 
 mkdir -p "$root/build/commonhv"
 cp -R "$here"/c/driver/*.[ch] "$here/c/driver/Kbuild" "$here/c/driver/Makefile" "$here/c/driver/debian" "$here/c/include/commonhv.h" \
