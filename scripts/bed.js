@@ -67,12 +67,12 @@ function addition(text) {
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The host's COMMONHV_ variables hold inside too, except for its promises: the bed promises KVM. */
+/** The host's COMMONHV_ variables hold inside too, except for its promises: the bed promises KVM that runs Linux. */
 function shellScript(command) {
   const environment = {
     COMMONHV_TIME_SCALE: '10',
     ...Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('COMMONHV_'))),
-    COMMONHV_REQUIRE: 'kvm',
+    COMMONHV_REQUIRE: 'kvm,kvm-linux',
     COMMONHV_BED: '1',
   };
   const exports = Object.entries(environment).map(([name, value]) => `export ${name}=${quoted(value)}\n`);

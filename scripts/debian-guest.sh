@@ -1,7 +1,8 @@
 #!/bin/sh
-# Makes a small Linux guest of stock Debian 12 parts for i386: the kernel as it is, its cpuid and msr modules, busybox.
-# Usage: scripts/debian-guest.sh [--output FOLDER] [--overlay FOLDER]... [--add FILE=PATH]...
-#   --output FOLDER    where vmlinuz and initrd go; default .cache/debian of this checkout
+# Makes a small Linux guest of stock Debian 12 parts: the kernel as it is, its cpuid and msr modules, busybox.
+# Usage: scripts/debian-guest.sh [--amd64] [--output FOLDER] [--overlay FOLDER]... [--add FILE=PATH]...
+#   --amd64            for 64 bits, with the kernel unpacked to an ELF file, vmlinux; by default for i386, with vmlinuz
+#   --output FOLDER    where kernel and initrd go; default .cache/debian or .cache/debian-amd64 of this checkout
 #   --overlay FOLDER   files that are laid over the guest's root; may be given again
 #   --add FILE=PATH    one file, and where it goes in the guest; may be given again
 # Needs apt-get with Debian 12's sources, dpkg-deb and node. Downloads once (65 MB), into a private apt state: the system's
@@ -9,7 +10,17 @@
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
+architecture=i386
+meta=linux-image-686
+image=vmlinuz
+if [ "${1:-}" = --amd64 ]; then
+  architecture=amd64
+  meta=linux-image-amd64
+  image=vmlinux
+  shift
+fi
 cache=$here/.cache/debian
+[ $architecture = i386 ] || cache=$cache-$architecture
 output=$cache
 layers=
 die() { echo "debian-guest: $1" >&2; exit "${2:-2}"; }
@@ -37,13 +48,17 @@ $(cd "$2" && pwd)" ;;
 done
 
 # Exit status 3: what is missing is not here to be had; tests skip on it.
-for tool in apt-get dpkg-deb node; do
-  command -v $tool >/dev/null || die "$tool is not installed" 3
-done
+need() {
+  for tool in "$@"; do
+    command -v "$tool" >/dev/null || die "$tool is not installed" 3
+  done
+}
 
 fetch() {
-  private_apt i386 "$cache/apt"
-  kernel=$(kernel_of linux-image-686)
+  need apt-get dpkg-deb node
+  [ $architecture = i386 ] || need xz
+  private_apt $architecture "$cache/apt"
+  kernel=$(kernel_of $meta)
   mkdir -p "$cache/packages"
   rm -f "$cache"/packages/*.deb
   download "$cache/packages" "$kernel" busybox-static
@@ -59,9 +74,13 @@ fetch() {
   done
   rm -rf "$cache/base"
   mv "$base" "$cache/base"
-  cp "$work"/system/boot/vmlinuz-* "$cache/vmlinuz.new"
+  if [ $image = vmlinux ]; then
+    node "$here/scripts/unpack-kernel.js" "$work"/system/boot/vmlinuz-* >"$cache/$image.new"
+  else
+    cp "$work"/system/boot/vmlinuz-* "$cache/$image.new"
+  fi
   echo "$kernel" >"$cache/name"
-  mv "$cache/vmlinuz.new" "$cache/vmlinuz" # last: what is there is whole
+  mv "$cache/$image.new" "$cache/$image" # last: what is there is whole
 }
 
 mkdir -p "$cache" "$output"
@@ -70,7 +89,8 @@ if command -v flock >/dev/null; then
   exec 9>"$cache/lock"
   flock 9
 fi
-[ -f "$cache/vmlinuz" ] || fetch
+[ -f "$cache/$image" ] && [ -d "$cache/base" ] || fetch
+need node
 
 mkdir "$work/guest"
 cat >"$work/guest/init" <<'INIT'
@@ -98,5 +118,5 @@ IFS='
 for layer in $layers; do set -- "$@" "$layer"; done
 node "$here/scripts/initramfs.js" "$@" "$work/added" >"$work/initrd"
 mv "$work/initrd" "$output/initrd"
-[ "$output" = "$cache" ] || cp "$cache/vmlinuz" "$output/vmlinuz"
-echo "$(cat "$cache/name"): $output/vmlinuz $output/initrd"
+[ "$output" = "$cache" ] || cp "$cache/$image" "$output/$image"
+echo "$(cat "$cache/name"): $output/$image $output/initrd"

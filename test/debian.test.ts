@@ -5,6 +5,7 @@ import type { Machine, SyncCpu } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, countingSource } from 'commonhv/hypervisor';
 import { debianGuest, type Shell, shellOf } from './support/debian-guest.ts';
+import { cpuid, rdmsr } from './support/guest-drivers.ts';
 
 const debian = debianGuest();
 const engine = v86({ memory: 128 * 2 ** 20 });
@@ -16,29 +17,6 @@ const layer = (first: bigint, generation: bigint) =>
     // Each half differs from those of the value before.
     generation: { next: () => (generation += 0x1_0000_0001n) },
   });
-
-/** od -t x4 as numbers. */
-const words = (text: string) => text.split(/\s+/).map((word) => Number.parseInt(word, 16));
-
-/** A leaf through /dev/cpu/0/cpuid: the position is subleaf:leaf, 16 bytes a leaf. */
-async function cpuid(shell: Shell, leaf: number, subleaf = 0) {
-  const position = (BigInt(subleaf) << 32n) | BigInt(leaf);
-  const [eax, ebx, ecx, edx] = words(
-    await shell.run(
-      `dd if=/dev/cpu/0/cpuid bs=16 count=1 skip=${position} iflag=skip_bytes 2>/dev/null | od -An -t x4`,
-    ),
-  );
-  return { eax, ebx, ecx, edx };
-}
-
-/** An MSR through /dev/cpu/0/msr; undefined where the driver reports an error. */
-async function rdmsr(shell: Shell, index: number): Promise<bigint | undefined> {
-  const read = `dd if=/dev/cpu/0/msr bs=8 count=1 skip=${index} iflag=skip_bytes 2>/tmp/error | od -An -t x4`;
-  const said = await shell.run(read);
-  if (said === '') return undefined;
-  const [low, high] = words(said);
-  return (BigInt(high!) << 32n) | BigInt(low!);
-}
 
 describe('stock Debian 12 on v86', { skip: debian.skip, timeout: 600_000 }, () => {
   let machine: Machine;

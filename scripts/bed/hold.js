@@ -1,10 +1,10 @@
-// The bytes of /sbin/hold, a static ELF program for the bed: it opens two virtual machines, one with an in-kernel interrupt
+// /sbin/hold, a static ELF program for the bed: it opens two virtual machines, one with an in-kernel interrupt
 // controller and one without, prints a line, and keeps both open. KVM patches its own code (static keys) when the first
 // machine of a kind is made and when the last one is freed. Under QEMU's TCG that is slow, and with two processors it was seen
 // to hang the kernel. No C compiler is needed.
 
-const BASE = 0x400000;
-const HEADERS = 64 + 56;
+import { CODE, elfProgram } from './elf.js';
+
 // linux/kvm.h
 const KVM_CREATE_VM = 0xae01;
 const KVM_CREATE_VCPU = 0xae41;
@@ -19,7 +19,7 @@ const TEXT = DATA.indexOf(0) + 1;
 function program() {
   const code = [...DATA, ...EXIT_1];
   const entry = code.length;
-  const address = (offset) => u32(BASE + HEADERS + offset);
+  const address = (offset) => u32(CODE + offset);
   // test eax, eax; js EXIT_1
   const check = () => code.push(0x85, 0xc0, 0x0f, 0x88, ...u32(DATA.length - (code.length + 8)));
   // mov eax, 16 (ioctl); mov edi, FD; mov esi, REQUEST; xor edx, edx; syscall
@@ -47,25 +47,7 @@ function program() {
   return { code: Buffer.from(code), entry };
 }
 
-/** An ELF file with one segment that holds the headers and the code. */
 export function holdProgram() {
   const { code, entry } = program();
-  const elf = Buffer.alloc(HEADERS);
-  elf.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]); // 64 bits, little endian
-  elf.writeUInt16LE(2, 16); // ET_EXEC
-  elf.writeUInt16LE(62, 18); // EM_X86_64
-  elf.writeUInt32LE(1, 20);
-  elf.writeBigUInt64LE(BigInt(BASE + HEADERS + entry), 24);
-  elf.writeBigUInt64LE(64n, 32); // the program header follows
-  elf.writeUInt16LE(64, 52);
-  elf.writeUInt16LE(56, 54);
-  elf.writeUInt16LE(1, 56);
-  elf.writeUInt32LE(1, 64); // PT_LOAD
-  elf.writeUInt32LE(5, 68); // readable, executable
-  elf.writeBigUInt64LE(BigInt(BASE), 80);
-  elf.writeBigUInt64LE(BigInt(BASE), 88);
-  elf.writeBigUInt64LE(BigInt(HEADERS + code.length), 96);
-  elf.writeBigUInt64LE(BigInt(HEADERS + code.length), 104);
-  elf.writeBigUInt64LE(0x1000n, 112);
-  return Buffer.concat([elf, code]);
+  return elfProgram(code, entry);
 }

@@ -100,7 +100,7 @@ export function bedImage(kind, qemu) {
 
 function imageKey(system, qemu) {
   const hash = createHash('sha256').update(readFileSync(join(system, 'name')));
-  for (const name of ['image.js', 'hold.js', 'initrd-init.sh', 'root-init.sh']) {
+  for (const name of ['image.js', 'hold.js', 'elf.js', 'initrd-init.sh', 'root-init.sh']) {
     hash.update(readFileSync(join(root, 'scripts/bed', name)));
   }
   for (const program of [process.execPath, qemu]) {

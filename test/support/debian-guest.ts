@@ -11,7 +11,7 @@ export function debianGuest(more: readonly string[] = []): { skip: false; image:
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const [kernel, initrd] = said.trim().split(' ').slice(-2);
+    const [, kernel, initrd] = /: (.*\/vmlinu[xz]) (.*\/initrd)$/.exec(said.trim())!;
     return {
       skip: false,
       image: {
