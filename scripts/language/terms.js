@@ -23,7 +23,7 @@ export const TERMS = [
     'host CPU',
   ],
   [/\bfloor\b/i, 'base CPU'],
-  [/\bhome\b(?! directory)/i, 'owner thread'],
+  [/\b[Hh]ome\b(?! directory)/, 'owner thread'],
   [/\bhir(?:e|ed|es)\b|\bdisband(?:s|ed)?\b/i, 'acquire, release'],
   [/\bbells?\b|\brang\b|\brung\b/i, 'doorbell, notify'],
   [/\bdrowsy\b|\bstarv(?:e|es|ed|ing)\b/i, 'idle back-off'],
