@@ -19,8 +19,14 @@ if (version.error) {
 
 /** The kind of a dump, by its name: the first that fits. */
 const KINDS = [
-  ['other tools', /^(06-|19|2[0-4]|26-|33-windows|lat-|libcpuid|xen-|vbox-|omnios|freebsd|cpuid-decoded|tycho-m|pytorch|libvirt|columns)/],
-  ['mail, web, logs, comparisons, encodings', /^(02b|15|16|18|28-|mail|rust-doc|java|xtf-st|utf16|ansi|html|markdown|numbered|dmesg|one-line|tycho-d|side|noise)/],
+  [
+    'other tools',
+    /^(06-|19|2[0-4]|26-|33-windows|lat-|libcpuid|xen-|vbox-|omnios|freebsd|cpuid-decoded|tycho-m|pytorch|libvirt|columns)/,
+  ],
+  [
+    'mail, web, logs, comparisons, encodings',
+    /^(02b|15|16|18|28-|mail|rust-doc|java|xtf-st|utf16|ansi|html|markdown|numbered|dmesg|one-line|tycho-d|side|noise)/,
+  ],
   ['cpuid -r, as it was printed', /./],
 ];
 
@@ -35,15 +41,28 @@ const byVendor = (text) =>
 const rows = readFileSync(join(FOLDER, 'MANIFEST.tsv'), 'utf8').trimEnd().split('\n').slice(1);
 const cases = rows.map((row) => {
   const [file, , , verdicts = '', , interfaces = ''] = row.split('\t');
-  return { file, machines: verdicts === '' ? 0 : verdicts.split(' | ').length, expected: byVendor(interfaces) };
+  return {
+    file,
+    machines: verdicts === '' ? 0 : verdicts.split(' | ').length,
+    expected: byVendor(interfaces),
+  };
 });
 
 function ours(path) {
-  const done = spawnSync(process.execPath, ['dist/cli/bin.cjs', 'detect', '--from', path, '--format', 'json'], { encoding: 'utf8' });
+  const done = spawnSync(
+    process.execPath,
+    ['dist/cli/bin.cjs', 'detect', '--from', path, '--format', 'json'],
+    { encoding: 'utf8' },
+  );
   if (done.status !== 0) return { machines: 0, found: '' };
   const json = JSON.parse(done.stdout);
   const machines = json.machines ?? [json];
-  return { machines: machines.length, found: byVendor(machines[0].interfaces.map(({ location, signature }) => `${location}=${signature}`).join(';')) };
+  return {
+    machines: machines.length,
+    found: byVendor(
+      machines[0].interfaces.map(({ location, signature }) => `${location}=${signature}`).join(';'),
+    ),
+  };
 }
 
 /** `cpuid -f` names vendor strings as hypervisor_id; a string of NULs, or of what is no text, is none. Its first processor counts. */

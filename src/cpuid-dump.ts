@@ -8,7 +8,7 @@ import { ZEROS } from './spec/leaves.ts';
 export { DUMP_FORMATS, type DumpFormat, formatDump } from './cpuid-dump/format.ts';
 export { type Inconclusive, missingLeaves } from './cpuid-dump/missing.ts';
 export { type Parsed, parseDump, type Recorded, type RecordedCpu } from './cpuid-dump/text.ts';
-export { type CpuidDump, isIndexed, type Row, regsEqual } from './cpuid-dump/walk.ts';
+export { type CpuidDump, isIndexed, isNonZero, type Row, regsEqual } from './cpuid-dump/walk.ts';
 
 /**
  * The leaves that a processor has: basic, extended, every slot of the scan that answers for itself, CommonHV's, and those that

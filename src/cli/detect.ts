@@ -1,11 +1,12 @@
 /** `commonhv detect`: the interfaces of the hypervisor, of a living processor or of CPUID dumps. */
-import { regsEqual } from '../cpuid-dump.ts';
+import { regsEqual, replay } from '../cpuid-dump.ts';
 import { LEAF_BASIC, LEAF_ROOT, SCAN_FIRST, SCAN_STEP } from '../spec/index.ts';
 import { detectionJson, detectionText } from './detection.ts';
 import { detectionNfd, detectionPrometheus } from './exporters.ts';
+import { type Feature, featuresJson, featuresText } from './features.ts';
 import { type Answer, type Finding, findingOf, verdict } from './finding.ts';
 import type { Io } from './io.ts';
-import { painter } from './io.ts';
+import { painter, UsageError } from './io.ts';
 import type { Processor, ProcessorOptions } from './processor.ts';
 import { openNative, openProcessor, unlessStopped } from './processor.ts';
 
@@ -15,6 +16,10 @@ export interface DetectOptions extends ProcessorOptions {
   readonly require?: readonly string[];
   /** Print nothing: the exit status answers. */
   readonly quiet?: boolean;
+  /** Decode the feature leaves of each interface. */
+  readonly features?: boolean;
+  /** Two dumps to compare, or one and this machine. */
+  readonly diff?: readonly string[];
 }
 
 /** A machine, and the finding about it. */
@@ -23,14 +28,25 @@ interface Named {
   readonly finding: Finding;
   /** The instruction's answers at CPL 3, where they are others than the kernel's. */
   readonly instruction?: Finding;
+  /** With --features. */
+  readonly features?: readonly Feature[];
 }
 
 /** 0; 1 where the answer to a requirement is no; 2 where a dump does not tell. */
 export async function runDetect(options: DetectOptions, io: Io): Promise<number> {
+  if (options.diff !== undefined) {
+    if (options.from !== undefined || options.require !== undefined || options.features) {
+      throw new UsageError('--diff: expected without --from, --require and --features');
+    }
+    return (await import('./diff.ts')).runDiff(options.diff, options, io);
+  }
+  if (options.features && (options.format === 'nfd' || options.format === 'prometheus')) {
+    throw new UsageError(`--features with --format ${options.format}: expected text or json`);
+  }
   const found =
     options.from === undefined
-      ? [await ofProcessor(await openProcessor(options, io))]
-      : await ofFiles(options.from, io);
+      ? [await ofProcessor(await openProcessor(options, io), options.features)]
+      : await ofFiles(options.from, options.features, io);
   if (!options.quiet) await io.out(written(found, options.format, io));
   return options.require === undefined
     ? quietStatus(options, found)
@@ -55,11 +71,17 @@ export async function detectHere(format: DetectOptions['format'], io: Io): Promi
   return 0;
 }
 
-async function ofProcessor(processor: Processor): Promise<Named> {
+async function ofProcessor(processor: Processor, features = false): Promise<Named> {
   const named = async (): Promise<Named> => {
     const finding = await findingOf(processor.cpu);
     const instruction = await otherFinding(processor);
-    return { name: 'this machine', finding, ...(instruction && { instruction }) };
+    const decode = features && (await import('./features.ts')).featuresOf;
+    return {
+      name: 'this machine',
+      finding,
+      ...(instruction && { instruction }),
+      ...(decode && { features: await decode(processor.cpu, finding) }),
+    };
   };
   try {
     return await unlessStopped(processor, named());
@@ -83,12 +105,24 @@ async function otherFinding({ cpu, other }: Processor): Promise<Finding | undefi
   return undefined;
 }
 
-async function ofFiles(files: readonly string[], io: Io): Promise<readonly Named[]> {
+async function ofFiles(
+  files: readonly string[],
+  features: boolean | undefined,
+  io: Io,
+): Promise<readonly Named[]> {
   const { readMachines } = await import('./read-dump.ts');
   const { findingOfMachine } = await import('./recorded.ts');
   const found: Named[] = [];
   for (const machine of await readMachines(files, io)) {
-    found.push({ name: machine.name, finding: await findingOfMachine(machine, io) });
+    const { cpu, finding } = await findingOfMachine(machine, io);
+    const decode = features && (await import('./features.ts')).featuresOf;
+    const leaves = new Set(cpu.dump.filter(({ partial }) => !partial).map(({ leaf }) => leaf));
+    const has = (leaf: number): boolean => leaves.has(leaf);
+    found.push({
+      name: machine.name,
+      finding,
+      ...(decode && { features: await decode(replay(cpu.dump), finding, has) }),
+    });
   }
   return found;
 }
@@ -132,19 +166,21 @@ function written(found: readonly Named[], format: DetectOptions['format'], io: I
   switch (format) {
     case 'text':
       return found
-        .map(({ name, finding, instruction }) => {
+        .map(({ name, finding, instruction, features }) => {
           const title = several ? `${name}\n` : '';
           const other = instruction && [
             ['at CPL 3', `the instruction shows another: ${verdict(instruction)}`] as const,
           ];
-          return `${title}${paint('bold', verdict(finding))}\n\n${detectionText(finding, paint, other)}\n`;
+          const list = features === undefined ? '' : `\n${featuresText(features)}\n`;
+          return `${title}${paint('bold', verdict(finding))}\n\n${detectionText(finding, paint, other)}\n${list}`;
         })
         .join('\n');
     case 'json': {
-      const machines = found.map(({ name, finding, instruction }) => ({
+      const machines = found.map(({ name, finding, instruction, features }) => ({
         ...(several && { name }),
         ...detectionJson(finding),
         ...(instruction && { instruction: detectionJson(instruction) }),
+        ...(features && { features: featuresJson(features) }),
       }));
       return `${JSON.stringify(several ? { machines } : machines[0], undefined, 2)}\n`;
     }

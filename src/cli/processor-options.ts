@@ -9,6 +9,11 @@ export const detectOptions = (): readonly Option[] => [
     '--require <name>',
     'exit 1 unless it is there, 2 if that cannot be told: a signature, a product, commonhv, rng, rng=secure, generation; may be given again',
   ),
+  new Option('--features', 'with text or JSON: the feature leaves of each interface, in names'),
+  new Option(
+    '--diff <files...>',
+    'compare two dumps, or this machine with one: exit 0 where they agree, 1 where they differ, 2 on trouble',
+  ),
   new Option(
     '--quiet',
     'print nothing: exit 0 if there is a hypervisor, or what is required; 1 if not, 2 if that cannot be told',

@@ -6,13 +6,13 @@ import type { Io } from './io.ts';
 import { printable } from './io.ts';
 import type { RecordedMachine } from './read-dump.ts';
 
-interface Found {
+export interface Found {
   readonly cpu: RecordedCpu;
   readonly finding: Finding;
 }
 
 /** Only answers that two processors have both recorded can disagree. */
-export async function findingOfMachine({ name, cpus }: RecordedMachine, io: Io): Promise<Finding> {
+export async function findingOfMachine({ name, cpus }: RecordedMachine, io: Io): Promise<Found> {
   // Processors of a machine are alike, and a dump can have thousands: each kind is asked once.
   const kinds = new Map<string, Found>();
   for (const cpu of cpus) {
@@ -33,7 +33,7 @@ export async function findingOfMachine({ name, cpus }: RecordedMachine, io: Io):
     );
     break;
   }
-  return shown.finding;
+  return shown;
 }
 
 /** The part of a dump that detection reads. */
