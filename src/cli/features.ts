@@ -2,7 +2,8 @@
 import type { Cpu, Regs } from '../cpu.ts';
 import { hex } from '../cpu.ts';
 import { LEAF_MAX_EXTENDED, LEAF_MEMORY_ENCRYPTION } from '../spec/index.ts';
-import { FEATURES, type FeatureRegister, type FeatureTable, MEMORY_ENCRYPTION } from './feature-data.ts';
+import { FEATURES, MEMORY_ENCRYPTION } from './feature-data.ts';
+import type { FeatureRegister, FeatureTable } from './feature-table.ts';
 import { type Finding, HV_SIGNATURE } from './finding.ts';
 import { columns } from './io.ts';
 

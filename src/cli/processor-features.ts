@@ -1,5 +1,5 @@
 /** The processor's own feature leaves by Linux' names, for `detect --diff`. */
-import type { FeatureRegister, FeatureTable } from './feature-data.ts';
+import type { FeatureRegister, FeatureTable } from './feature-table.ts';
 
 /** Names of bits 0, 1, …; `-` for one without a name. */
 const list = (names: string): Readonly<Record<number, string>> =>

@@ -1,0 +1,160 @@
+/** Hyper-V's feature leaves, 40000002H to 4000000CH. */
+import { type FeatureTable, whole } from './feature-table.ts';
+
+export const HYPERV: FeatureTable = {
+  name: 'Hyper-V',
+  source: 'Hyper-V TLFS, "Feature and Interface Discovery"; linux/include/hyperv/hvgdk_mini.h',
+  registers: [
+    whole(2, 'eax', 'build'),
+    {
+      offset: 2,
+      register: 'ebx',
+      title: 'version',
+      fields: [
+        ['major', 16, 16],
+        ['minor', 0, 16],
+      ],
+    },
+    {
+      ...{ offset: 3, register: 'eax', title: 'access privileges' },
+      bits: {
+        ...{ 0: 'VP runtime', 1: 'reference counter', 2: 'SynIC', 3: 'synthetic timers', 4: 'APIC MSRs' },
+        ...{ 5: 'hypercall MSRs', 6: 'VP index', 7: 'reset MSR', 8: 'statistics pages', 9: 'reference TSC' },
+        ...{
+          10: 'guest idle MSR',
+          11: 'frequency MSRs',
+          12: 'debug MSRs',
+          13: 'reenlightenment',
+          15: 'invariant TSC',
+        },
+      },
+    },
+    {
+      ...{ offset: 3, register: 'ebx', title: 'partition privileges' },
+      bits: {
+        ...{
+          0: 'create partitions',
+          1: 'partition id',
+          2: 'memory pool',
+          4: 'post messages',
+          5: 'signal events',
+        },
+        ...{ 6: 'create port', 7: 'connect port', 8: 'statistics', 11: 'debugging', 12: 'CPU management' },
+        ...{
+          16: 'VSM',
+          17: 'VP registers',
+          20: 'extended hypercalls',
+          21: 'start virtual processor',
+          22: 'isolation',
+        },
+      },
+    },
+    {
+      offset: 3,
+      register: 'ecx',
+      title: 'power management',
+      bits: { 4: 'HPET for C3' },
+      fields: [['deepest C-state', 0, 4]],
+    },
+    {
+      ...{ offset: 3, register: 'edx', title: 'features' },
+      bits: {
+        ...{ 0: 'MWAIT', 1: 'guest debugging', 2: 'performance monitor', 3: 'dynamic partitioning' },
+        ...{ 4: 'XMM hypercall input', 5: 'guest idle', 6: 'hypervisor sleep', 7: 'NUMA distances' },
+        ...{
+          8: 'timer frequencies',
+          9: 'synthetic machine checks',
+          10: 'crash MSRs',
+          11: 'debug MSRs',
+          12: 'NPIEP',
+        },
+        ...{
+          13: 'disable hypervisor',
+          14: 'extended flush ranges',
+          15: 'XMM hypercall output',
+          17: 'SINT polling',
+        },
+        ...{
+          18: 'hypercall MSR lock',
+          19: 'direct synthetic timers',
+          20: 'VSM PAT register',
+          21: 'VSM BNDCFGS register',
+        },
+        ...{ 23: 'unhalted timer', 26: 'last branch records' },
+      },
+    },
+    {
+      ...{ offset: 4, register: 'eax', title: 'recommendations' },
+      bits: {
+        ...{
+          0: 'address space switch',
+          1: 'local TLB flush',
+          2: 'remote TLB flush',
+          3: 'APIC MSRs',
+          4: 'reset MSR',
+        },
+        ...{
+          5: 'relaxed timing',
+          6: 'DMA remapping',
+          7: 'interrupt remapping',
+          8: 'x2APIC MSRs',
+          9: 'no AutoEOI',
+        },
+        ...{
+          10: 'cluster IPI',
+          11: 'extended processor masks',
+          12: 'nested under Hyper-V',
+          13: 'INT for MBEC',
+        },
+        ...{ 14: 'enlightened VMCS', 15: 'synced timeline', 17: 'direct local flush', 18: 'no core sharing' },
+      },
+    },
+    whole(4, 'ebx', 'spinlock retries'),
+    { offset: 4, register: 'ecx', title: 'addresses', fields: [['physical address bits', 0, 7]] },
+    whole(5, 'eax', 'virtual processors at most'),
+    whole(5, 'ebx', 'logical processors at most'),
+    whole(5, 'ecx', 'interrupt vectors for remapping'),
+    {
+      ...{ offset: 6, register: 'eax', title: 'hardware features in use' },
+      bits: {
+        ...{
+          0: 'APIC overlay',
+          1: 'MSR bitmaps',
+          2: 'performance counters',
+          3: 'second level address translation',
+        },
+        ...{
+          4: 'DMA remapping',
+          5: 'interrupt remapping',
+          6: 'memory scrubber',
+          7: 'DMA protection',
+          8: 'HPET',
+        },
+        ...{ 9: 'volatile synthetic timers' },
+      },
+    },
+    {
+      ...{ offset: 0xa, register: 'eax', title: 'nested virtualization' },
+      bits: {
+        17: 'direct virtual flush',
+        18: 'GPA flush hypercalls',
+        19: 'enlightened MSR bitmap',
+        20: 'combined #VE',
+        22: 'enlightened AMD TLB',
+      },
+      fields: [
+        ['enlightened VMCS from version', 0, 8],
+        ['enlightened VMCS to version', 8, 8],
+      ],
+    },
+    { offset: 0xc, register: 'eax', title: 'isolation', bits: { 0: 'paravisor' } },
+    {
+      ...{ offset: 0xc, register: 'ebx', title: 'isolation' },
+      bits: { 5: 'shared GPA boundary active' },
+      fields: [
+        ['isolation type (1 VBS, 2 SEV-SNP, 3 TDX)', 0, 4],
+        ['shared GPA boundary bits', 6, 6],
+      ],
+    },
+  ],
+};
