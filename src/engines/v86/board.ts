@@ -3,6 +3,7 @@ import type { Layer, SyncCpu } from '../../cpu.ts';
 import { MachineError } from '../../cpu.ts';
 import { type Exports, makeHook } from './hook.ts';
 import { type Emulator, emulatorOf } from './library.ts';
+import { GuestRam } from './memory.ts';
 
 /** The machine's events. */
 export interface Events {
@@ -41,6 +42,7 @@ export async function powerOn(
   module: WebAssembly.Module,
   layer: Layer,
   { memory, videoMemory }: Sizes,
+  resumed: boolean,
   events: Events,
 ): Promise<Board> {
   const V86 = await emulatorOf();
@@ -49,6 +51,7 @@ export async function powerOn(
     let exports: Exports;
     let cpu: SyncCpu;
     let starved = false;
+    const ram = new GuestRam();
     const emulator = new V86({
       // v86 has no catch for this promise: it is never rejected, and where it is never resolved v86 just waits.
       async wasm_fn({ env }) {
@@ -60,9 +63,13 @@ export async function powerOn(
             if (port === LINE_STATUS) events.polled(value);
             return value;
           };
-          const hook = makeHook({ ...env, io_port_read8, console_log_from_wasm: panic }, layer);
+          const hook = makeHook({ ...env, io_port_read8, console_log_from_wasm: panic }, layer, {
+            memory: ram,
+            resumed,
+          });
           const instance = await WebAssembly.instantiate(module, { env: hook.env });
           exports = instance.exports as unknown as Exports;
+          ram.attach(exports);
           cpu = hook.attach(exports);
         } catch (cause) {
           reject(cause);
@@ -77,6 +84,7 @@ export async function powerOn(
           allocate_memory(size: number) {
             const address = exports.allocate_memory(size);
             if (address === 0) starved = true;
+            ram.allocated(address, size);
             return address;
           },
           main_loop: () => (board === undefined ? 0 : events.slice(exports.main_loop)),

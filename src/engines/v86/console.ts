@@ -56,7 +56,7 @@ export function makeLine(wake: () => void): ConsoleLine {
     write(bytes) {
       if (!(bytes instanceof Uint8Array)) throw new TypeError('console: expected a Uint8Array');
       if (bytes.length === 0) return undefined;
-      const copy = bytes.slice();
+      const copy = new Uint8Array(bytes); // a Buffer's `slice` would be no copy
       return new Promise<void>((done) => {
         input.push({ bytes: copy, at: 0, done });
         wake();

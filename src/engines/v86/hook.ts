@@ -4,7 +4,7 @@
  * Addresses are those of v86's own `src/rust/cpu/global_pointers.rs`: the processor's state lies at fixed places at the
  * bottom of the module's memory. In the hook all of the guest's registers are there, also when compiled code called.
  */
-import type { Fault, Layer, SyncCpu } from '../../cpu.ts';
+import type { Fault, Layer, Lifecycle, SyncCpu } from '../../cpu.ts';
 import { CPUID, RDMSR, WRMSR } from './wasm.ts';
 
 /** Byte addresses in the module's memory. */
@@ -32,6 +32,8 @@ export interface Exports {
   readonly trigger_gp_jit: (code: number, offset: number) => void;
   readonly trigger_ud_jit: (offset: number) => void;
   readonly exit_jit: () => void;
+  readonly jit_dirty_cache: (start: number, end: number) => void;
+  readonly in_mapped_range: (address: number) => number;
 }
 
 /** The new `env` of v86, and the layer's processor once `attach` has been given the module's exports. */
@@ -40,7 +42,8 @@ export interface Hook {
   attach(exports: Exports): SyncCpu;
 }
 
-export function makeHook(env: WebAssembly.ModuleImports, layer: Layer): Hook {
+/** `life`: the engine's part of the host CPU's `Lifecycle`. */
+export function makeHook(env: WebAssembly.ModuleImports, layer: Layer, life: Lifecycle = {}): Hook {
   const readPort = env.io_port_read32 as (port: number) => number;
   let exports: Exports;
   let cpu: SyncCpu;
@@ -90,6 +93,7 @@ export function makeHook(env: WebAssembly.ModuleImports, layer: Layer): Hook {
    * in full, because a guest waits for them: a call that always goes to the same function of the module is a fast one.
    */
   const hostCpu: SyncCpu = {
+    ...life,
     cpuid(leaf, subleaf) {
       enter(leaf, subleaf, 0);
       try {

@@ -14,6 +14,7 @@ import { type Exports, makeHook } from './hook.ts';
 import { hostCpu } from './host-cpu.ts';
 import { emulatorOf } from './library.ts';
 import { makeMachine } from './machine.ts';
+import { GuestRam, stateWords } from './memory.ts';
 import { hookedModule, type WasmSource } from './module.ts';
 import { readState, restoreState } from './state.ts';
 
@@ -45,13 +46,11 @@ export function v86({ memory = 256 * MiB, wasm }: V86Options = {}): SavingEngine
         throw new TypeError(`kernel: a 64-bit Linux kernel, and v86 is a 32-bit CPU: ${OTHER_KERNEL}`);
       const loaded = load(image, memory);
       const setup = { memory, videoMemory: VIDEO_MEMORY, byInterrupt: loaded.kind === 'linux' };
-      return makeMachine(await ready(wasm), layer, setup, (board) => enter(board, loaded));
+      return makeMachine(await ready(wasm), layer, setup, false, (board) => enter(board, loaded));
     },
     async resume(layer, state) {
       const saved = readState(state);
-      return makeMachine(await ready(wasm), layer, saved.setup, ({ emulator }) =>
-        restoreState(emulator, saved),
-      );
+      return makeMachine(await ready(wasm), layer, saved.setup, true, (board) => restoreState(board, saved));
     },
   };
 }
@@ -72,12 +71,28 @@ export function underLayer(
   { wasm }: Pick<V86Options, 'wasm'> = {},
 ): (imports: WebAssembly.Imports) => Promise<WebAssembly.Exports> {
   return async ({ env }) => {
-    const hook = makeHook(env!, layer);
+    const ram = new GuestRam();
+    const hook = makeHook(env!, layer, { memory: ram, words: stateWords(() => exports) });
     const instance = await WebAssembly.instantiate(await hookedModule(wasm), { env: hook.env });
     const exports = instance.exports as unknown as Exports;
+    ram.attach(exports);
     const cpu = hook.attach(exports);
     return {
       ...exports,
+      allocate_memory(size: number) {
+        const address = exports.allocate_memory(size);
+        ram.allocated(address, size);
+        return address;
+      },
+      main_loop() {
+        cpu.poll?.();
+        return exports.main_loop();
+      },
+      // Called once by v86 itself, then whenever the guest resets.
+      reset_cpu() {
+        exports.reset_cpu();
+        cpu.reset?.();
+      },
       // The last thing that v86 does when it restores a state, and nowhere else.
       jit_clear_cache_js() {
         exports.jit_clear_cache_js();

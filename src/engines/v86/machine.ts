@@ -31,6 +31,7 @@ export async function makeMachine(
   module: WebAssembly.Module,
   layer: Layer,
   setup: Setup,
+  resumed: boolean,
   prepare: (board: Board) => void | Promise<void>,
 ): Promise<SavableMachine> {
   let board: Board | undefined;
@@ -99,6 +100,7 @@ export async function makeMachine(
     feed(board);
     let rest = 0;
     try {
+      board.cpu.poll?.();
       rest = run();
       if (resting && over === undefined) new Uint8Array(board.exports.memory.buffer)[IN_HLT] = 0;
       resting = false;
@@ -119,7 +121,7 @@ export async function makeMachine(
     finish(end);
   };
 
-  board = await powerOn(module, layer, setup, {
+  board = await powerOn(module, layer, setup, resumed, {
     slice,
     polled,
     reset: () => stopShort({ reason: 'quit', detail: 'the guest reset its machine' }),
@@ -127,7 +129,7 @@ export async function makeMachine(
       lastWords = text;
     },
   });
-  const { emulator, cpu } = board;
+  const { emulator } = board;
   emulator.add_listener('serial0-output-byte', (byte) => {
     polls = 0;
     line.sent(byte);
@@ -170,7 +172,7 @@ export async function makeMachine(
     },
     pause: () => inTurn(() => emulator.stop()),
     unpause: () => inTurn(() => emulator.run()),
-    save: () => inTurn(() => saveState(emulator, setup)),
+    save: () => inTurn(() => saveState(board, setup)),
     restore: (bytes) =>
       inTurn(async () => {
         const saved = readState(bytes);
@@ -181,8 +183,7 @@ export async function makeMachine(
           );
         }
         try {
-          await restoreState(emulator, saved);
-          cpu.restored?.();
+          await restoreState(board, saved);
         } catch (cause) {
           // Half of one machine, half of another: nothing to go on with.
           finish({ reason: 'failed', detail: (cause as Error).message, cause });

@@ -66,6 +66,8 @@ const NEEDED = [
   'trigger_gp_jit',
   'trigger_ud_jit',
   'exit_jit',
+  'jit_dirty_cache',
+  'in_mapped_range',
 ] as const;
 
 function exportNames(module: WebAssembly.Module): ReadonlySet<string> {

@@ -1,21 +1,27 @@
 /** A saved machine: v86's own state, the registers that it leaves out, and the set-up of the machine to restore it into. */
-import type { Setup } from './board.ts';
-import type { Emulator } from './library.ts';
+import { MachineError, type SavedLayer } from '../../cpu.ts';
+import type { Board, Setup } from './board.ts';
 
-const MAGIC = new TextEncoder().encode('commonhv v86 2\n\0'); // 16 bytes
+/** The format's number is its 14th character. */
+const MAGIC = new TextEncoder().encode('commonhv v86 3\n\0'); // 16 bytes
+const FORMAT = 13;
 const HEADER = MAGIC.length + 4;
 
 export interface Saved {
   readonly setup: Setup;
   /** Characters that were in the serial port's FIFO. */
   readonly input: readonly number[];
+  /** The layer's part; `undefined` where the layer has none. */
+  readonly layer: SavedLayer | undefined;
   /** v86's state. */
   readonly state: ArrayBuffer;
 }
 
-export async function saveState(emulator: Emulator, setup: Setup): Promise<Uint8Array> {
+export async function saveState({ emulator, cpu }: Board, setup: Setup): Promise<Uint8Array> {
   const { input } = emulator.v86.cpu.devices.uart0;
-  const description = new TextEncoder().encode(JSON.stringify({ setup, input }));
+  // In one turn with v86's own save: no guest instruction runs between them.
+  const layer = cpu.saved?.() ?? null;
+  const description = new TextEncoder().encode(JSON.stringify({ setup, input, layer }));
   const state = new Uint8Array(await emulator.save_state());
   const saved = new Uint8Array(HEADER + description.length + state.length);
   saved.set(MAGIC);
@@ -26,10 +32,17 @@ export async function saveState(emulator: Emulator, setup: Setup): Promise<Uint8
 }
 
 /** Throws a TypeError for bytes that `saveState` did not make, or that are cut off. */
-export function readState(saved: Uint8Array): Saved {
-  if (!(saved instanceof Uint8Array)) throw new TypeError('state: expected a Uint8Array');
-  if (saved.length < HEADER || !MAGIC.every((byte, i) => saved[i] === byte)) {
+export function readState(given: Uint8Array): Saved {
+  const saved = bytesOf(given);
+  if (saved.length < HEADER || !MAGIC.every((byte, i) => saved[i] === byte || i === FORMAT)) {
     throw new TypeError('state: not a machine that was saved by this version of the v86 engine');
+  }
+  if (saved[FORMAT] !== MAGIC[FORMAT]) {
+    const format = String.fromCharCode(saved[FORMAT]!);
+    throw new MachineError(
+      `state: saved by another version of the v86 engine (format ${format}, not 3), which does not say which leaves its guest saw`,
+      { code: 'refused' },
+    );
   }
   const view = new DataView(saved.buffer, saved.byteOffset, saved.byteLength);
   const start = HEADER + view.getUint32(MAGIC.length, true);
@@ -37,24 +50,29 @@ export function readState(saved: Uint8Array): Saved {
     throw new TypeError(`state: truncated or broken: it has ${saved.length} bytes`);
   }
   try {
-    const { setup, input } = JSON.parse(new TextDecoder().decode(saved.subarray(HEADER, start))) as Saved;
+    const { setup, input, layer } = JSON.parse(
+      new TextDecoder().decode(saved.subarray(HEADER, start)),
+    ) as Saved;
     const { memory, videoMemory, byInterrupt } = setup;
     const sizes = [memory, videoMemory];
     if (!sizes.every((size) => Number.isInteger(size) && size > 0 && size < 2 ** 31))
       throw new Error('sizes');
     if (!Array.isArray(input) || !input.every((byte) => byte >= 0 && byte <= 0xff)) throw new Error('input');
+    if (layer !== null && typeof layer !== 'object') throw new Error('layer');
     return {
       setup: { memory, videoMemory, byInterrupt: byInterrupt === true },
       input,
-      state: saved.slice(start).buffer,
+      layer: layer ?? undefined,
+      state: new Uint8Array(saved.subarray(start)).buffer, // a copy: a Buffer's `slice` would share the memory of others
     };
   } catch (cause) {
     throw new TypeError('state: broken: its description does not make sense', { cause });
   }
 }
 
-/** Puts a state into a machine of the same sizes. Its guest runs no instruction meanwhile. */
-export async function restoreState(emulator: Emulator, { state, input }: Saved): Promise<void> {
+/** Loads a state into a machine of the same sizes, then tells its layer. Its guest runs no instruction meanwhile. */
+export async function restoreState({ emulator, cpu: guest }: Board, saved: Saved): Promise<void> {
+  const { state, input, layer } = saved;
   const { cpu } = emulator.v86;
   const views = { last_result: cpu.last_result, fpu_status_word: cpu.fpu_status_word, mxcsr: cpu.mxcsr };
   try {
@@ -69,4 +87,13 @@ export async function restoreState(emulator: Emulator, { state, input }: Saved):
     cpu[name] = views[name] as never;
   }
   cpu.devices.uart0.input = [...input];
+  guest.restored?.(layer);
+}
+
+/** Any view of bytes, as it lies in its buffer. */
+function bytesOf(given: unknown): Uint8Array {
+  if (given instanceof Uint8Array) return given;
+  if (ArrayBuffer.isView(given)) return new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
+  if (given instanceof ArrayBuffer) return new Uint8Array(given);
+  throw new TypeError('state: expected a Uint8Array');
 }
