@@ -1,55 +1,51 @@
-/* commonhv-agent: seeds a Linux guest's kernel from CommonHV's RNG, early in boot, and again when the machine was
- * resumed from a saved state. The same job as `commonhv seed`, for where there is no Node: an initramfs, a small guest.
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * commonhv-agent: seeds a Linux guest's kernel from CommonHV's RNG, early in boot, and again when the machine was restored from a
+ * saved state; then it tells processes (report.h), runs hooks (hooks.h), and acknowledges the generation to the hypervisor.
+ * For where there is no Node: an initramfs, a small guest. Where the driver is loaded, the driver does the reseed.
  *
- *   commonhv-agent [--once | --watch] [--interval MILLISECONDS] [--credit BITS]
+ *   commonhv-agent [--once | --watch] [--interval MILLISECONDS] [--credit BITS] [--strict] [--metrics FILE]
  *
- * Exit status: 0 well; 1 the answer is no (no CommonHV, no RNG, words that failed the checks, nothing to watch); 2 it
- * could not be asked. No answer of the hypervisor is trusted, and nothing is ever written to it.
- * It talks to the kernel itself and links no C library: to start one takes longer than all of the agent's work.
+ * It never reports a reseed that did not happen (kernel.h). Hooks: /etc/commonhv/restored.d before the acknowledgement,
+ * acknowledged.d after it; with --strict a hook that fails withholds the acknowledgement. --metrics FILE.prom: for Prometheus.
+ *
+ * Exit status: 0 success; 1 negative result (no CommonHV, no RNG, values that failed the checks, nothing to watch); 2 error.
+ * It does not trust the hypervisor's answers, and writes only an acknowledgement. It links no C library (freestanding.h).
  */
-#include <asm/unistd.h>
 #include <cpuid.h>
-#include <linux/errno.h>
-#include <linux/fcntl.h>
-#include <linux/random.h>
+#include <linux/poll.h>
 #include <linux/uio.h>
 #include "commonhv.h"
+#include "kernel.h"
+#include "report.h"
+#include "hooks.h"
 
 enum { OK = 0, NO = 1, CANNOT = 2 };
-enum { WORDS = 8, WORD_BITS = 64 }; /* 512 bits: twice the kernel's own limit for being seeded */
+enum { MAX_READS = 16 }; /* of the generation and the values, while the generation changes in between */
 
-static int msr_fd;
-static const char *answered; /* the last message */
-
-/* A system call; a failure is the negative error number. */
-static long call(long number, long a, long b, long c, long d, long e)
-{
-	long result;
-#ifdef __x86_64__
-	register long r10 __asm__("r10") = d, r8 __asm__("r8") = e;
-	__asm__ volatile("syscall" : "=a"(result)
-			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
-#else
-	__asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e) : "memory");
-#endif
-	return result;
-}
+static struct {
+	const struct commonhv *offer;
+	int msr, driver; /* descriptors; the driver's is negative where it is not loaded */
+	int credit, strict, interval;
+	const char *metrics;
+	uint64_t generation; /* the one for which hooks run */
+	struct report report;
+} agent;
+static const char *answered; /* the last line, said once while a watch tries again and again */
 
 /* One line for standard error, at once, of pieces up to a null pointer. */
 #define SAY(...) say((const char *const[]){"commonhv-agent: ", __VA_ARGS__, "\n", 0})
 static void say(const char *const *pieces)
 {
-	struct iovec parts[10];
+	struct iovec parts[12];
 	int count = 0;
 	for (; *pieces; pieces++, count++) {
 		parts[count].iov_base = (void *)*pieces;
-		for (parts[count].iov_len = 0; (*pieces)[parts[count].iov_len]; parts[count].iov_len++)
-			;
+		parts[count].iov_len = length_of(*pieces);
 	}
 	call(__NR_writev, 2, (long)parts, count, 0, 0);
 }
 
-/* Says why; once, where a watch tries again and again. */
 static int answer(int status, const char *why)
 {
 	if (why != answered)
@@ -67,25 +63,19 @@ static const char *decimal(unsigned value, char out[12])
 	return at;
 }
 
-static int equal(const char *a, const char *b)
-{
-	while (*a && *a == *b)
-		a++, b++;
-	return *a == *b;
-}
-
-/* Secrets do not outlive their use; no compiler leaves this out. */
-static void wipe(volatile uint64_t *words)
-{
-	for (int i = 0; i < WORDS; i++)
-		words[i] = 0;
-}
-
+/* By the kernel's driver where it is there: user space sees another hypervisor's leaves on some hosts. */
 static struct commonhv_regs cpuid(void *context, uint32_t leaf, uint32_t subleaf)
 {
 	struct commonhv_regs regs;
-	(void)context;
-	__cpuid_count(leaf, subleaf, regs.eax, regs.ebx, regs.ecx, regs.edx);
+	int driver = *(int *)context;
+	uint64_t position = (uint64_t)subleaf << 32 | leaf;
+#ifdef __x86_64__
+	long done = driver < 0 ? -1 : call(__NR_pread64, driver, (long)&regs, sizeof regs, position, 0);
+#else
+	long done = driver < 0 ? -1 : call(__NR_pread64, driver, (long)&regs, sizeof regs, (long)position, position >> 32);
+#endif
+	if (done != sizeof regs)
+		__cpuid_count(leaf, subleaf, regs.eax, regs.ebx, regs.ecx, regs.edx);
 	return regs;
 }
 
@@ -93,98 +83,168 @@ static struct commonhv_regs cpuid(void *context, uint32_t leaf, uint32_t subleaf
 static int rdmsr(uint32_t index, uint64_t *value)
 {
 	/* The index is the position; with 32 bits the upper half of a position is an argument of its own. */
-	return call(__NR_pread64, msr_fd, (long)value, sizeof *value, (long)index, 0) == sizeof *value;
+	return call(__NR_pread64, agent.msr, (long)value, sizeof *value, (long)index, 0) == sizeof *value;
 }
 
 /* A guest that must not trust its hypervisor: Intel TDX (leaf 21H), AMD SEV of any kind (SEV_STATUS bit 0). */
 static int confidential(void)
 {
+	int none = -1;
 	uint64_t status;
 	struct commonhv_regs vendor = {0, 0, 0, 0};
-	if (cpuid(0, 0, 0).eax >= 0x21)
-		vendor = cpuid(0, 0x21, 0);
+	if (cpuid(&none, 0, 0).eax >= 0x21)
+		vendor = cpuid(&none, 0x21, 0);
 	if (vendor.ebx == 0x65746e49 && vendor.edx == 0x5844546c && vendor.ecx == 0x20202020) /* "IntelTDX    " */
 		return 1;
-	return cpuid(0, 0x80000000, 0).eax >= 0x8000001f && rdmsr(0xc0010131, &status) && (status & 1);
+	return cpuid(&none, 0x80000000, 0).eax >= 0x8000001f && rdmsr(0xc0010131, &status) && (status & 1);
 }
 
-/* Why the words are credited with nothing; a null pointer where they are not. */
-static const char *reason(const struct commonhv *offer)
+/* Why the values are credited with nothing; a null pointer where they are not. */
+static const char *reason(void)
 {
-	if (offer->draft != 3)
+	if (agent.offer->draft != 3)
 		return "drafts 1 and 2 say nothing of the values";
-	if (offer->secure != 1)
-		return offer->secure < 0 ? "the hypervisor says nothing of its values" : "the hypervisor says they are insecure";
+	if (agent.offer->secure != 1)
+		return agent.offer->secure < 0 ? "the hypervisor says nothing of its values"
+			: "the hypervisor says they are insecure";
 	return confidential() ? "a confidential guest must not trust its hypervisor" : 0;
 }
 
-/* Mixes and credits; the kernel's generator is then told to use it at once. 0, or the negative error number. */
-static long mix(const uint64_t *words, int bits)
+/* Draft 3, "Guests": generation, values, generation; where it changed in between the values are another copy's too. */
+static const char *read_values(uint64_t *values, uint64_t *generation)
 {
-	struct {
-		int entropy_count, buf_size;
-		uint64_t words[WORDS];
-	} pool = {.entropy_count = bits, .buf_size = sizeof pool.words};
-	int fd = call(__NR_open, (long)"/dev/random", O_WRONLY | O_CLOEXEC, 0, 0, 0);
-	if (fd < 0)
-		return fd;
-	for (int i = 0; i < WORDS; i++)
-		pool.words[i] = words[i];
-	long failed = call(__NR_ioctl, fd, RNDADDENTROPY, (long)&pool, 0, 0);
-	wipe(pool.words);
-	if (!failed)
-		failed = call(__NR_ioctl, fd, RNDRESEEDCRNG, 0, 0, 0);
-	call(__NR_close, fd, 0, 0, 0, 0);
-	/* ENODATA: the generator was never seeded, and will be when enough is credited. */
-	return failed == -ENODATA ? 0 : failed;
+	const int has = (agent.offer->features & COMMONHV_FEATURE_GENERATION) != 0;
+	for (int reads = 0; reads < MAX_READS; reads++) {
+		uint64_t after = 0;
+		int got = 0;
+		*generation = 0;
+		if (has && !rdmsr(agent.offer->generation, generation))
+			return "the generation's register faults: nothing to watch";
+		while (got < VALUES && rdmsr(agent.offer->rng, &values[got]))
+			got++;
+		if (got < VALUES)
+			return "the RNG's register faults: are the leaves those of another hypervisor, further below?";
+		if (!has || (rdmsr(agent.offer->generation, &after) && after == *generation))
+			return commonhv_values_flawed(values, VALUES) ? "the RNG's values repeat or follow a pattern: not used" : 0;
+	}
+	return "the generation changes at every look: not used";
 }
 
-/* One seeding; `credit` is -1 to go by the hypervisor's statement. */
-static int seed(const struct commonhv *offer, int credit)
+/* One seeding. `agent.report` says afterwards whether the kernel was reseeded. */
+static int seed(uint64_t *generation)
 {
-	uint64_t words[WORDS];
+	uint64_t values[VALUES];
 	char draft[12], credited[12];
-	int got = 0;
-	while (got < WORDS && rdmsr(offer->rng, &words[got]))
-		got++;
-	if (got < WORDS || commonhv_values_flawed(words, WORDS)) {
-		wipe(words);
-		return answer(NO, got < WORDS
-			? "the RNG's register faults: are the leaves those of another hypervisor, further below?"
-			: "the RNG's words repeat or follow a pattern: not used");
+	const char *flaw = read_values(values, generation), *missing;
+	agent.report.why = flaw;
+	if (flaw) {
+		wipe(values);
+		return answer(NO, flaw);
 	}
-	const char *why = credit < 0 ? reason(offer) : "as told by --credit";
-	int bits = credit >= 0 ? credit : why ? 0 : WORDS * WORD_BITS;
-	long failed = mix(words, bits);
-	wipe(words);
+	const char *why = agent.credit < 0 ? reason() : "as told by --credit";
+	int bits = agent.credit >= 0 ? agent.credit : why ? 0 : VALUES * VALUE_BITS;
+	long failed = mix(values, bits, &missing);
+	wipe(values);
+	agent.report.why = missing;
 	if (failed)
 		return answer(CANNOT, failed == -EPERM || failed == -EACCES
-			? "/dev/random: not allowed: run as root" : "/dev/random: the kernel does not take the words");
+			? "/dev/random: not allowed: run as root" : "/dev/random: the kernel does not take the values");
 	answered = 0;
-	SAY("mixed 512 bits from draft ", decimal(offer->draft, draft), "'s RNG, credited ", decimal(bits, credited), ": ",
-	    why ? why : "the hypervisor says they are secure");
+	SAY("mixed 512 bits from draft ", decimal(agent.offer->draft, draft), "'s RNG, credited ", decimal(bits, credited), ": ",
+	    why ? why : "the hypervisor says they are secure", missing ? "; not reseeded: " : "; reseeded", missing ? missing : "");
 	return OK;
 }
 
+/* Whether the machine was restored again while hooks run. */
+static int restored_again(void)
+{
+	uint64_t now;
+	return agent.driver < 0 && rdmsr(agent.offer->generation, &now) && now != agent.generation;
+}
+
+/* Tells the hypervisor that this guest has reseeded for the generation; 0 where it was refused: restored in between. */
+static int acknowledge(void)
+{
+	uint64_t value = agent.generation;
+	if (agent.driver >= 0)
+		return call(__NR_write, agent.driver, (long)&value, sizeof value, 0, 0) == sizeof value;
+	if (!(agent.offer->features & COMMONHV_FEATURE_ACK))
+		return 1;
+	return call(__NR_pwrite64, agent.msr, (long)&value, sizeof value, (long)agent.offer->generation, 0) == sizeof value;
+}
+
+/* After a restore and its seeding: processes, hooks, acknowledgement. `start` in milliseconds: when the restore was noticed. */
+static void announce(uint64_t generation, unsigned start)
+{
+	struct text hooks = {.used = 0, .bytes = ""};
+	agent.generation = generation;
+	agent.report.generation = generation;
+	agent.report.restores++;
+	agent.report.failures += agent.report.why != 0;
+	agent.report.milliseconds = now_ms() - start;
+	agent.report.hooks = hooks.bytes;
+	report(&agent.report, agent.driver < 0);
+	int failed = run_hooks("/etc/commonhv/restored.d", generation, &hooks, restored_again);
+	if (failed)
+		SAY("a hook in /etc/commonhv/restored.d failed or is not root's alone: see /run/commonhv/status");
+	if (agent.report.why)
+		SAY("not acknowledged: the kernel was not reseeded");
+	else if (failed && agent.strict)
+		SAY("not acknowledged: a hook failed (--strict)");
+	else if (!restored_again() && acknowledge())
+		run_hooks("/etc/commonhv/acknowledged.d", generation, &hooks, restored_again);
+	struct report last = agent.report; /* the u32 is counted up once a restore */
+	last.hooks = hooks.bytes;
+	report_status(&last);
+	if (agent.metrics) {
+		struct text beside = {.used = 0};
+		put(&beside, agent.metrics), put(&beside, ".new");
+		metrics(&agent.report, agent.metrics, beside.bytes);
+	}
+}
+
 /* Polls the generation, and seeds when it changes: this machine is then a copy, or was restored. */
-static int watch(const struct commonhv *offer, int milliseconds, int credit)
+static int watch(void)
 {
 	uint64_t before, now, told = 0;
-	int there = rdmsr(offer->generation, &before), status = seed(offer, credit);
-	if (!there)
+	int status = seed(&before);
+	if (!rdmsr(agent.offer->generation, &now))
 		return answer(NO, "the generation's register faults: nothing to watch");
+	agent.report.generation = before;
+	agent.report.hooks = "";
+	report(&agent.report, 1);
 	while (status == OK) {
-		call(__NR_poll, 0, 0, milliseconds, 0, 0); /* nothing to wait for but the time */
+		call(__NR_poll, 0, 0, agent.interval, 0, 0); /* nothing to wait for but the time */
 		/* A fault later on (a move to another hypervisor) is waited out: the register may come back. */
-		if (!rdmsr(offer->generation, &now) || now == before)
+		if (!rdmsr(agent.offer->generation, &now) || now == before)
 			continue;
+		unsigned start = now_ms();
 		if (now != told)
-			SAY("the machine was resumed from a saved state");
+			answer(OK, "the machine was resumed from a saved state");
 		told = now;
-		if (seed(offer, credit) == OK) /* else it is tried again at the next look */
+		if (seed(&now) == OK) { /* else it is tried again at the next look */
 			before = now;
+			announce(now, start);
+		}
 	}
 	return status;
+}
+
+/* The driver reseeds the kernel; the rest is ours. */
+static int follow_driver(void)
+{
+	uint64_t before, now;
+	struct pollfd ready = {agent.driver, POLLIN, 0};
+	SAY("following the driver at /dev/commonhv");
+	if (call(__NR_read, agent.driver, (long)&before, sizeof before, 0, 0) != sizeof before)
+		return answer(CANNOT, "/dev/commonhv: the driver does not answer");
+	for (;;) {
+		call(__NR_poll, (long)&ready, 1, agent.interval, 0, 0);
+		if (call(__NR_read, agent.driver, (long)&now, sizeof now, 0, 0) != sizeof now || now == before)
+			continue;
+		before = now;
+		announce(now, now_ms());
+	}
 }
 
 /* A whole decimal number from least to most, else -1. */
@@ -198,44 +258,58 @@ static int number(const char *text, int least, int most)
 	return !*text && value >= least && value <= most ? value : -1;
 }
 
-static int run(int argc, char **argv)
+/* The options; 0, or a line that says what is wrong was printed. */
+static int parse(int argc, char **argv, int *watching)
 {
-	int watching = 0, credit = -1, interval = 100;
 	for (int i = 1; i < argc; i++) {
 		if (equal(argv[i], "--once"))
-			watching = 0;
+			*watching = 0;
 		else if (equal(argv[i], "--watch"))
-			watching = 1;
-		else if (equal(argv[i], "--interval") && (interval = number(argv[i + 1], 1, 60000)) > 0)
+			*watching = 1;
+		else if (equal(argv[i], "--strict"))
+			agent.strict = 1;
+		else if (equal(argv[i], "--metrics") && argv[i + 1] && length_of(argv[i + 1]) < 256)
+			agent.metrics = argv[++i];
+		else if (equal(argv[i], "--interval") && (agent.interval = number(argv[i + 1], 1, 60000)) > 0)
 			i++;
-		else if (equal(argv[i], "--credit") && (credit = number(argv[i + 1], 0, WORDS * WORD_BITS)) >= 0)
+		else if (equal(argv[i], "--credit") && (agent.credit = number(argv[i + 1], 0, VALUES * VALUE_BITS)) >= 0)
 			i++;
 		else
-			return answer(CANNOT, "usage: commonhv-agent [--once | --watch] [--interval MILLISECONDS] [--credit BITS]");
+			return answer(CANNOT, "usage: commonhv-agent [--once | --watch] [--interval MILLISECONDS] [--credit BITS]"
+				" [--strict] [--metrics FILE]");
 	}
-	struct commonhv offer;
-	if (!commonhv_discover(&offer, cpuid, 0))
-		return answer(NO, "no CommonHV here");
-	if (!(offer.features & COMMONHV_FEATURE_RNG))
-		return answer(NO, "CommonHV is here and offers no RNG");
-	msr_fd = call(__NR_open, (long)"/dev/cpu/0/msr", O_RDONLY | O_CLOEXEC, 0, 0, 0);
-	if (msr_fd == -EACCES || msr_fd == -EPERM)
-		return answer(CANNOT, "/dev/cpu/0/msr: not allowed: run as root, with no kernel lockdown");
-	if (msr_fd < 0)
-		return answer(CANNOT, "/dev/cpu/0/msr: not there: load the module msr");
-	if (watching && (offer.features & COMMONHV_FEATURE_GENERATION))
-		return watch(&offer, interval, credit);
-	int status = seed(&offer, credit);
-	return watching ? answer(NO, "CommonHV is here and offers no generation to watch (draft 3 does)") : status;
+	return OK;
 }
 
-/* The kernel enters with the count of the arguments on the stack, and then the arguments. */
-__attribute__((used)) static void start(long *stack)
+static int program(int argc, char **argv, char **environment)
 {
-	call(__NR_exit, run(stack[0], (char **)(stack + 1)), 0, 0, 0, 0);
+	int watching = 0;
+	struct commonhv offer;
+	uint64_t generation;
+	(void)environment;
+	agent.credit = -1;
+	agent.interval = 100;
+	if (parse(argc, argv, &watching))
+		return CANNOT;
+	agent.driver = watching ? call(__NR_open, (long)"/dev/commonhv", O_RDWR | O_CLOEXEC, 0, 0, 0) : -1;
+	if (agent.driver >= 0)
+		return follow_driver();
+	int leaves = call(__NR_open, (long)"/dev/cpu/0/cpuid", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (!commonhv_discover(&offer, cpuid, &leaves))
+		return answer(NO, "no CommonHV here");
+	agent.offer = &offer;
+	if (!(offer.features & COMMONHV_FEATURE_RNG))
+		return answer(NO, "CommonHV is here and offers no RNG");
+	int writes = watching && offer.features & COMMONHV_FEATURE_ACK;
+	agent.msr = call(__NR_open, (long)"/dev/cpu/0/msr", (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0, 0, 0);
+	if (writes && agent.msr < 0) /* lockdown blocks writes to MSRs, not reads */
+		agent.msr = call(__NR_open, (long)"/dev/cpu/0/msr", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (agent.msr == -EACCES || agent.msr == -EPERM)
+		return answer(CANNOT, "/dev/cpu/0/msr: not allowed: run as root");
+	if (agent.msr < 0)
+		return answer(CANNOT, "/dev/cpu/0/msr: not there: load the module msr");
+	if (watching && offer.features & COMMONHV_FEATURE_GENERATION)
+		return watch();
+	int status = seed(&generation);
+	return watching ? answer(NO, "CommonHV is here and offers no generation to watch (draft 3 does)") : status;
 }
-#ifdef __x86_64__
-__asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call start");
-#else
-__asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %esp, %eax\n and $-16, %esp\n sub $12, %esp\n push %eax\n call start");
-#endif

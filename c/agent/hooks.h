@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Programs that run after a restore, in the order of their names. A hook runs only where root owns it and its folder, nobody else
+ * can write to either, and it is no link. Environment: PATH and COMMONHV_GENERATION alone. 30 s each, 120 s in all.
+ */
+#ifndef AGENT_HOOKS_H
+#define AGENT_HOOKS_H
+
+#include <linux/fcntl.h>
+#include <linux/stat.h>
+#include <linux/wait.h>
+#include "freestanding.h"
+#include "report.h"
+
+enum { MAX_HOOKS = 32, MAX_NAME = 48, HOOK_MS = 30000, HOOKS_MS = 120000, KILL = 9 };
+
+/* Owned by root, and writable by nobody else; `kind` is S_IFREG or S_IFDIR. */
+static int trusted(const char *path, unsigned kind)
+{
+	struct statx seen;
+	if (call(__NR_statx, AT_FDCWD, (long)path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, (long)&seen))
+		return 0;
+	return (seen.stx_mode & S_IFMT) == kind && seen.stx_uid == 0 && !(seen.stx_mode & 022) && seen.stx_mode & 0100;
+}
+
+/* A name that cannot leave the folder, nor the JSON: letters, digits, hyphens, underscores and dots, not first. */
+static int plain_name(const char *name)
+{
+	if (*name == '.' || length_of(name) >= MAX_NAME)
+		return 0;
+	for (; *name; name++)
+		if (!((*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') || (*name >= '0' && *name <= '9') ||
+		      *name == '-' || *name == '_' || *name == '.'))
+			return 0;
+	return 1;
+}
+
+static int before(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return *a < *b;
+}
+
+/* Up to MAX_HOOKS names of the folder, in order. */
+static int hook_names(const char *folder, char names[MAX_HOOKS][MAX_NAME])
+{
+	struct entry { uint64_t inode, offset; uint16_t length; uint8_t kind; char name[]; };
+	static char buffer[4096];
+	int count = 0;
+	long read, fd = call(__NR_open, (long)folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, 0, 0);
+	if (fd < 0)
+		return 0;
+	while ((read = call(__NR_getdents64, fd, (long)buffer, sizeof buffer, 0, 0)) > 0)
+		for (long at = 0; at < read;) {
+			struct entry *entry = (struct entry *)(buffer + at);
+			at += entry->length;
+			if (!plain_name(entry->name) || count == MAX_HOOKS)
+				continue;
+			int place = count++;
+			for (; place > 0 && before(entry->name, names[place - 1]); place--)
+				for (int i = 0; i < MAX_NAME; i++)
+					names[place][i] = names[place - 1][i];
+			for (int i = 0; i < MAX_NAME; i++)
+				names[place][i] = entry->name[i < (int)length_of(entry->name) ? i : (int)length_of(entry->name)];
+		}
+	call(__NR_close, fd, 0, 0, 0, 0);
+	return count;
+}
+
+static unsigned now_ms(void)
+{
+	struct { long seconds, nanoseconds; } now = {0, 0};
+	call(__NR_clock_gettime, 1, (long)&now, 0, 0, 0);
+	return (unsigned)now.seconds * 1000u + (unsigned)(now.nanoseconds / 1000000);
+}
+
+/* Runs one program to its end, at most `limit` milliseconds, or until `changed` says that the machine was restored again. */
+static int run_hook(const char *path, char *const environment[], unsigned limit, int (*changed)(void))
+{
+	unsigned start = now_ms();
+	int status = 0;
+	long child = call(__NR_fork, 0, 0, 0, 0, 0);
+	if (child == 0) {
+		const char *const argv[] = {path, 0};
+		long null = call(__NR_open, (long)"/dev/null", O_RDWR, 0, 0, 0);
+		call(__NR_setsid, 0, 0, 0, 0, 0);
+		call(__NR_dup2, null, 0, 0, 0, 0);
+		call(__NR_execve, (long)path, (long)argv, (long)environment, 0, 0);
+		call(__NR_exit_group, 126, 0, 0, 0, 0);
+	}
+	while (child > 0 && call(__NR_wait4, child, (long)&status, WNOHANG, 0, 0) == 0) {
+		if (now_ms() - start < limit && !changed()) {
+			call(__NR_poll, 0, 0, 10, 0, 0);
+			continue;
+		}
+		call(__NR_kill, -child, KILL, 0, 0, 0);
+		call(__NR_wait4, child, (long)&status, 0, 0, 0);
+		return 124;
+	}
+	if (child < 0)
+		return 125;
+	call(__NR_kill, -child, KILL, 0, 0, 0); /* whatever it left running */
+	return status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff;
+}
+
+/* All hooks of a folder; JSON members of their exit statuses go to `results`. The number of those that failed or were refused. */
+static int run_hooks(const char *folder, uint64_t generation, struct text *results, int (*changed)(void))
+{
+	static char names[MAX_HOOKS][MAX_NAME];
+	struct text variable = {.used = 0};
+	unsigned start = now_ms();
+	int failed = 0, count = trusted(folder, S_IFDIR) ? hook_names(folder, names) : 0;
+	put(&variable, "COMMONHV_GENERATION="), put_hex(&variable, generation);
+	char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", variable.bytes, 0};
+	for (int i = 0; i < count && !changed(); i++) {
+		struct text path = {.used = 0};
+		unsigned used = now_ms() - start;
+		put(&path, folder), put(&path, "/"), put(&path, names[i]);
+		int status = !trusted(path.bytes, S_IFREG) ? 126 : used >= HOOKS_MS ? 124
+			: run_hook(path.bytes, environment, HOOKS_MS - used < HOOK_MS ? HOOKS_MS - used : HOOK_MS, changed);
+		put(results, results->used ? ",\"" : "\""), put(results, names[i]), put(results, "\":");
+		put_number(results, status);
+		failed += status != 0;
+	}
+	return failed;
+}
+
+#endif
