@@ -42,8 +42,9 @@ const but = (leaves: Readonly<Record<number, Partial<Regs>>>, value?: () => bigi
 };
 const saying = (secure: boolean | undefined): Source => ({ ...systemSource(), secure });
 
-test('the agent is one small C file, and its scripts are what a shell can read', () => {
-  assert.ok(readFileSync('c/agent/commonhv-agent.c', 'utf8').split('\n').length < 300);
+test('the agent is small C files, and its scripts are what a shell can read', () => {
+  for (const name of ['commonhv-agent.c', 'kernel.h', 'report.h', 'hooks.h'])
+    assert.ok(readFileSync(`c/agent/${name}`, 'utf8').split('\n').length <= 330, name);
   for (const file of readdirSync('c/agent', { recursive: true }).map((name) =>
     join('c/agent', String(name)),
   )) {
@@ -73,6 +74,31 @@ test('the hook for initramfs-tools copies the agent and the module, by the funct
   assert.deepEqual([run('prereqs').status, run('prereqs').stdout], [0, '']);
 });
 
+test('kernels: which forced reseeds rekey nothing, by version and credit', { skip: cc }, () => {
+  const lines = spawnSync(
+    'sh',
+    [
+      '-c',
+      `cc -Wall -Werror -Ic/include -Ic/agent -ffreestanding -fno-stack-protector -nostdlib -static -o ${OUT}/kernels test/support/agent-kernels.c && ${OUT}/kernels`,
+    ],
+    {
+      encoding: 'utf8',
+    },
+  );
+  assert.equal(lines.status, 0, lines.stderr);
+  assert.deepEqual(lines.stdout.trim().split('\n'), [
+    '3.16.0 512: Linux before 4.14 has no forced reseed',
+    '4.13.16-1 512: Linux before 4.14 has no forced reseed',
+    '4.14.0 127: Linux before 5.18 reseeds only with 128 credited bits',
+    '4.14.0 128: reseeds',
+    '5.10.0-30-amd64 0: Linux before 5.18 reseeds only with 128 credited bits',
+    '5.10.0-30-amd64 512: reseeds',
+    '5.18.0 0: reseeds',
+    '6.12.1+deb13 0: reseeds',
+    'odd 0: reseeds',
+  ]);
+});
+
 describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () => {
   let state: Uint8Array;
 
@@ -98,9 +124,12 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
 
   test('it seeds the kernel, and credits the values that are said to be secure', async () => {
     const mixed =
-      "commonhv-agent: mixed 512 bits from draft 3's RNG, credited 512: the hypervisor says they are secure";
+      "commonhv-agent: mixed 512 bits from draft 3's RNG, credited 512: the hypervisor says they are secure; reseeded";
     assert.equal(await once(but({})), `${mixed}\nstatus 0`);
-    assert.match(await once(but({}), '--once --credit 64'), /credited 64: as told by --credit\nstatus 0$/);
+    assert.match(
+      await once(but({}), '--once --credit 64'),
+      /credited 64: as told by --credit; reseeded\nstatus 0$/,
+    );
   });
 
   test('it credits nothing where the values are not vouched for, or must not be trusted', async () => {
@@ -108,9 +137,12 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
       commonhv({ rng: { source: saying(secure) }, generation: { next: systemGeneration() } });
     assert.match(
       await once(source(undefined)),
-      /credited 0: the hypervisor says nothing of its values\nstatus 0$/,
+      /credited 0: the hypervisor says nothing of its values; reseeded\nstatus 0$/,
     );
-    assert.match(await once(source(false)), /credited 0: the hypervisor says they are insecure\nstatus 0$/);
+    assert.match(
+      await once(source(false)),
+      /credited 0: the hypervisor says they are insecure; reseeded\nstatus 0$/,
+    );
     for (const draft of [1, 2] as const) {
       const layer = commonhv({ draft, rng: { source: systemSource() } });
       assert.match(
@@ -167,7 +199,19 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
 
   test('--watch reseeds when the machine is put back in place, and takes less than 1 MiB', async () => {
     await under(good, async (shell, machine) => {
-      await shell.run('commonhv-agent --watch 2>/tmp/log & sleep 1');
+      const hook = (path: string, code: string, mode = 755) =>
+        shell.run(
+          `mkdir -p ${path.replace(/\/[^/]*$/, '')}; printf '#!/bin/sh\\n${code}\\n' > ${path}; chmod ${mode} ${path}`,
+        );
+      await hook('/etc/commonhv/restored.d/20-second', 'echo second $COMMONHV_GENERATION >> /tmp/hooks');
+      await hook('/etc/commonhv/restored.d/10-first', 'echo first $HOME >> /tmp/hooks; exit 3');
+      await hook('/etc/commonhv/restored.d/30-writable', 'echo writable >> /tmp/hooks', 777);
+      await shell.run('ln -s 20-second /etc/commonhv/restored.d/40-link');
+      await hook('/etc/commonhv/acknowledged.d/50-last', 'echo last >> /tmp/hooks');
+      await shell.run('commonhv-agent --watch --metrics /tmp/commonhv.prom 2>/tmp/log & sleep 1');
+      const u32 =
+        'hexdump -ve \'1/4 "%u"\' /run/commonhv/generation; echo; hexdump -ve \'1/4 "%u"\' /dev/sysgenid';
+      assert.equal(await shell.run(u32), '1\n1');
       const rss = await shell.run('grep VmRSS /proc/$(pidof commonhv-agent)/status');
       assert.ok(Number(/\d+/.exec(rss)) < 1024, rss);
       const saved = await machine.save!();
@@ -176,8 +220,24 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
       const twice = 'for i in $(seq 200); do [ $(grep -c credited /tmp/log) = 2 ] && break; sleep 0.1; done';
       assert.match(
         await shell.run(`${twice}; cat /tmp/log`),
-        /was resumed from a saved state\n.*credited 512/,
+        /was resumed from a saved state\n.*credited 512.*; reseeded\n/,
       );
+      await shell.run('for i in $(seq 200); do grep -q last /tmp/hooks && break; sleep 0.1; done; sleep 1');
+      const generation = await shell.run('cat /run/commonhv/generation.text');
+      assert.match(generation, /^[0-9a-f]{16}$/);
+      assert.equal(await shell.run('cat /tmp/hooks'), `first\nsecond ${generation}\nlast`);
+      assert.equal(await shell.run(u32), '2\n2');
+      const { milliseconds, time, ...status } = JSON.parse(await shell.run('cat /run/commonhv/status'));
+      assert.deepEqual(status, {
+        generation: `0x${generation}`,
+        reseeded: true,
+        why: null,
+        restores: 1,
+        failures: 0,
+        hooks: { '10-first': 3, '20-second': 0, '30-writable': 126, '40-link': 126, '50-last': 0 },
+      });
+      assert.ok(milliseconds >= 0 && time >= 0);
+      assert.match(await shell.run('cat /tmp/commonhv.prom'), /^commonhv_restores_total 1$/m);
     });
   });
 
