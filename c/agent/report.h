@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Files in /run/commonhv, for processes and for people:
+ * Files in /run/commonhv, for processes and in text:
  *   generation       a u32 to map: another value after each restore, written in place, only after the kernel's reseed
  *   generation.text  the machine's generation, 16 hexadecimal digits, replaced atomically
  *   status           JSON: generation, reseeded or not and why, restores, milliseconds, time, hooks; replaced atomically
