@@ -1,6 +1,6 @@
 // npm run bench -- NAME [--json]: one benchmark of bench/; exit 1 where a bound is missed.
 import { readdirSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { cpus, release } from 'node:os';
 
 const folder = new URL('../build/bench/', import.meta.url);
 const names = readdirSync(folder)
@@ -21,14 +21,18 @@ const figures = (await bench()).map((figure) => ({
     !(figure.value < (figure.least ?? -Infinity)) &&
     !Number.isNaN(figure.value),
 }));
+const machine = {
+  node: process.version,
+  cpu: cpus()[0]?.model ?? 'unknown',
+  kernel: release(),
+  bed: process.env.COMMONHV_BED !== undefined,
+  date: new Date().toISOString(),
+};
 if (json) {
-  const machine = {
-    node: process.version,
-    cpu: cpus()[0]?.model ?? 'unknown',
-    date: new Date().toISOString(),
-  };
   console.log(JSON.stringify({ bench: name, ...machine, figures }, undefined, 2));
 } else {
+  const where = machine.bed ? 'in the KVM bed, where only ratios mean something: ' : 'on ';
+  console.log(`${where}${machine.cpu}, Linux ${machine.kernel}, Node ${machine.node}`);
   const width = Math.max(...figures.map((figure) => figure.name.length));
   for (const { name: what, value, unit, most, least, met } of figures) {
     const bound = most !== undefined ? `at most ${most}` : least !== undefined ? `at least ${least}` : '';

@@ -39,8 +39,8 @@ const TOOLS = new Set([
     '@oxc-project',
   ],
 ]);
-/** Guests that scripts/debian-*.sh made, and the agent: in the bed there is no apt and no compiler. */
-const GUESTS = ['debian', 'debian-amd64', 'agent'];
+/** Guests that scripts/debian-*.sh made, the agent, and programs of benchmarks: in the bed there is no apt and no compiler. */
+const GUESTS = ['debian', 'debian-amd64', 'agent', 'bench'];
 
 /** A tree of hard links, or of copies where the file systems differ. */
 function linkTree(from, to, wanted = () => true) {
