@@ -1,6 +1,15 @@
 // npm run pictures: takes the pictures of the lab that the README shows, anew. Needs Chromium.
 import { existsSync } from 'node:fs';
-import { buildLab, CHROMIUM, idle, launch, press, says, serveLab, visit } from '../build/test/browser.js';
+import {
+  buildLab,
+  CHROMIUM,
+  idle,
+  launch,
+  press,
+  says,
+  serveLab,
+  visit,
+} from '../build/test/support/browser.js';
 
 if (CHROMIUM === undefined) {
   console.error('pictures: there is no Chromium here');
@@ -57,7 +66,7 @@ await picture('faulty', {
   selector: '#conformance',
   async prepare(page) {
     await idle(page);
-    await press(page, 'Judge this machine');
+    await press(page, 'Verify this machine');
     await page.waitForSelector('.rules.failed');
   },
 });

@@ -26,7 +26,7 @@ export function ConformanceView({ machine }: { machine: Session | undefined }) {
       aside={
         <div class="toolbar">
           <button type="button" class="main" disabled={busy} onClick={() => machine?.verify()}>
-            Judge this machine
+            Verify this machine
           </button>
         </div>
       }

@@ -163,12 +163,12 @@ const registers: Meaning = (draft) => {
     ebx: [
       bit(
         0,
-        'the words are secure',
+        'the values are secure',
         'A hypervisor MUST NOT set bit 0 of CPUID.4F000003H.0.EBX unless every random value that the machine will ever read is 64 bits from a cryptographically secure generator seeded with at least 256 bits.',
       ),
       bit(
         1,
-        'the words are not secure',
+        'the values are not secure',
         'A hypervisor that knows its random values to be predictable MUST set bit 1 of CPUID.4F000003H.0.EBX.',
       ),
       rest(2, 'Bits 2 to 31 of CPUID.4F000003H.0.EBX MUST be 0.'),

@@ -217,7 +217,7 @@ export function session(
     readWords: (count) => void doing('reading the RNG', () => calls.read(count)),
     drawWords: (count) => void doing('drawing', () => draw(count)),
     verify: () =>
-      void doing('judging', async () => {
+      void doing('verifying', async () => {
         report.value = await calls.verify();
       }),
   };

@@ -138,7 +138,7 @@ export function room(push: (message: Push) => void): Calls {
       return drawn.words;
     },
     async verify() {
-      if (booted === undefined) throw new Error('there is no machine to judge');
+      if (booted === undefined) throw new Error('there is no machine to verify');
       return checked(guest(), { ...booted, pause }, revive);
     },
     async tally() {

@@ -1,4 +1,4 @@
-/** How many words two copies have in common from the start. */
+/** How many values two copies have in common from the start. */
 export function alike(a: readonly bigint[], b: readonly bigint[]): number {
   const most = Math.min(a.length, b.length);
   let same = 0;

@@ -32,7 +32,7 @@ export function Bitmap(props: { picture: Picture; label: string; colour: string;
   return <canvas ref={place} class="bitmap" width={WIDTH} height={LEAST} role="img" aria-label={label} />;
 }
 
-/** `tall`: how many words there is room for. */
+/** `tall`: how many values fit. */
 function paint(
   context: CanvasRenderingContext2D,
   words: readonly bigint[],

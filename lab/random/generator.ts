@@ -16,7 +16,7 @@ export interface Draws {
   readonly generation: bigint | undefined;
 }
 
-/** Seeds a generator from the RNG; throws an Error with the reason where the words are of no use. */
+/** Seeds a generator from the RNG; throws an Error with the reason where the values are of no use. */
 async function seeded(cpu: Cpu, discovery: Discovery, generation: bigint | undefined): Promise<Draws> {
   const result = await seed(cpu, { discovery });
   if (result.outcome !== 'values') throw new Error(REFUSALS[result.outcome]);
@@ -34,7 +34,7 @@ const REFUSALS = {
 } as const;
 
 /**
- * Draws words. First the guest looks at the generation register, where there is one: another value than at the last
+ * Draws values. First the guest looks at the generation register, where there is one: another value than at the last
  * seeding means that this machine was restored from a saved copy, so it seeds itself again.
  */
 export async function drawWords(

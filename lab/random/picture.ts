@@ -1,10 +1,10 @@
-/** The words that a guest read or drew: the latest of them for a picture, all of them counted and tested. */
+/** The values that a guest read or drew: the latest of them for a picture, all of them counted and tested. */
 import { type ReadonlySignal, signal } from '@preact/signals';
 import { type HealthTest, health } from 'commonhv/hypervisor';
 
 /** Words that a picture holds: each is 64 bits, two make a row, 128 rows a square. */
 export const SHOWN = 256;
-/** How many words are compared with one another; beyond that a repetition says nothing new. */
+/** How many values are compared with one another; beyond that a repetition says nothing new. */
 const COMPARED = 4096;
 
 /** A picture of the values, to compare at a glance. */
@@ -13,15 +13,15 @@ export interface Look {
   /** How many of the first 4096 are different, and how many those are. */
   readonly distinct: number;
   readonly compared: number;
-  /** The continuous health test that failed first (SP 800-90B), and after how many words that was noticed. */
+  /** The continuous health test that failed first (SP 800-90B), and after how many values that was noticed. */
   readonly failed: { readonly test: HealthTest; readonly after: number } | undefined;
 }
 
 export interface Picture {
   readonly look: ReadonlySignal<Look>;
-  /** The latest `SHOWN` words, oldest first. */
+  /** The latest `SHOWN` values, oldest first. */
   readonly words: readonly bigint[];
-  /** The first `SHOWN` words, to compare two machines by. */
+  /** The first `SHOWN` values, to compare two machines by. */
   readonly first: readonly bigint[];
   add(words: BigUint64Array): void;
 }

@@ -36,7 +36,7 @@ export function RandomView() {
               for (const each of all) each.readWords(64);
             }}
           >
-            Read 64 words
+            Read 64 values
           </button>
           <button
             type="button"
@@ -45,7 +45,7 @@ export function RandomView() {
               for (const each of all) each.drawWords(64);
             }}
           >
-            Draw 64 words
+            Draw 64 values
           </button>
         </div>
       }
@@ -102,14 +102,14 @@ function PictureView(props: {
   );
 }
 
-/** No test finds words good; these find some bad. */
+/** No test proves values good; these find some bad. */
 function Health({ look: { distinct, compared, failed } }: { look: Look }) {
   return (
     <ul class="health">
       <Finding well={failed === undefined}>
         {failed === undefined
           ? 'health tests: nothing found'
-          : `health tests: ${failed.test}, within ${failed.after.toLocaleString('en')} words`}
+          : `health tests: ${failed.test}, within ${failed.after.toLocaleString('en')} values`}
       </Finding>
       {/* Words that count are all different: that is no merit where another test failed. */}
       <Finding well={distinct < compared ? false : failed === undefined || undefined}>
@@ -131,7 +131,7 @@ function Finding({ well, children }: { well: boolean | undefined; children: Comp
 
 function describe({ total }: Look): string {
   if (total === 0) return 'nothing yet';
-  return `${total.toLocaleString('en')} words`;
+  return `${total.toLocaleString('en')} values`;
 }
 
 /** The common prefix of two copies of one machine. */
@@ -148,7 +148,7 @@ function Verdict({ first, second }: { first: Session; second: Session }) {
         <p>The two copies have not drawn yet.</p>
       ) : drawn.same > 0 ? (
         <p>
-          <strong>The copies draw alike:</strong> the first {drawn.same} words are the same in both.{' '}
+          <strong>The copies draw alike:</strong> the first {drawn.same} values are the same in both.{' '}
           {none === undefined ? 'The generation was kept' : sentence(none)}: nothing told the guests that they
           were copied, so neither seeded its generator again.
         </p>

@@ -120,7 +120,7 @@ export function SettingsView() {
             {now.faulty !== '' && flaw.value === undefined && (
               <p class="hint">
                 It {faultyNamed(now.faulty)?.title}, which breaks <code>{faultyNamed(now.faulty)?.rule}</code>
-                : start it, and judge it below.
+                : start it, and verify it below.
               </p>
             )}
           </fieldset>

@@ -32,7 +32,7 @@ export function everybody(inPage: InPage): void {
           '#compare=2&faulty=features.draft',
           async (page) => {
             await idle(page);
-            await press(page, 'Judge this machine');
+            await press(page, 'Verify this machine');
             await page.waitForSelector('.rules.failed');
             await page.locator('#timeline summary').click();
             // On a narrow page the form is folded away at first.
@@ -61,7 +61,7 @@ export function everybody(inPage: InPage): void {
           return `${at?.getAttribute('aria-label') ?? at?.textContent ?? ''}`.trim();
         });
       const seen: string[] = [];
-      for (let i = 0; i < 140 && !seen.includes('Judge this machine'); i++) {
+      for (let i = 0; i < 140 && !seen.includes('Verify this machine'); i++) {
         await page.keyboard.press('Tab');
         seen.push(await focused());
       }
@@ -76,8 +76,8 @@ export function everybody(inPage: InPage): void {
         'bit 0: 1',
         'Zoom in',
         'Export JSON',
-        'Read 64 words',
-        'Judge this machine',
+        'Read 64 values',
+        'Verify this machine',
       ]) {
         assert.ok(seen.includes(control), `${control} among ${seen.join(' | ')}`);
       }

@@ -16,7 +16,7 @@ export function seeing(inPage: InPage): void {
       await says(page, '#timeline .lead', /^\d+ CPUIDs, \d+ RDMSRs, 0 WRMSRs\.$/);
       assert.match(
         await textOf(page, '#random figcaption'),
-        /words✓ health tests: nothing found✓ (\d+) different of \1$/,
+        /values✓ health tests: nothing found✓ (\d+) different of \1$/,
       );
       // What the guest said is on its console, and so is what it was asked.
       await says(page, '.xterm-rows', /r 400000a0/);
@@ -87,7 +87,7 @@ export function seeing(inPage: InPage): void {
       await says(page, '.state', /does not call itself seeded/);
       assert.match(
         await textOf(page, '#random figcaption'),
-        /✗ health tests: repetition of bytes, within \d+ words✗ 1 different of \d+$/,
+        /✗ health tests: repetition of bytes, within \d+ values✗ 1 different of \d+$/,
       );
       const tall = await page
         .locator('canvas.bitmap')
@@ -104,19 +104,19 @@ export function seeing(inPage: InPage): void {
       assert.ok(colours, 'each row of the picture is like the one above');
     }));
 
-  test('a counting source is seen, though each of its words is different', () =>
+  test('a counting source is seen, though each of its values is different', () =>
     inPage('#rng-source=counting', async (page) => {
       await says(page, '.state', /does not call itself seeded/);
       assert.match(
         await textOf(page, '#random figcaption'),
-        /✗ health tests: [a-z ]+, within \d+ words(\d+) different of \1$/,
+        /✗ health tests: [a-z ]+, within \d+ values(\d+) different of \1$/,
       );
     }));
 
   test('the suite runs against the machine, and it conforms', () =>
     inPage('', async (page) => {
       await idle(page);
-      await press(page, 'Judge this machine');
+      await press(page, 'Verify this machine');
       await page.waitForSelector('#conformance .lead strong');
       assert.match(
         await textOf(page, '#conformance .lead'),
@@ -128,7 +128,7 @@ export function seeing(inPage: InPage): void {
   test('under a faulty hypervisor the rule that it breaks fails, and links to its sentence', () =>
     inPage('#faulty=features.draft', async (page) => {
       await idle(page);
-      await press(page, 'Judge this machine');
+      await press(page, 'Verify this machine');
       await page.waitForSelector('.rules.failed');
       assert.match(await textOf(page, '#conformance .lead'), /^Does not conform/);
       const rule = page.locator('.rules.failed li').first();
@@ -153,7 +153,7 @@ export function seeing(inPage: InPage): void {
       await page.waitForSelector('.verdict.ill');
       assert.match(
         await textOf(page, '.verdict'),
-        /the first 64 words are the same in both\. The generation was kept/,
+        /the first 64 values are the same in both\. The generation was kept/,
       );
       await press(page, 'Resume two copies');
       await page.waitForSelector('.verdict.well');
@@ -247,7 +247,7 @@ export function seeing(inPage: InPage): void {
       await page.keyboard.press('End');
       const [, last, all] = /^event (\d+) of (\d+), /.exec(await readout())!;
       assert.equal(last, all);
-      // The row of the RNG, where the guest read its words: the fifth of seven.
+      // The row of the RNG, where the guest read its values: the fifth of seven.
       const { x, y, width, height } = (await page.locator('.u-over').boundingBox())!;
       for (let share = 0.3; share < 1 && !/RDMSR/.test(await readout()); share += 0.01) {
         await page.mouse.move(x + share * width, y + 0.7 * height);
@@ -262,7 +262,7 @@ export function seeing(inPage: InPage): void {
       await page.waitForSelector('.state.paused');
       await press(page, 'Go on');
       await idle(page);
-      await press(page, 'Read 64 words');
+      await press(page, 'Read 64 values');
       await idle(page);
       await press(page, 'Stop');
       await page.waitForSelector('.state.ended');
