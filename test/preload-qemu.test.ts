@@ -63,6 +63,8 @@ for (const [name, options, machine] of [
     '-smp 2 -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
   ],
 ] as const) {
+  // The bed is an emulator in an emulator: once there.
+  if (process.env.COMMONHV_BED !== undefined && options === '') continue;
   test(`verify finds no failure in QEMU ${name}`, limit, () => {
     const { failed, passed, text } = verify(`${options} ${acknowledgement}`, machine);
     assert.equal(failed, 0, text);

@@ -49,6 +49,23 @@ static int has(const struct commonhv_description *d, uint32_t feature)
 	return (d->features & feature) != 0;
 }
 
+static const char *tuple_flaw(const struct commonhv_description *d, uint32_t i)
+{
+	static const uint32_t none[3] = { 0, 0, 0 };
+	static const uint32_t own[3] = { COMMONHV_SIGNATURE_EBX, COMMONHV_SIGNATURE_ECX, COMMONHV_SIGNATURE_EDX };
+	const struct commonhv_tuple *t = &d->tuples[i];
+	uint32_t k;
+
+	if (same(t->signature, none) || same(t->signature, own))
+		return "interfaces: expected the signature of another interface";
+	if (t->location >= COMMONHV_LEAF_ROOT && t->location <= COMMONHV_LEAF_LAST)
+		return "interfaces: 4F000000H to 4FFFFFFFH belong to CommonHV itself";
+	for (k = 0; k < i; k++)
+		if (t->location == d->tuples[k].location && same(t->signature, d->tuples[k].signature))
+			return "interfaces: expected tuples that differ";
+	return NULL;
+}
+
 const char *commonhv_description_flaw(const struct commonhv_description *d)
 {
 	int rng = has(d, COMMONHV_FEATURE_RNG), generation = has(d, COMMONHV_FEATURE_GENERATION);
@@ -73,9 +90,9 @@ const char *commonhv_description_flaw(const struct commonhv_description *d)
 		return "indices: expected a different MSR for each register";
 	if ((rng && owned(d, d->rng)) || (generation && owned(d, d->generation)) || (page && owned(d, d->page)))
 		return "indices: an MSR belongs to a listed interface";
-	for (i = 0; d->draft == 1 && i < d->count; i++)
-		if (!(d->tuples[i].signature[0] | d->tuples[i].signature[1] | d->tuples[i].signature[2]))
-			return "interfaces: draft 1 cannot express a signature of twelve NULs";
+	for (i = 0; i < d->count; i++)
+		if (tuple_flaw(d, i))
+			return tuple_flaw(d, i);
 	return NULL;
 }
 

@@ -59,7 +59,10 @@ enum commonhv_answer {
 	COMMONHV_STOP, /* the source failed: the vCPU must not execute another instruction */
 };
 
-/** NULL, or how the description contradicts itself, the draft or a listed interface, as one line without an end. */
+/**
+ * NULL, or how the description contradicts itself, the draft or a listed interface, as one line without an end. MSRs that
+ * the architecture defines are not known here: choose indices from 40000000H to 400000FFH.
+ */
 const char *commonhv_description_flaw(const struct commonhv_description *description);
 
 /** CPUID: 1 and the registers for 4F000000H to 4FFFFFFFH, 0 for other leaves. The hypervisor bit is the caller's. */

@@ -118,9 +118,9 @@ export const layerOptions = (): readonly Option[] =>
     new Option('--no-generation', 'offer no generation register'),
   ]);
 
-/** Options of `preload`: the layer's, but for the source, which is the kernel. */
+/** Options of `preload`: the layer's, but for the source, which is the kernel, and the page, which no VMM saves for it. */
 export const preloadOptions = (): readonly Option[] => [
-  ...layerOptions().filter(({ long }) => long !== '--rng-source'),
+  ...layerOptions().filter(({ long }) => !/^--(rng-source|.*page.*|no-ack.*)$/.test(long ?? '')),
   new Option('--no-acknowledgement', 'do not take acknowledgements of a generation'),
   new Option('--status <file>', 'append restores and acknowledgements as JSON lines'),
   new Option('--require', 'end the VMM where CommonHV cannot be offered: wherever saved states are kept'),
