@@ -1,4 +1,4 @@
-// npm run pictures: takes the pictures of the lab that the README shows, anew. Needs Chromium.
+// npm run pictures: takes pictures of the lab, into docs/. Needs Chromium.
 import { existsSync } from 'node:fs';
 import {
   buildLab,
