@@ -50,7 +50,8 @@ status=$(inside dkms status commonhv)
 case $status in *installed*) ;; *) die "dkms status: ${status:-nothing}; $(tail -n 3 "$work/log")" ;; esac
 release=$(cd "$root/lib/modules" && ls | head -n 1)
 module=$(inside modinfo -k "$release" -F filename commonhv) || die "modinfo finds no module"
-# No kernel image is installed: mkinitramfs warns of missing drivers.
+# No kernel image is installed: mkinitramfs gets its configuration here, and warns of missing drivers.
+cp "$root/usr/src/linux-headers-$release/.config" "$root/boot/config-$release"
 inside mkinitramfs -o /tmp/initrd "$release" >"$work/log" 2>&1 || die "mkinitramfs: $(tail -n 2 "$work/log")"
 inside lsinitramfs /tmp/initrd | grep -q '/commonhv\.ko' || die "the initramfs has no commonhv.ko"
 inside dpkg --purge commonhv-dkms >"$work/log" 2>&1 || die "purge: $(tail -n 3 "$work/log")"
