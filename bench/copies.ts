@@ -3,17 +3,18 @@
  * long after the restore the kernel's values, and those of a process with a generator of its own, still occur in another copy.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Machine } from 'commonhv';
+import type { Layer, Machine } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
 import { type Shell, shellOf } from '../test/support/debian-guest.ts';
 import { driverGuest } from '../test/support/driver.ts';
-import { guestPage } from '../test/support/guest-page.ts';
 import { type Figure, median } from './figure.ts';
 
 const COPIES = 5;
 /** Longer than the gap by which the process recognises a restore. */
 const GAP_MS = 1200;
+
+const FEATURE_PAGE = 1 << 3;
 
 interface Sample {
   readonly at: number; // milliseconds since the restore, by the process' clock
@@ -21,28 +22,28 @@ interface Sample {
   readonly own: string;
 }
 
-const FEATURES = 0b1101; // RNG, generation, page
-
 let masked = false;
-const good = commonhv({ rng: { source: systemSource() }, generation: { next: systemGeneration() } });
-/** A page over it, hidden where a copy is to do without: a module reads the leaves when it is loaded. */
-const page = guestPage((host) => {
+const good = commonhv({
+  rng: { source: systemSource() },
+  generation: { next: systemGeneration(), page: true },
+});
+/** The page is hidden where a copy is to do without: a module reads the leaves when it is loaded. */
+const layer: Layer = (host) => {
   const cpu = good(host);
   return {
     ...cpu,
     cpuid(leaf, subleaf) {
       const regs = cpu.cpuid(leaf, subleaf);
-      if (leaf === 0x4f000002) return { ...regs, eax: masked ? FEATURES & 0b101 : FEATURES };
-      return leaf === 0x4f000003 ? { ...regs, edx: 0x400000a2 } : regs;
+      return masked && leaf === 0x4f000002 ? { ...regs, eax: (regs.eax & ~FEATURE_PAGE) >>> 0 } : regs;
     },
   };
-});
+};
 
 export async function bench(): Promise<readonly Figure[]> {
-  const guest = driverGuest();
+  const guest = driverGuest('copies');
   if (guest.skip !== false) throw new Error(guest.skip);
   const image = { ...guest.image, commandLine: `${guest.image.commandLine} nowatchdog` };
-  const machine = await v86({ memory: 128 * 2 ** 20 }).start(page.layer, image);
+  const machine = await v86({ memory: 128 * 2 ** 20 }).start(layer, image);
   try {
     const shell = await shellOf(machine);
     await shell.run('echo 1 >/proc/sys/kernel/printk');
@@ -68,7 +69,6 @@ export async function bench(): Promise<readonly Figure[]> {
 
 /** Infinity: the values were alike to the end of the samples, 400 ms. */
 async function copies(machine: Machine, shell: Shell, clean: Uint8Array, name: string, prepare: string) {
-  page.register = 0n;
   await machine.restore!(clean);
   await shell.run(prepare);
   await shell.type('driver samples\n');

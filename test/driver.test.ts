@@ -21,7 +21,7 @@ let fault: Faults = {};
 const good = commonhv({
   interfaces: [{ signature: 'KVMKVMKVM\0\0\0', location: 0x40000000 }],
   rng: { source: systemSource() },
-  generation: { next: systemGeneration() },
+  generation: { next: systemGeneration(), page: false, ack: false },
 });
 const layer: Layer = (below) => {
   const right = good(below);
@@ -63,7 +63,7 @@ test('it builds for amd64 without a warning', { skip: amd64.skip }, () => {
   assert.ok(amd64.skip === false && readFileSync(amd64.module).subarray(0, 4).equals(Buffer.from('\x7fELF')));
 });
 
-const guest = driverGuest();
+const guest = driverGuest('driver-test');
 describe('in a stock Debian guest', { skip: guest.skip, timeout: 900_000 }, () => {
   let machine: Machine;
   let shell: Shell;

@@ -5,8 +5,6 @@ import type { Image } from 'commonhv';
 import { debianGuest } from './debian-guest.ts';
 import { skipUnless } from './require.ts';
 
-export const OUT = '.cache/driver';
-
 /** The module's file for a kernel of `scripts/build-driver.sh`, or why it cannot be built here. Throws where the build fails. */
 export function driverModule(
   architecture: 'i386' | 'amd64',
@@ -23,10 +21,11 @@ export function driverModule(
   return { skip: false, module: stdout.trim().split(': ')[1]! };
 }
 
-/** The i386 guest with the module, the agent and the test's process inside, or why it cannot be had here. */
-export function driverGuest(): { skip: false; image: Image } | { skip: string } {
+/** The i386 guest with the module, the agent and the test's process inside, or why it cannot be had here; `name` is the test's own. */
+export function driverGuest(name: string): { skip: false; image: Image } | { skip: string } {
   const built = driverModule('i386');
   if (built.skip !== false) return built;
+  const OUT = `.cache/driver/${name}`;
   mkdirSync(OUT, { recursive: true });
   execFileSync('cc', [
     '-m32',
@@ -40,7 +39,7 @@ export function driverGuest(): { skip: false; image: Image } | { skip: string } 
     `${OUT}/driver`,
     'test/support/driver.c',
   ]);
-  execFileSync('make', ['-s', '-C', 'c/agent', `OUT=../../${OUT}`, 'agent32']);
+  execFileSync('make', ['-s', '-C', 'c/agent', `OUT=${process.cwd()}/${OUT}`, 'agent32']);
   const files = {
     [built.module]: '/lib/modules/commonhv.ko',
     [`${OUT}/driver`]: '/sbin/driver',
