@@ -18,10 +18,6 @@ const unconfirmed =
     };
     return layer(bare);
   };
-const dropsWrites =
-  (layer: Layer): Layer =>
-  (host) => ({ ...layer(host), wrmsr: () => undefined });
-
 type Pair = (draft: Draft) => readonly [does: Layer, doesNot: Layer];
 const without = (draft: Draft): Layer =>
   right(draft, undefined, { interfaces: [{ signature: 'KVMKVMKVM\0\0\0', location: 0x4000_0000 }] });
@@ -30,7 +26,6 @@ const PAIRS: Readonly<Record<string, Pair>> = {
   'discovery.bit-hidden': (draft) => [right(draft, undefined, { hypervisorBit: false }), right(draft)],
   'interfaces.location': (draft) => [unconfirmed(without(draft)), without(draft)],
   'rng.zero': (draft) => [right(draft, undefined, { rng: { source: stuckSource(0n) } }), right(draft)],
-  'rng.unspecified': (draft) => [right(draft, 'none'), dropsWrites(right(draft, 'none'))],
   'rng.use': (draft) => [right(draft, 'mix'), right(draft, 'ignore')],
 };
 

@@ -26,8 +26,8 @@ async function reports(): Promise<Record<string, Report>> {
     return verify(stage(faultyHypervisor.makeFaulty(right(3), 3)).cpu, { draft: 3 });
   };
   return {
-    good: await verify(good.cpu, good.deeds),
-    failed: await faulted('returns one word for ever'),
+    good: await verify(good.cpu, good.controls),
+    failed: await faulted('returns one value for ever'),
     warned: await faulted('clears the hypervisor bit'),
     absent: await verify({
       ...good.cpu,
@@ -94,10 +94,13 @@ test('text: failures first, the sentence and what was seen, the closing line', a
   const text = textReport(failed!, about);
   assert.match(
     text,
-    /^v86 does not conform to CommonHV draft 3, 12 ms\n\nThe RNG\n {2}FAIL {2}rng\.constant +MUST\n/,
+    /^v86 does not conform to CommonHV draft 3, 12 ms\n1 processor, no machine controls; not checked: restores, [^\n]+\n\nThe RNG\n {2}FAIL {2}rng\.constant +MUST\n/,
   );
   assert.match(text, /"RDMSR of MSR_COMMONHV_RNG MUST NOT return one constant value\."\n/);
-  assert.match(text, /RDMSR 0x400000a0: expected values that differ, got 0x[0-9a-f]{16} 64 times\n/);
+  assert.match(
+    text,
+    /RDMSR 0x400000a0 on the machine, CPU 0: expected values that differ, got\s+0x[0-9a-f]{16}\s+128\s+times\n/,
+  );
   for (const report of [good!, failed!, warned!, absent!, broken!]) {
     const lines = textReport(report, about).trimEnd().split('\n');
     assert.equal(lines.at(-1), `${report.passed} passed, ${report.failed} failed, ${report.skipped} skipped`);
@@ -117,6 +120,9 @@ test('JSON: the shape that programs rely on', async () => {
     assert.deepEqual(Object.keys(json), [
       'engine',
       'draft',
+      'processors',
+      'controls',
+      'notChecked',
       'passed',
       'failed',
       'warned',

@@ -1,6 +1,16 @@
-/** A promise that is waited for no longer than it is worth. */
+/** Waits that end: a promise with a time limit. */
 
-/** The promise's result, or a rejection after so many milliseconds. */
+/** Node and browsers take a longer delay for 1 ms. */
+const MAX_DELAY = 2 ** 31 - 1;
+
+/** A time limit in milliseconds as an option gives it; Infinity and anything longer become the longest that a timer takes. */
+export function milliseconds(value: number, name: string): number {
+  if (typeof value !== 'number' || !(value > 0))
+    throw new RangeError(`${name}: expected milliseconds above 0, got ${String(value)}`);
+  return Math.min(value, MAX_DELAY);
+}
+
+/** The promise's value, or a rejection after so many milliseconds. */
 export async function deadline<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const expired = new Promise<never>((_, reject) => {
@@ -13,6 +23,6 @@ export async function deadline<T>(promise: Promise<T>, milliseconds: number): Pr
   }
 }
 
-export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
-  return typeof (value as Promise<T> | undefined)?.then === 'function';
+export function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof (value as PromiseLike<T> | undefined)?.then === 'function';
 }

@@ -4,24 +4,28 @@ import type { Draft } from '../spec/index.ts';
 import type { Implementation } from './implementation.ts';
 
 /**
- * How strongly the sentence binds. A plain statement ("EBX, ECX, and EDX form the string") binds as a MUST. An advisory quotes no
- * sentence: its finding is reported and never a failure.
+ * How strongly the sentence binds. A plain statement ("EBX, ECX, and EDX form the string") binds as a MUST. A note quotes no
+ * sentence: what it sees is worth telling and never a failure.
  */
 export type Level = 'MUST' | 'SHOULD' | 'MAY' | 'advisory';
 
-/** The outcome of a check. The consequence of `failed` follows from the rule's level. */
+/** What a check saw. `failed` is the check's own word; what it means follows from the rule's level. */
 export interface Finding {
   readonly outcome: 'passed' | 'failed' | 'skipped';
-  /** Expected and actual value, numbers in hex; for a skip, the reason. */
+  /** What was expected and what came, numbers in hex; for a skip, the reason. */
   readonly detail?: string;
+  /** With `failed`: the text gives leave elsewhere, so it is a warning whatever the level and under `strict`. */
+  readonly permitted?: true;
 }
 
 export const passed = (detail?: string): Finding =>
   detail === undefined ? { outcome: 'passed' } : { outcome: 'passed', detail };
 export const failed = (detail: string): Finding => ({ outcome: 'failed', detail });
+/** Unlike the sentence, and allowed by another one. */
+export const permitted = (detail: string): Finding => ({ outcome: 'failed', detail, permitted: true });
 export const skipped = (detail: string): Finding => ({ outcome: 'skipped', detail });
 
-/** The part of a draft that a rule is from, by a short name; `SECTIONS` has the drafts' titles. */
+/** The part of a draft that a rule is from, by a word of ours; `SECTIONS` has the drafts' titles. */
 export type Section =
   | 'discovery'
   | 'interfaces'
@@ -42,26 +46,28 @@ interface Sentence {
   /** The drafts that have the sentence. */
   readonly drafts: readonly Draft[];
   readonly level: Level;
-  /** The draft's sentence, or sentences where one check holds several, word for word; an advisory describes its subject. */
+  /** The draft's sentence, or sentences where one check holds several, word for word; a note says what it looks at. */
   readonly text: string;
 }
 
 /** A sentence that a guest can check from where it is. */
 export interface CheckedRule extends Sentence {
-  /** Asks the implementation under test. An exception fails the rule whatever its level, save for a MAY that met a malformed answer. */
+  /** Asks the subject. What it throws fails the rule whatever its level, save for a MAY that met a malformed answer. */
   readonly check: (implementation: Implementation) => Awaitable<Finding>;
   /**
-   * `first`: asked even where no CommonHV is found; `last`: asked when all others have been; `resumed`: puts a saved
-   * state back, so it comes after everything else.
+   * `first`: asked even where no CommonHV is found; `last`: asked when all others have been; `resumed`: restores saved
+   * states, so it comes after everything else.
    */
   readonly when?: 'first' | 'last' | 'resumed';
+  /** Looked at again after the saved states: a copy may break what the machine before kept. */
+  readonly again?: true;
 }
 
 /** A sentence about guests. */
 export interface GuestRule extends Sentence {
-  /** The test of this project's guest that holds it, by its name; `undefined` where there is nothing to test. */
+  /** The file of tests of this project's guest that holds it; `undefined` where there is nothing to test. */
   readonly testedBy: string | undefined;
-  /** Why nothing holds it. */
+  /** Why no test holds it. */
   readonly reason?: string;
 }
 
@@ -79,7 +85,7 @@ export const isChecked = (rule: Rule): rule is CheckedRule => 'check' in rule;
 /** Whether the rule is about guests, which `verify` leaves out of its report. */
 export const isGuestRule = (rule: Rule): rule is GuestRule => 'testedBy' in rule;
 
-/** The part of a rule's `id` before the dot. */
+/** What stands before the dot of a rule's `id`. */
 export function sectionOf(rule: Pick<Rule, 'id'>): Section {
   return rule.id.slice(0, rule.id.indexOf('.')) as Section;
 }

@@ -6,4 +6,5 @@ export * from './msr.ts';
 export * from './other-interfaces.ts';
 export * from './page.ts';
 export * from './signature.ts';
+export * from './values.ts';
 export * from './which.ts';

@@ -37,21 +37,19 @@ export function right(draft: Draft, input?: RngInput, options: CommonhvOptions =
 }
 
 /** A machine whose state is its layer alone: resumed is made anew, restored in place is told so. */
-export function stage(layer: (host: SyncCpu) => FaultyCpu): {
-  cpu: FaultyCpu;
-  deeds: Required<MachineControls>;
-} {
+export function stage(layer: (host: SyncCpu) => FaultyCpu): { cpu: FaultyCpu; controls: MachineControls } {
   const cpu = layer(host);
+  const all = (first: FaultyCpu): readonly SyncCpu[] => [first, first.second ?? first];
   return {
     cpu,
-    deeds: {
-      resume: async () => layer(host),
+    controls: {
+      resume: async () => all(layer(host)),
       restore: async () => {
         cpu.restored?.();
-        return cpu;
+        return all(cpu);
       },
       pause: async () => cpu.paused?.(),
-      others: [cpu.second ?? cpu],
+      others: all(cpu).slice(1),
     },
   };
 }

@@ -1,6 +1,7 @@
 /** Checks of "CPUID leaf 4F000002H" and of leaf 4F000003H: feature bits, reserved registers, and where the MSRs are. */
 import { hex } from '../../cpu.ts';
 import {
+  architecturalMsr,
   decodeFeatures,
   decodeMsrLeaf,
   decodeSignature,
@@ -9,19 +10,20 @@ import {
   FEATURE_PAGE,
   FEATURE_RNG,
   FEATURE_RNG_INPUT,
+  HYPERVISOR_MSRS,
+  inRange,
   LEAF_FEATURES,
   LEAF_MSRS,
+  type MsrRange,
   ownedMsrs,
   RNG_INSECURE,
   RNG_SECURE,
 } from '../../spec/index.ts';
-import { type Implementation, isFault } from '../implementation.ts';
+import type { Implementation } from '../implementation.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
 import { quote } from './discovery.ts';
-import { generationValues, randomValuesOf, writesOf } from './samples.ts';
-import { strayGeneration, strayRng } from './stray.ts';
-
-type Check = (implementation: Implementation) => Promise<Finding> | Finding;
+import { type Check, found, withoutRng } from './found.ts';
+import { rngWriteStage } from './writes.ts';
 
 /** A check of a leaf that max_commonhv_leaf has to reach. */
 function withLeaf(leaf: number, check: Check): Check {
@@ -31,10 +33,9 @@ function withLeaf(leaf: number, check: Check): Check {
       : check(implementation);
 }
 
-/** Draft 2: "max_commonhv_leaf MUST BE at least 0x4F000003" with the RNG; draft 3: with the RNG or the generation. */
+/** Draft 2: "max_commonhv_leaf MUST BE at least 0x4F000003" with the RNG; draft 3: with any feature bit. */
 export function registersProvided({ draft, features, maxLeaf }: Implementation): Finding {
-  const { rng, generation } = decodeFeatures(features);
-  const needed = rng || (draft === 3 && generation);
+  const needed = draft === 3 ? features.eax !== 0 : decodeFeatures(features).rng;
   if (!needed) return skipped('no register is offered');
   if (maxLeaf >= LEAF_MSRS) return passed();
   return failed(
@@ -75,61 +76,15 @@ export const featureBitsReserved = zeros(LEAF_FEATURES, () => ({
   eax: ~(FEATURE_RNG | FEATURE_RNG_INPUT | FEATURE_GENERATION | FEATURE_PAGE | FEATURE_ACK),
 }));
 export const statementReserved = zeros(LEAF_MSRS, () => ({ ebx: ~(RNG_SECURE | RNG_INSECURE) }));
-/** EDX is the page's index where there is a page. */
+/** EDX is the page's index, where there is a page. */
 export const registersReserved: Check = (implementation) =>
   (implementation.features.eax & FEATURE_PAGE) !== 0
     ? skipped('the generation page is offered')
     : zeros(LEAF_MSRS, () => ({ edx: ALL }))(implementation);
 
-export const draftNumber = withLeaf(LEAF_FEATURES, ({ features: { ebx } }) => {
-  if (ebx === 3) return passed();
-  const later = ebx > 3 ? '; a later draft keeps all of draft 3, and this suite knows no later one' : '';
-  return failed(`CPUID 0x4f000002: expected EBX 0x00000003, got ${hex(ebx)}${later}`);
-});
-
-/** An offered register has to exist: an index at which every read faults is none. */
-export const rngThere: Check = async (implementation) => {
-  if (implementation.rng === undefined) return skipped('no RNG is offered, or none that can be found');
-  const stray = await strayRng(implementation);
-  // Draft 3 has a sentence of its own for a wrong index.
-  if (stray !== undefined)
-    return implementation.draft === 3 ? skipped('a wrong index: see registers.rng') : failed(stray);
-  const values = await randomValuesOf(implementation);
-  if (!values.every(isFault)) return passed(`at ${hex(implementation.rng.msr)}`);
-  return failed(
-    `RDMSR ${hex(implementation.rng.msr)}: expected the RNG that is offered, got ${values.find(isFault)} each time`,
-  );
-};
-
-export const rngIndex: Check = async (implementation) => {
-  if (implementation.rng === undefined) return skipped('no RNG is offered, or none that can be found');
-  const stray = await strayRng(implementation);
-  if (stray !== undefined) return failed(stray);
-  if ((await randomValuesOf(implementation)).every(isFault))
-    return skipped('nothing is there: see features.rng');
-  return passed(hex(implementation.rng.msr));
-};
-
-export const generationThere: Check = async (implementation) => {
-  if (implementation.generation === undefined)
-    return skipped('no generation is offered, or none that can be found');
-  if ((await strayGeneration(implementation)) !== undefined)
-    return skipped('a wrong index: see registers.generation');
-  const { msr } = implementation.generation;
-  const values = await generationValues(implementation);
-  if (!values.every(isFault)) return passed(`at ${hex(msr)}`);
-  return failed(`RDMSR ${hex(msr)}: expected the generation that is offered, got ${values[0]} each time`);
-};
-
-export const generationIndex: Check = async (implementation) => {
-  if (implementation.generation === undefined)
-    return skipped('no generation is offered, or none that can be found');
-  const stray = await strayGeneration(implementation);
-  if (stray !== undefined) return failed(stray);
-  if ((await generationValues(implementation)).every(isFault))
-    return skipped('nothing is there: see features.generation');
-  return passed(hex(implementation.generation.msr));
-};
+export const draftNumber = withLeaf(LEAF_FEATURES, ({ features: { ebx } }) =>
+  ebx === 3 ? passed() : failed(`CPUID 0x4f000002: expected EBX 0x00000003, got ${hex(ebx)}`),
+);
 
 /** "accepts guest input" needs an RNG to accept it. */
 export const inputNeedsRng = withLeaf(LEAF_FEATURES, ({ features }) => {
@@ -143,44 +98,99 @@ export const inputAccepted = withLeaf(LEAF_FEATURES, async (implementation) => {
   const needs = await inputNeedsRng(implementation);
   if (needs.outcome !== 'passed' || implementation.rng === undefined || !implementation.rng.input)
     return needs;
-  if ((await randomValuesOf(implementation)).every(isFault))
-    return skipped('nothing is there: see features.rng');
-  const refused = (await writesOf(implementation)).find(({ fault }) => fault !== undefined);
-  if (refused === undefined) return passed('writes are accepted');
-  return failed(
-    `WRMSR ${hex(implementation.rng.msr)}: expected input to be accepted, got ${refused.fault} for ${hex(refused.value, 16)}`,
+  return found('features.input', rngWriteStage, withoutRng)(implementation);
+});
+
+/** A feature bit that needs bit 2 beside it. */
+const needsGeneration = (bit: number, name: number): Check =>
+  withLeaf(LEAF_FEATURES, ({ features: { eax } }) =>
+    (eax & bit) === 0 || (eax & FEATURE_GENERATION) !== 0
+      ? passed()
+      : failed(`CPUID 0x4f000002: expected bit ${name} of EAX only beside bit 2, got EAX ${hex(eax)}`),
   );
-});
+export const pageNeedsGeneration = needsGeneration(FEATURE_PAGE, 3);
+export const ackNeedsGeneration = needsGeneration(FEATURE_ACK, 4);
 
-export const indicesDiffer = withLeaf(LEAF_MSRS, ({ features, registers }) => {
+/** The registers that are offered, by name and index. */
+function indicesOf({
+  draft,
+  features,
+  registers,
+  rng,
+  maxLeaf,
+}: Implementation): [name: string, msr: number][] {
+  if (draft !== 3) return rng === undefined ? [] : [['MSR_COMMONHV_RNG', rng.msr]];
+  if (maxLeaf < LEAF_MSRS) return [];
   const offered = decodeFeatures(features);
-  const { rng, generation } = decodeMsrLeaf(registers);
-  if (!offered.rng || !offered.generation) return skipped('not both registers are offered');
-  if (rng !== generation) return passed();
-  return failed(`CPUID 0x4f000003: expected two indices, got ${hex(rng)} in EAX and in ECX`);
-});
+  const at = decodeMsrLeaf(registers);
+  return [
+    ...(offered.rng ? [['MSR_COMMONHV_RNG', at.rng] as [string, number]] : []),
+    ...(offered.generation ? [['MSR_COMMONHV_GENERATION', at.generation] as [string, number]] : []),
+    ...(offered.page ? [['MSR_COMMONHV_GENERATION_PAGE', at.page] as [string, number]] : []),
+  ];
+}
 
-/** An index that another advertised interface owns: draft 3 forbids it, for the drafts before it is a note. */
+/** Two registers have two indices. */
+const differ = (a: string, b: string): Check =>
+  withLeaf(LEAF_MSRS, (implementation) => {
+    const indices = new Map(indicesOf(implementation));
+    const [one, two] = [indices.get(a), indices.get(b)];
+    if (one === undefined || two === undefined) return skipped('not both registers are offered');
+    return one !== two
+      ? passed()
+      : failed(`CPUID 0x4f000003: expected two indices, got ${hex(one)} for ${a} and for ${b}`);
+  });
+export const indicesDiffer = differ('MSR_COMMONHV_RNG', 'MSR_COMMONHV_GENERATION');
+export const rngAndPageDiffer = differ('MSR_COMMONHV_RNG', 'MSR_COMMONHV_GENERATION_PAGE');
+export const generationAndPageDiffer = differ('MSR_COMMONHV_GENERATION', 'MSR_COMMONHV_GENERATION_PAGE');
+
+/** An index that the architecture or another advertised interface owns: draft 3 forbids it, in the drafts before it is an advisory. */
 export async function indicesFree(implementation: Implementation): Promise<Finding> {
-  const { rng, generation, entries } = implementation;
-  const claims = [rng?.msr, generation?.msr].filter((msr) => msr !== undefined);
-  if (claims.length === 0 || entries.length === 0)
-    return skipped('no register, or no interface that could own it');
-  for (const { regs } of entries) {
-    const signature = decodeSignature(regs);
-    const xen = signature === 'XenVMMXenVMM';
-    const page = xen ? await xenPage(implementation, regs.eax) : undefined;
-    // Xen has two homes: without its own leaves nobody can say which of them is taken.
-    if (xen && page === undefined) continue;
-    for (const { first, last } of ownedMsrs(signature, page)) {
-      const taken = claims.find((msr) => msr >= first && msr <= last);
+  const indices = indicesOf(implementation);
+  if (indices.length === 0) return skipped('no register is offered');
+  for (const [name, msr] of implementation.draft === 3 ? indices : []) {
+    const owner = architecturalMsr(msr);
+    if (owner !== undefined)
+      return failed(`${name} at ${hex(msr)}: expected an index of its own, got that of ${owner}`);
+  }
+  for (const [signature, ranges] of await ownersOf(implementation)) {
+    for (const range of ranges) {
+      const taken = indices.find(([, msr]) => inRange(msr, range));
       if (taken !== undefined)
         return failed(
-          `${hex(taken)}: expected an index of its own, got one of ${quote(signature)}, which owns ${hex(first)} to ${hex(last)}`,
+          `${taken[0]} at ${hex(taken[1])}: expected an index of its own, got one of ${quote(signature)}, which owns ${hex(range.first)} to ${hex(range.last)}`,
         );
     }
   }
   return passed();
+}
+
+/** Each listed interface with the MSRs that it owns. */
+async function ownersOf(implementation: Implementation): Promise<(readonly [string, readonly MsrRange[]])[]> {
+  const owners: (readonly [string, readonly MsrRange[]])[] = [];
+  for (const { regs } of implementation.entries) {
+    const signature = decodeSignature(regs);
+    const xen = signature === 'XenVMMXenVMM';
+    const page = xen ? await xenPage(implementation, regs.eax) : undefined;
+    // Xen has two ranges: without its own leaves nobody can say which of them is taken.
+    if (!xen || page !== undefined) owners.push([signature, ownedMsrs(signature, page)]);
+  }
+  return owners;
+}
+
+/** Draft 3: the range that Intel keeps for hypervisors, unless an interface owns all of it. */
+export async function indicesInRange(implementation: Implementation): Promise<Finding> {
+  const indices = indicesOf(implementation);
+  if (indices.length === 0) return skipped('no register is offered');
+  if ((await indicesFree(implementation)).outcome === 'failed') return skipped('see msrs.free');
+  const { first, last } = HYPERVISOR_MSRS;
+  const owners = await ownersOf(implementation);
+  if (owners.some(([, ranges]) => ranges.some((range) => range.first <= first && range.last >= last)))
+    return skipped('an interface in the list owns all of 0x40000000 to 0x400000ff');
+  const outside = indices.find(([, msr]) => !inRange(msr, HYPERVISOR_MSRS));
+  return outside === undefined
+    ? passed()
+    : failed(`${outside[0]}: expected an index from ${hex(first)} to ${hex(last)}, got ${hex(outside[1])}`);
 }
 
 /** xen/include/public/arch-x86/cpuid.h: EBX of base + 2 is the MSR of the hypercall page, which tells Xen's range. */

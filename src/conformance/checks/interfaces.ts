@@ -4,10 +4,14 @@ import {
   decodeSignature,
   decodeTuple,
   LEAF_INTERFACES,
+  LEAF_LAST,
+  LEAF_ROOT,
   MAX_INTERFACES,
+  SCAN_FIRST,
   SIGNATURE,
 } from '../../spec/index.ts';
-import { type Implementation, isZeros, show } from '../implementation.ts';
+import { isPromise } from '../deadline.ts';
+import { type Implementation, isZeros, MAX_TUPLES, show } from '../implementation.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
 import { ODD_SUBLEAVES, quote } from './discovery.ts';
 
@@ -24,14 +28,50 @@ function withList(check: Check): Check {
 
 const at = (subleaf: number): string => `CPUID 0x4f000001.${hex(subleaf, 1)}`;
 
+/** A rule of each tuple by itself: `wrong` says what was expected of it. */
+const eachTuple = (wrong: (regs: Regs) => string | undefined): Check =>
+  withList(({ entries }) => {
+    for (const { subleaf, regs } of entries) {
+      const expected = wrong(regs);
+      if (expected !== undefined) return failed(`${at(subleaf)}: expected ${expected}, got ${show(regs)}`);
+    }
+    return entries.length === 0 ? skipped('the list is empty') : passed(`${entries.length} tuples`);
+  });
+
 /** "Each tuple indicates the presence of another paravirtual interface identified by the signature" */
-export const tuples = withList(({ entries }) => {
+export const tuples = eachTuple((regs) => {
+  const { signature } = decodeTuple(regs);
+  if (signature === NULS) return 'a signature that identifies an interface';
+  return signature === SIGNATURE ? 'another interface than CommonHV itself' : undefined;
+});
+
+const isOwn = (location: number): boolean => location >= LEAF_ROOT && location <= LEAF_LAST;
+
+export const notOwnRange = eachTuple(({ eax }) =>
+  isOwn(eax) ? 'a location outside of 0x4f000000 to 0x4fffffff' : undefined,
+);
+
+const scanned = eachTuple(({ eax }) =>
+  isOwn(eax) || (eax >= SCAN_FIRST && eax < LEAF_ROOT)
+    ? undefined
+    : 'a location from 0x40000000 to 0x4effffff',
+);
+
+/** Swapped fields look like wrong locations. */
+export const inScanRange: Check = async (implementation) =>
+  (await fields(implementation)).outcome === 'failed'
+    ? skipped('see interfaces.fields')
+    : scanned(implementation);
+
+export const noTwice = withList(({ entries }) => {
+  const seen = new Map<string, number>();
   for (const { subleaf, regs } of entries) {
-    const { signature } = decodeTuple(regs);
-    if (signature === NULS)
-      return failed(`${at(subleaf)}: expected a signature that identifies an interface, got ${show(regs)}`);
-    if (signature === SIGNATURE)
-      return failed(`${at(subleaf)}: expected another interface than CommonHV itself, got ${show(regs)}`);
+    const before = seen.get(show(regs));
+    if (before !== undefined)
+      return failed(
+        `${at(subleaf)}: expected another tuple than at subleaf ${hex(before, 1)}, got ${show(regs)}`,
+      );
+    seen.set(show(regs), subleaf);
   }
   return entries.length === 0 ? skipped('the list is empty') : passed(`${entries.length} tuples`);
 });
@@ -90,7 +130,7 @@ export const locations = withList(async (implementation) => {
 /** Drafts 2 and 3: as many tuples as subleaf 0 says. The last one is asked for even where the count is absurd. */
 export const count = withList(async (implementation) => {
   const said = implementation.count;
-  const asked = Math.min(said, MAX_INTERFACES);
+  const asked = Math.min(said, MAX_TUPLES);
   const holes = asked - implementation.entries.length;
   if (holes > 0) {
     const listed = new Set(implementation.entries.map(({ subleaf }) => subleaf));
@@ -100,7 +140,7 @@ export const count = withList(async (implementation) => {
       `${at(0)}: EAX says ${hex(said)} tuples, expected one at subleaf ${hex(hole, 1)}, got zeros`,
     );
   }
-  if (said > MAX_INTERFACES && isZeros(await implementation.cpuid(LEAF_INTERFACES, said)))
+  if (said > MAX_TUPLES && isZeros(await implementation.cpuid(LEAF_INTERFACES, said)))
     return failed(
       `${at(0)}: EAX says ${hex(said)} tuples, expected one at subleaf ${hex(said, 1)}, got zeros`,
     );
@@ -113,14 +153,45 @@ export const preferred = withList(({ interfaces: { ebx }, count: said }) => {
   return failed(`${at(0)}: expected EBX from 0 to ${hex(said, 1)}, the number of tuples, got ${hex(ebx)}`);
 });
 
-/** Subleaves above the list: in drafts 1 and 3 a MUST, in draft 2 nobody's business. */
+/** Subleaves past the end: over a line at least the first number is asked, and the time decides; in this process the second. */
+const MIN_PAST = 256;
+const MAX_PAST = 4096;
+const PAST_MS = 20;
+
+/** Subleaves that alias the list where an implementation looks at some bits of ECX alone, and both ends of the range. */
+function aliases(first: number): readonly number[] {
+  const powers = Array.from({ length: 25 }, (_, i) => 2 ** (i + 7));
+  const some = powers.flatMap((power) => [power - 1, power, power + 1, power + 2]);
+  return [...some, ...ODD_SUBLEAVES, 0xffff_fffe].filter((i) => i >= first && i <= 0xffff_ffff);
+}
+
+/** Subleaves above the list: in drafts 1 and 3 a MUST, in draft 2 out of scope. */
 export const end = withList(async (implementation) => {
-  const first = implementation.draft === 1 ? implementation.entries.length : implementation.count + 1;
-  const beyond = [first, first + 1, first + 2, first + 0x100, MAX_INTERFACES + 1, ...ODD_SUBLEAVES];
-  for (const subleaf of new Set(beyond.filter((i) => i >= first && i <= 0xffff_ffff))) {
-    const regs = await implementation.cpuid(LEAF_INTERFACES, subleaf);
-    if (!isZeros(regs))
-      return failed(`${at(subleaf)}, past the end of the list: expected zeros, got ${show(regs)}`);
+  const { draft, entries, count, machine } = implementation;
+  const first = draft === 1 ? entries.length : count + 1;
+  // Draft 1 has no count: a list that is not read to its end may go on.
+  const open = draft === 1 && entries.length >= MAX_TUPLES;
+  const far = open ? [0x7fff_ffff, 0x8000_0000, 0xffff_ffff] : aliases(first);
+  for (const [cpu, asked] of machine.cpus.entries()) {
+    const wrong = async (subleaf: number): Promise<Finding | undefined> => {
+      const regs = await asked.cpuid(LEAF_INTERFACES, subleaf);
+      if (isZeros(regs)) return undefined;
+      return failed(
+        `${at(subleaf)} on CPU ${cpu}, past the end of the list: expected zeros, got ${show(regs)}`,
+      );
+    };
+    for (const subleaf of new Set(far)) {
+      const finding = await wrong(subleaf);
+      if (finding !== undefined) return finding;
+    }
+    if (open) continue;
+    const near = isPromise(asked.cpuid(LEAF_INTERFACES, first)) ? MIN_PAST : MAX_PAST;
+    const until = performance.now() + (cpu === 0 ? PAST_MS : 0);
+    for (let i = first; i <= Math.min(first + MAX_PAST, 0xffff_ffff); i++) {
+      if (i > first + (cpu === 0 ? near : 8) && performance.now() > until) break;
+      const finding = await wrong(i);
+      if (finding !== undefined) return finding;
+    }
   }
   return passed();
 });

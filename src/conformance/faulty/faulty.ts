@@ -1,4 +1,4 @@
-/** A faulty hypervisor is a transformer of layers, wrong in one way; and the pieces that most of them are made of. */
+/** What a faulty hypervisor is: a transformer of layers, wrong in one way; and the pieces that most of them are made of. */
 import type { Fault, Layer, Regs, SyncCpu } from '../../cpu.ts';
 import {
   type Draft,
@@ -12,11 +12,11 @@ import {
 } from '../../spec/index.ts';
 import type { Rule } from '../rule.ts';
 
-/** A processor under a faulty hypervisor. The two extras belong to a whole machine, and no layer receives them. */
+/** A processor under a faulty hypervisor. The two extras are what a whole machine has and a layer is not told of. */
 export interface FaultyCpu extends SyncCpu {
   /** The machine was paused and goes on. */
   paused?(): void;
-  /** The machine's second virtual CPU, where it differs. */
+  /** What the machine's second virtual CPU sees, where that is something else. */
   readonly second?: SyncCpu;
 }
 
@@ -26,10 +26,14 @@ export interface FaultyHypervisor {
   readonly rule: Rule['id'];
   /** The drafts of which it makes a wrong hypervisor. */
   readonly drafts: readonly Draft[];
-  /** The fault in a few words: a verb first. */
+  /** What it does, in a few words: a verb first. */
   readonly title: string;
-  /** Whether the correct hypervisor beneath has to accept, or to refuse, guest input; absent: either. */
-  readonly input?: boolean;
+  /** Whether the right hypervisor below has to accept, or to refuse, what guests write to the RNG; absent: either. */
+  readonly input?: boolean | undefined;
+  /** `false`: the right hypervisor makes no statement that its values are secure; with one the rule is msrs.secure. */
+  readonly secure?: false | undefined;
+  /** It is seen only where MSRs may be read that nobody advertised. */
+  readonly probeMsrs?: true | undefined;
   /** Makes the wrong layer of a right one of the draft, with at least one interface, an RNG and (draft 3) a generation. */
   makeFaulty(good: Layer, draft: Draft): (host: SyncCpu) => FaultyCpu;
 }
@@ -47,7 +51,7 @@ export interface CorrectCpu extends SyncCpu {
   readonly first: number;
 }
 
-/** A fault in the answer to one leaf; registers that `change` leaves out stay correct. */
+/** A lie in what one layer answers; what `change` leaves out stays right. */
 export function faulty(change: (correct: CorrectCpu) => Partial<FaultyCpu>): MakeFaulty {
   return (good, draft) => (host) => {
     const correct = read(good(host), draft);
@@ -100,7 +104,7 @@ export function leaf(
   });
 }
 
-/** A fault in the value of one register: `change` gets the number of earlier reads. */
+/** A lie in what one register reads: `change` is told how many reads there were before. */
 export function reads(
   register: 'rng' | 'generation',
   change: (value: bigint | Fault, before: number) => bigint | Fault,
@@ -114,7 +118,7 @@ export function reads(
   });
 }
 
-/** A fault in the result of a write to one register. */
+/** A lie in what becomes of a write to one register. */
 export function writes(register: 'rng' | 'generation', answer: Fault | undefined): MakeFaulty {
   return faulty((correct) => ({
     wrmsr: (index, value) => (index === correct[register] ? answer : correct.wrmsr(index, value)),

@@ -1,9 +1,9 @@
-/** Faults in features and indices. */
+/** Faulty hypervisors: the features, and the indices of registers. */
 import { GP, hex, type Regs } from '../../cpu.ts';
 import { encodeSignature, LEAF_FEATURES, LEAF_INTERFACES, LEAF_MSRS } from '../../spec/index.ts';
 import { type FaultyHypervisor, faulty, leaf, type MakeFaulty, reads, writes } from './faulty.ts';
 
-/** Draft 3's MSR leaf with a wrong index in one register. */
+/** Draft 3's registers leaf with a wrong index in one register. */
 const moved = (register: 'eax' | 'ecx', by: number): MakeFaulty =>
   leaf(LEAF_MSRS, 'all', (regs) => ({ [register]: regs[register] + by }));
 
@@ -86,12 +86,6 @@ export const features: readonly FaultyHypervisor[] = [
   {
     rule: 'features.draft',
     drafts: [3],
-    title: 'calls itself draft 4',
-    makeFaulty: leaf(LEAF_FEATURES, 'all', () => ({ ebx: 4 })),
-  },
-  {
-    rule: 'features.draft',
-    drafts: [3],
     title: 'does not say which draft it is',
     makeFaulty: leaf(LEAF_FEATURES, 'all', () => ({ ebx: 0 })),
   },
@@ -99,12 +93,14 @@ export const features: readonly FaultyHypervisor[] = [
     rule: 'msrs.rng',
     drafts: [3],
     title: 'gives the index before that of the RNG',
+    probeMsrs: true,
     makeFaulty: moved('eax', -1),
   },
   {
     rule: 'msrs.generation',
     drafts: [3],
     title: 'gives the index after that of the generation',
+    probeMsrs: true,
     makeFaulty: moved('ecx', 1),
   },
   {

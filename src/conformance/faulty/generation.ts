@@ -1,4 +1,4 @@
-/** Faults in the generation. */
+/** Faulty hypervisors: the generation. */
 import { type Fault, GP } from '../../cpu.ts';
 import { type FaultyHypervisor, faulty, type MakeFaulty, read, reads, writes } from './faulty.ts';
 
@@ -114,7 +114,7 @@ export const generation: readonly FaultyHypervisor[] = [
     makeFaulty: late(),
   },
   {
-    rule: 'generation.restored',
+    rule: 'generation.halves-restored',
     drafts: [3],
     title: 'counts restores in what was saved',
     makeFaulty: counted(),

@@ -1,4 +1,4 @@
-/** Faults in the list of tuples. */
+/** Faulty hypervisors: the list of tuples. */
 import type { Regs } from '../../cpu.ts';
 import { encodeSignature, LEAF_INTERFACES, SIGNATURE } from '../../spec/index.ts';
 import { type CorrectCpu, type FaultyHypervisor, faulty, leaf, type MakeFaulty } from './faulty.ts';
@@ -37,9 +37,31 @@ export const interfaces: readonly FaultyHypervisor[] = [
     drafts: [1, 2, 3],
     title: 'lists CommonHV itself',
     makeFaulty: leaf(LEAF_INTERFACES, firstTuple, () => ({
-      eax: 0x4f00_0000,
+      eax: 0x4100_0000,
       ...encodeSignature(SIGNATURE),
     })),
+  },
+  {
+    rule: 'interfaces.own-range',
+    drafts: [3],
+    title: "lists an interface in CommonHV's own range",
+    makeFaulty: leaf(LEAF_INTERFACES, firstTuple, () => ({ eax: 0x4f00_0100 })),
+  },
+  {
+    rule: 'interfaces.range',
+    drafts: [3],
+    title: 'lists an interface at 50000000H',
+    makeFaulty: leaf(LEAF_INTERFACES, firstTuple, () => ({ eax: 0x5000_0000 })),
+  },
+  {
+    rule: 'interfaces.twice',
+    drafts: [3],
+    title: 'lists an interface twice',
+    makeFaulty: leaf(
+      LEAF_INTERFACES,
+      ({ first }) => first + 1,
+      (_, correct) => correct.cpuid(LEAF_INTERFACES, correct.first),
+    ),
   },
   {
     rule: 'interfaces.count',
@@ -113,7 +135,7 @@ export const interfaces: readonly FaultyHypervisor[] = [
       cpuid(asked, subleaf) {
         if (asked !== LEAF_INTERFACES) return correct.cpuid(asked, subleaf);
         if (subleaf === 0) return { ...correct.cpuid(asked, 0), eax: 0xffff_ffff };
-        return correct.cpuid(asked, correct.first);
+        return { ...correct.cpuid(asked, correct.first), eax: 0x4000_0000 + (subleaf & 0xff_ffff) };
       },
     })),
   },

@@ -1,4 +1,4 @@
-/** Faults in the random values and in the handling of guest input. */
+/** Faulty hypervisors: random values, and guest input. */
 import { GP } from '../../cpu.ts';
 import { type FaultyHypervisor, faulty, type MakeFaulty, read, reads, writes } from './faulty.ts';
 
@@ -66,7 +66,7 @@ const savedState: MakeFaulty = (good, draft) => (host) => {
   };
 };
 
-/** The next read returns the written value. */
+/** What was written comes out again with the next read. */
 function echo(form: (value: bigint) => bigint): MakeFaulty {
   return faulty((correct) => {
     let written: bigint | undefined;
@@ -109,35 +109,51 @@ export const rng: readonly FaultyHypervisor[] = [
     title: 'raises #GP when it has nothing, at every eighth read',
     makeFaulty: reads('rng', (value, before) => (before % 8 === 7 ? GP : value)),
   },
-  { rule: 'rng.constant', drafts: [3], title: 'returns one word for ever', makeFaulty: stuck() },
+  { rule: 'rng.constant', drafts: [3], title: 'returns one value for ever', makeFaulty: stuck() },
   { rule: 'rng.constant', drafts: [3], title: 'returns zeros', makeFaulty: values(() => 0n) },
-  { rule: 'rng.different', drafts: [1, 2], title: 'returns one word for ever', makeFaulty: stuck() },
-  { rule: 'rng.different', drafts: [1, 2, 3], title: 'returns every value twice', makeFaulty: twice() },
+  { rule: 'rng.different', drafts: [1, 2], title: 'returns one value for ever', makeFaulty: stuck() },
+  {
+    rule: 'rng.different',
+    drafts: [1, 2, 3],
+    title: 'returns every value twice',
+    secure: false,
+    makeFaulty: twice(),
+  },
   {
     rule: 'rng.width',
     drafts: [1, 2, 3],
     title: 'returns 32 bits and leaves EDX alone',
+    secure: false,
     makeFaulty: values((value) => value & LOW),
   },
   {
     rule: 'rng.width',
     drafts: [1, 2, 3],
     title: 'returns 32 bits in EDX and ones in EAX',
+    secure: false,
     makeFaulty: values((value) => value | LOW),
   },
   {
     rule: 'rng.quality',
     drafts: [1, 2, 3],
     title: 'never sets bit 63 of a value',
+    secure: false,
     makeFaulty: values((value) => value & (ALL >> 1n)),
   },
   {
     rule: 'rng.quality',
     drafts: [1, 2, 3],
     title: 'returns the same 32 bits in both halves',
+    secure: false,
     makeFaulty: values((value) => (value & LOW) | ((value & LOW) << 32n)),
   },
-  { rule: 'rng.quality', drafts: [1, 2, 3], title: 'returns a clock', makeFaulty: clock() },
+  {
+    rule: 'rng.quality',
+    drafts: [1, 2, 3],
+    title: 'returns a clock',
+    secure: false,
+    makeFaulty: clock(),
+  },
   {
     rule: 'rng.write',
     drafts: [1, 3],
@@ -154,17 +170,24 @@ export const rng: readonly FaultyHypervisor[] = [
   },
   {
     rule: 'rng.echo',
-    drafts: [1, 2, 3],
+    drafts: [1, 2],
     title: 'returns what was written',
     input: true,
     makeFaulty: echo((value) => value),
   },
   {
     rule: 'rng.echo',
-    drafts: [1, 2, 3],
+    drafts: [1, 2],
     title: 'returns what was written with its halves swapped',
     input: true,
     makeFaulty: echo((value) => (value >> 32n) | ((value & LOW) << 32n)),
+  },
+  {
+    rule: 'rng.lowered',
+    drafts: [3],
+    title: 'returns the value that was written',
+    input: true,
+    makeFaulty: echo((value) => value),
   },
   {
     rule: 'rng.lowered',
@@ -190,6 +213,7 @@ export const rng: readonly FaultyHypervisor[] = [
     rule: 'rng.neighbours',
     drafts: [1, 2, 3],
     title: 'counts its reads in the MSR before',
+    probeMsrs: true,
     makeFaulty: faulty((correct) => {
       let count = 0n;
       // The MSR before the RNG: the one after it may be the generation.

@@ -11,19 +11,27 @@ export interface About {
   readonly milliseconds?: number | undefined;
 }
 
-/** One sentence for the whole report. */
-export function resultLine({ draft, rulesOf, failed, warned, passed }: Report): string {
-  if (draft === undefined) return `does not speak CommonHV (asked for by draft ${rulesOf})`;
-  if (failed > 0) return `does not conform to CommonHV draft ${draft}`;
-  if (passed === 0) return `could not be judged by CommonHV draft ${draft}`;
-  return warned > 0
-    ? `conforms to CommonHV draft ${draft}, with warnings`
-    : `conforms to CommonHV draft ${draft}`;
+/** One sentence for the whole report, with what was not checked beside the result. */
+export function resultLine(report: Report): string {
+  const { present, draft, later, rulesOf, failed, warned, passed } = report;
+  if (!present) return `does not speak CommonHV (asked for by draft ${rulesOf})`;
+  if (later !== undefined) return `speaks CommonHV draft ${later}, which this suite cannot verify`;
+  const by = draft === undefined ? 'CommonHV, and offers nothing under any draft' : `CommonHV draft ${draft}`;
+  if (failed > 0) return `does not conform to ${by}`;
+  if (passed === 0) return `could not be verified by ${by}`;
+  return `conforms to ${by}${warned > 0 ? ', with warnings' : ''} (${scopeLine(report)})`;
+}
+
+/** How many CPUs and which machine controls there were, and what was not checked for want of them. */
+export function scopeLine({ processors, controls, notChecked }: Report): string {
+  const cpus = `${processors} processor${processors === 1 ? '' : 's'}`;
+  const had = controls.length === 0 ? 'no machine controls' : controls.join(', ');
+  return `${cpus}, ${had}${notChecked.length === 0 ? '' : `; not checked: ${notChecked.join(', ')}`}`;
 }
 
 /** 0 of the exit status: it speaks CommonHV, was asked something, and breaks nothing. All skipped is not success. */
-export function conforms({ draft, failed, passed }: Report): boolean {
-  return draft !== undefined && failed === 0 && passed > 0;
+export function conforms({ present, failed, passed }: Report): boolean {
+  return present && failed === 0 && passed > 0;
 }
 
 export const deterministicLine = (source: string): string =>

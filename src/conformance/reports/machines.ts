@@ -3,14 +3,17 @@
 import { attributes, escaped } from '../../markup.ts';
 import { SECTIONS, sectionOf } from '../rule.ts';
 import type { Report, Result } from '../verify.ts';
-import { type About, deterministicLine, isBad, plain, resultLine } from './about.ts';
+import { type About, deterministicLine, isBad, plain, resultLine, scopeLine } from './about.ts';
 
 /** The JSON of `verify`; a `detail` or a `draft` that is absent is null. `deterministic` is there only where it is so. */
 export function jsonReport(report: Report, { engine, deterministic }: About): object {
-  const { draft, passed, failed, warned, skipped, rules } = report;
+  const { draft, later, processors, controls, notChecked, passed, failed, warned, skipped, rules } = report;
   return {
     engine,
     draft: draft ?? null,
+    processors,
+    controls,
+    notChecked,
     passed,
     failed,
     warned,
@@ -22,6 +25,7 @@ export function jsonReport(report: Report, { engine, deterministic }: About): ob
       outcome,
       detail: detail ?? null,
     })),
+    ...(later !== undefined && { later }),
     ...(deterministic !== undefined && { deterministic }),
   };
 }
@@ -32,6 +36,7 @@ export function ktapReport(report: Report, about: About): string {
     'KTAP version 1',
     `1..${report.rules.length}`,
     `# ${plain(about.engine)} ${resultLine(report)}`,
+    `# ${scopeLine(report)}`,
   ];
   if (about.deterministic !== undefined) lines.push(`# ${deterministicLine(about.deterministic)}`);
   for (const [i, result] of report.rules.entries()) {
@@ -68,7 +73,8 @@ function suite(title: string, results: readonly Result[], report: Report, about:
   const properties = {
     engine: plain(about.engine),
     draft: report.draft === undefined ? 'none' : String(report.draft),
-    verdict: resultLine(report),
+    result: resultLine(report),
+    scope: scopeLine(report),
     ...(about.deterministic !== undefined && { deterministic: plain(about.deterministic) }),
   };
   return [

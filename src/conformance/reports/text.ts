@@ -2,7 +2,7 @@
 
 import { SECTIONS, type Section, sectionOf } from '../rule.ts';
 import type { Outcome, Report, Result } from '../verify.ts';
-import { type About, deterministicLine, isBad, plain, resultLine } from './about.ts';
+import { type About, deterministicLine, isBad, plain, resultLine, scopeLine } from './about.ts';
 
 /** How a piece of the text report is to look. */
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
@@ -25,7 +25,8 @@ export function textReport(report: Report, about: About, paint: Paint = (_, text
   const lines = [head];
   if (about.deterministic !== undefined) lines.push(paint('yellow', deterministicLine(about.deterministic)));
   const width = Math.max(...report.rules.map(({ id }) => id.length));
-  const absent = report.draft === undefined;
+  const absent = !report.present || report.later !== undefined;
+  if (!absent && (report.failed > 0 || report.passed === 0)) lines.push(paint('dim', scopeLine(report)));
   for (const { title, results } of grouped(report)) {
     const shown = results.filter(({ outcome }) => !absent || outcome !== 'skipped');
     if (shown.length > 0) lines.push('', paint('bold', title));

@@ -1,5 +1,7 @@
 /** Leaf 4F000002H, and of draft 3 leaf 4F000003H: the sentences about features and indices. */
 import * as check from '../checks/features.ts';
+import * as generation from '../checks/generation.ts';
+import * as rng from '../checks/rng.ts';
 import type { Rule } from '../rule.ts';
 
 export const features: readonly Rule[] = [
@@ -10,7 +12,7 @@ export const features: readonly Rule[] = [
     text:
       'CPUID.4F000002H.EAX is nonzero if the CommonHV RNG interface is available. If CPUID.4F000002H.EAX is nonzero, then it ' +
       'contains an MSR index used to communicate with a hypervisor random number generator.',
-    check: check.rngThere,
+    check: rng.rngThere,
   },
   {
     id: 'features.rng',
@@ -20,14 +22,14 @@ export const features: readonly Rule[] = [
     text:
       'CPUID.4F000002H.EAX bit 0 is set if the the CommonHV RNG interface is available. ' +
       'CPUID.4F000003H.0H.EAX will contain an MSR index.',
-    check: check.rngThere,
+    check: rng.rngThere,
   },
   {
     id: 'features.rng',
     drafts: [3],
     level: 'MUST',
     text: 'Bit 0 of CPUID.4F000002H.0.EAX MUST be set where the RNG is provided and clear where it is not.',
-    check: check.rngThere,
+    check: rng.rngThere,
   },
   {
     id: 'features.input',
@@ -48,7 +50,7 @@ export const features: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'Bit 2 of CPUID.4F000002H.0.EAX MUST be set where the generation is provided and clear where it is not.',
-    check: check.generationThere,
+    check: generation.generationThere,
   },
   {
     id: 'features.reserved',
@@ -99,14 +101,14 @@ export const features: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'A guest MUST take a number above 3 in CPUID.4F000002H.0.EBX for a later draft that keeps all of this one.',
-    testedBy: 'a number above 3 is a later draft, read as draft 3',
+    testedBy: 'src/guest/sentences.test.ts',
   },
   {
     id: 'features.index-0',
     drafts: [3],
     level: 'MUST',
     text: 'A guest MUST NOT take an index of 0 for the absence of a register.',
-    testedBy: 'an index of 0 is an index',
+    testedBy: 'src/guest/sentences.test.ts',
   },
   {
     id: 'features.page',
@@ -120,7 +122,7 @@ export const features: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'Bit 3 of CPUID.4F000002H.0.EAX MUST be clear where bit 2 is clear.',
-    reason: 'not checked yet: new in the second edition',
+    check: check.pageNeedsGeneration,
   },
   {
     id: 'features.acknowledgement',
@@ -134,7 +136,7 @@ export const features: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'Bit 4 of CPUID.4F000002H.0.EAX MUST be clear where bit 2 is clear.',
-    reason: 'not checked yet: new in the second edition',
+    check: check.ackNeedsGeneration,
   },
 ];
 
@@ -151,14 +153,14 @@ export const msrs: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'CPUID.4F000003H.0.EAX MUST be the index of MSR_COMMONHV_RNG where the RNG is provided.',
-    check: check.rngIndex,
+    check: rng.rngIndex,
   },
   {
     id: 'msrs.generation',
     drafts: [3],
     level: 'MUST',
     text: 'CPUID.4F000003H.0.ECX MUST be the index of MSR_COMMONHV_GENERATION where the generation is provided.',
-    check: check.generationIndex,
+    check: generation.generationIndex,
   },
   {
     id: 'msrs.two',
@@ -193,7 +195,8 @@ export const msrs: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'A hypervisor MUST NOT set bit 0 of CPUID.4F000003H.0.EBX unless every random value that the machine will ever read is 64 bits from a cryptographically secure generator seeded with at least 256 bits.',
-    reason: 'no number of values proves that the next one is unpredictable',
+    check: rng.secureStatement,
+    again: true,
   },
   {
     id: 'msrs.insecure',
@@ -207,7 +210,7 @@ export const msrs: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'A guest MUST take bits 0 and 1 of CPUID.4F000003H.0.EBX, where both are set or both are clear, as no statement about the random values.',
-    testedBy: 'nothing is credited without a statement, where it says no, or under draft 2',
+    testedBy: 'src/guest/seed.test.ts',
   },
   {
     id: 'msrs.free',
@@ -221,35 +224,35 @@ export const msrs: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'CPUID.4F000003H.0.EDX MUST be the index of MSR_COMMONHV_GENERATION_PAGE where the generation page is provided.',
-    reason: 'not checked yet: new in the second edition',
+    check: generation.pageIndex,
   },
   {
     id: 'msrs.rng-page',
     drafts: [3],
     level: 'MUST',
     text: 'The indices of MSR_COMMONHV_RNG and MSR_COMMONHV_GENERATION_PAGE MUST differ where both are provided.',
-    reason: 'not checked yet: new in the second edition',
+    check: check.rngAndPageDiffer,
   },
   {
     id: 'msrs.generation-page',
     drafts: [3],
     level: 'MUST',
     text: 'The indices of MSR_COMMONHV_GENERATION and MSR_COMMONHV_GENERATION_PAGE MUST differ where both are provided.',
-    reason: 'not checked yet: new in the second edition',
+    check: check.generationAndPageDiffer,
   },
   {
     id: 'msrs.range',
     drafts: [3],
     level: 'SHOULD',
     text: 'The index of a provided register SHOULD be from 40000000H to 400000FFH, unless an interface in the list of tuples owns all of that range.',
-    reason: 'not checked yet: new in the second edition',
+    check: check.indicesInRange,
   },
   {
     id: 'msrs.privilege',
     drafts: [3],
     level: 'MUST',
     text: 'RDMSR and WRMSR of a register of this specification MUST raise #GP at CPL 1 to 3.',
-    reason: 'not checked yet: new in the second edition',
+    check: generation.privilege,
   },
   {
     id: 'msrs.instructions',

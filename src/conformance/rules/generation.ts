@@ -9,6 +9,7 @@ export const generation: readonly Rule[] = [
     level: 'MUST',
     text: 'RDMSR of MSR_COMMONHV_GENERATION MUST NOT raise an exception.',
     check: check.neverRaises,
+    again: true,
   },
   {
     id: 'generation.same',
@@ -17,6 +18,7 @@ export const generation: readonly Rule[] = [
     text: 'RDMSR of MSR_COMMONHV_GENERATION MUST return the same value on every vCPU, hot-plugged ones included.',
     check: check.same,
     when: 'last',
+    again: true,
   },
   {
     id: 'generation.restored',
@@ -32,6 +34,7 @@ export const generation: readonly Rule[] = [
     level: 'SHOULD',
     text: 'WRMSR of MSR_COMMONHV_GENERATION SHOULD raise #GP where bit 4 of CPUID.4F000002H.0.EAX is clear.',
     check: check.writeRaises,
+    again: true,
   },
   {
     id: 'generation.pause',
@@ -39,15 +42,15 @@ export const generation: readonly Rule[] = [
     level: 'SHOULD',
     text: 'Pausing, unpausing and resetting the machine SHOULD NOT change the value of MSR_COMMONHV_GENERATION.',
     check: check.pauseKeeps,
-    when: 'last',
+    when: 'resumed',
   },
   {
     id: 'generation.fresh',
     drafts: [3],
     level: 'MUST',
     text: "Every value of MSR_COMMONHV_GENERATION MUST come fresh from a cryptographically secure generator, at the machine's start as after every restore.",
-    reason:
-      'where a value comes from does not show in it; that restores bring another one is generation.restored',
+    check: check.fresh,
+    when: 'resumed',
   },
   {
     id: 'generation.vmgenid',
@@ -61,7 +64,7 @@ export const generation: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'A guest MUST NOT credit the value of MSR_COMMONHV_GENERATION as entropy.',
-    testedBy: 'the generation is no part of a seed',
+    testedBy: 'src/guest/sentences.test.ts',
   },
   {
     id: 'generation.reseed',
@@ -76,35 +79,41 @@ export const generation: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'Each 32-bit half of the value of MSR_COMMONHV_GENERATION MUST be other than 0.',
-    reason: 'not checked yet: new in the second edition',
+    check: check.halves,
+    again: true,
   },
   {
     id: 'generation.halves-restored',
     drafts: [3],
     level: 'MUST',
     text: 'Each 32-bit half of the value of MSR_COMMONHV_GENERATION MUST differ from the saved one after a restore, where the hypervisor has the saved value.',
-    reason: 'not checked yet: new in the second edition',
+    check: check.restoreRenewsHalves,
+    when: 'resumed',
   },
   {
     id: 'generation.steady',
     drafts: [3],
     level: 'SHOULD',
     text: 'The value of MSR_COMMONHV_GENERATION SHOULD NOT change where the machine was not restored and the hypervisor can exclude that another copy runs.',
-    reason: 'not checked yet: new in the second edition',
+    check: check.steady,
+    when: 'last',
+    again: true,
   },
   {
     id: 'generation.write-keeps',
     drafts: [3],
     level: 'MUST',
     text: 'WRMSR of MSR_COMMONHV_GENERATION MUST NOT change its value.',
-    reason: 'not checked yet: new in the second edition',
+    check: check.writeKeeps,
+    again: true,
   },
   {
     id: 'generation.independent',
     drafts: [3],
     level: 'MUST',
     text: 'The value of MSR_COMMONHV_GENERATION MUST be independent of all random values.',
-    reason: 'the origin of a value does not show in it',
+    check: check.independent,
+    when: 'resumed',
   },
   {
     id: 'generation.stopped',
@@ -118,7 +127,8 @@ export const generation: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'The value of MSR_COMMONHV_GENERATION MUST travel with the machine in a live migration.',
-    reason: 'no machine control migrates',
+    check: check.migrationKeeps,
+    when: 'resumed',
   },
   {
     id: 'generation.migration-failed',
@@ -180,7 +190,7 @@ export const rest: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'A guest that does not trust its hypervisor MUST NOT treat the random values as secure, whatever CPUID.4F000003H.0.EBX says.',
-    testedBy: 'nothing is credited in a confidential guest: TDX, and SEV of any kind',
+    testedBy: 'src/guest/seed.test.ts',
   },
   {
     id: 'confidential.generation',
@@ -195,7 +205,7 @@ export const rest: readonly Rule[] = [
     drafts: [3],
     level: 'SHOULD',
     text: 'A guest that knows several drafts SHOULD tell them apart by these six steps, in their order.',
-    testedBy: 'the six steps that tell the drafts apart, in their order',
+    testedBy: 'src/guest/sentences.test.ts',
   },
   {
     id: 'extension.ignore',
@@ -204,7 +214,7 @@ export const rest: readonly Rule[] = [
     text:
       'CPUID leaves beyond those defined in this version of the CommonHV specification should be ignored by guests written for ' +
       'this version of the specification.',
-    testedBy: 'reserved bits, reserved registers and leaves that a guest does not know change nothing',
+    testedBy: 'src/guest/sentences.test.ts',
   },
   {
     id: 'nesting.msrs',

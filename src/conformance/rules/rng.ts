@@ -1,5 +1,5 @@
 /** "CommonHV RNG": the sentences of the three drafts about MSR_COMMONHV_RNG. */
-import * as generation from '../checks/generation.ts';
+import { adjacentMsrsKept } from '../checks/reads.ts';
 import * as check from '../checks/rng.ts';
 import type { Rule } from '../rule.ts';
 
@@ -28,6 +28,7 @@ export const rng: readonly Rule[] = [
     level: 'MUST',
     text: EXCEPTION,
     check: check.neverRaises,
+    again: true,
   },
   {
     id: 'rng.exception',
@@ -35,6 +36,7 @@ export const rng: readonly Rule[] = [
     level: 'MUST',
     text: 'RDMSR of MSR_COMMONHV_RNG MUST NOT raise an exception.',
     check: check.neverRaises,
+    again: true,
   },
   {
     id: 'rng.constant',
@@ -42,6 +44,7 @@ export const rng: readonly Rule[] = [
     level: 'MUST',
     text: 'RDMSR of MSR_COMMONHV_RNG MUST NOT return one constant value.',
     check: check.notConstant,
+    again: true,
   },
   {
     id: 'rng.different',
@@ -51,6 +54,7 @@ export const rng: readonly Rule[] = [
       'A guest is expected to read MSR_COMMONHV_RNG several times in a row. ' +
       'The hypervisor SHOULD return different values each time.',
     check: check.different,
+    again: true,
   },
   {
     id: 'rng.different',
@@ -58,13 +62,16 @@ export const rng: readonly Rule[] = [
     level: 'SHOULD',
     text: 'RDMSR of MSR_COMMONHV_RNG SHOULD return a different value each time.',
     check: check.different,
+    again: true,
   },
   {
     id: 'rng.width',
     drafts: [1, 2],
-    level: 'MUST',
+    // READING: the same text allows zero, so 64 bits are asked for as a SHOULD.
+    level: 'SHOULD',
     text: RETURNS,
     check: check.bothHalves,
+    again: true,
   },
   {
     id: 'rng.width',
@@ -72,6 +79,7 @@ export const rng: readonly Rule[] = [
     level: 'SHOULD',
     text: BITS_3,
     check: check.bothHalves,
+    again: true,
   },
   {
     id: 'rng.quality',
@@ -79,6 +87,7 @@ export const rng: readonly Rule[] = [
     level: 'SHOULD',
     text: ELSE,
     check: check.fitForSeeding,
+    again: true,
   },
   {
     id: 'rng.quality',
@@ -86,6 +95,7 @@ export const rng: readonly Rule[] = [
     level: 'SHOULD',
     text: BITS_3,
     check: check.fitForSeeding,
+    again: true,
   },
   {
     id: 'rng.secure',
@@ -107,6 +117,7 @@ export const rng: readonly Rule[] = [
     level: 'MUST',
     text: 'A hypervisor is free to ignore wrmsr(MSR_COMMONHV_RNG), but wrmsr to MSR_COMMONHV_RNG MUST NOT result in an exception.',
     check: check.writeAccepted,
+    again: true,
   },
   {
     id: 'rng.write',
@@ -114,6 +125,7 @@ export const rng: readonly Rule[] = [
     level: 'MUST',
     text: 'WRMSR of MSR_COMMONHV_RNG MUST NOT raise an exception where bit 1 of CPUID.4F000002H.0.EAX is set.',
     check: check.writeAccepted,
+    again: true,
   },
   {
     id: 'rng.refuse',
@@ -129,7 +141,7 @@ export const rng: readonly Rule[] = [
     text:
       'If CPUID.4F000002H.0H.EAX bit 1 is not set, then wrmsr(MSR_COMMONHV_RNG) has unspecified behavior. ' +
       'It may result in #GP.',
-    check: check.writeUnspecified,
+    reason: 'a checker must not execute a write that the text leaves unspecified',
   },
   {
     id: 'rng.use',
@@ -164,14 +176,15 @@ export const rng: readonly Rule[] = [
     drafts: [3],
     level: 'SHOULD',
     text: 'A hypervisor SHOULD keep what a guest writes to MSR_COMMONHV_RNG from every other party.',
-    check: check.noEcho,
+    check: check.noEchoElsewhere,
+    when: 'resumed',
   },
   {
     id: 'rng.saved',
     drafts: [3],
     level: 'MUST',
     text: SAVED_3,
-    check: generation.copiesDiffer,
+    check: check.copiesDiffer,
     when: 'resumed',
   },
   {
@@ -187,76 +200,77 @@ export const rng: readonly Rule[] = [
     level: 'MUST',
     text: 'A hypervisor that uses what guests write to MSR_COMMONHV_RNG MUST NOT let it lower the quality of any random value.',
     check: check.writesLowerNothing,
+    again: true,
   },
   {
     id: 'rng.assume',
     drafts: [1, 2],
     level: 'MUST',
     text: EXCEPTION,
-    testedBy: 'nothing is credited without a statement, where it says no, or under draft 2',
+    testedBy: 'src/guest/seed.test.ts',
   },
   {
     id: 'rng.sensitive',
     drafts: [1, 2],
     level: 'SHOULD',
     text: VISIBLE,
-    testedBy: 'nothing is ever written to the RNG, input or not',
+    testedBy: 'src/guest/sentences.test.ts',
   },
   {
     id: 'rng.slow',
     drafts: [2],
     level: 'SHOULD',
     text: 'Guests SHOULD NOT access MSR_COMMONHV_RNG from performance-critical code paths. Some implementations may be slow.',
-    testedBy: 'the RNG is read for a seed alone, no value more than asked for',
+    testedBy: 'src/guest/sentences.test.ts',
   },
   {
     id: 'rng.unavailable',
     drafts: [3],
     level: 'MUST',
     text: 'A guest MUST NOT read MSR_COMMONHV_RNG where bit 0 of CPUID.4F000002H.0.EAX is clear.',
-    testedBy: 'where the feature bit is clear the RNG is not read, whatever the index says',
+    testedBy: 'src/guest/sentences.test.ts',
   },
   {
     id: 'rng.assume',
     drafts: [3],
     level: 'MUST',
     text: 'A guest MUST NOT treat the random values as secure unless bit 0 of CPUID.4F000003H.0.EBX is set, bit 1 is clear, and it trusts its hypervisor.',
-    testedBy: 'nothing is credited without a statement, where it says no, or under draft 2',
+    testedBy: 'src/guest/seed.test.ts',
   },
   {
     id: 'rng.stuck',
     drafts: [3],
     level: 'MUST',
     text: 'A guest that reads only equal values MUST NOT count itself as seeded by them.',
-    testedBy: 'stuck and patterned values are refused; zero is a value like another',
+    testedBy: 'src/guest/seed.test.ts',
   },
   {
     id: 'rng.unwanted',
     drafts: [3],
     level: 'SHOULD',
     text: 'A guest SHOULD NOT write to MSR_COMMONHV_RNG where bit 1 of CPUID.4F000002H.0.EAX is clear.',
-    testedBy: 'nothing is ever written to the RNG, input or not',
+    testedBy: 'src/guest/sentences.test.ts',
   },
   {
     id: 'rng.sensitive',
     drafts: [3],
     level: 'SHOULD',
     text: 'A guest SHOULD NOT write secrets to MSR_COMMONHV_RNG.',
-    testedBy: 'nothing is ever written to the RNG, input or not',
+    testedBy: 'src/guest/sentences.test.ts',
   },
   {
     id: 'rng.slow',
     drafts: [3],
     level: 'SHOULD',
     text: 'A guest SHOULD NOT read MSR_COMMONHV_RNG in performance-critical code.',
-    testedBy: 'the RNG is read for a seed alone, no value more than asked for',
+    testedBy: 'src/guest/sentences.test.ts',
   },
   {
     id: 'rng.saved',
     drafts: [1, 2],
     level: 'advisory',
     text: 'Copies of one saved state read different values.',
-    check: generation.copiesDiffer,
+    check: check.copiesDiffer,
     when: 'resumed',
   },
   {
@@ -264,7 +278,15 @@ export const rng: readonly Rule[] = [
     drafts: [1, 2, 3],
     level: 'advisory',
     text: 'The MSRs beside the advertised ones answer as they did before those were read and written.',
-    check: check.adjacentMsrsKept,
+    check: adjacentMsrsKept,
     when: 'last',
+  },
+  {
+    id: 'rng.apart',
+    drafts: [1, 2],
+    level: 'advisory',
+    text: 'Machines that were started side by side read different values.',
+    check: check.machinesDiffer,
+    when: 'resumed',
   },
 ];

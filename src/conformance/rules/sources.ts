@@ -1,4 +1,5 @@
-/** "The RNG" of draft 3, second edition: its source, copies of the hypervisor, and credit. */
+/** "The RNG" of draft 3, second edition: its source, copies of the hypervisor, and what guests credit. */
+import * as rng from '../checks/rng.ts';
 import type { Rule } from '../rule.ts';
 
 export const sources: readonly Rule[] = [
@@ -7,7 +8,8 @@ export const sources: readonly Rule[] = [
     drafts: [3],
     level: 'MUST',
     text: 'A hypervisor MUST NOT serve two reads of MSR_COMMONHV_RNG, by any vCPU, machine or copy, from the same state of its generator.',
-    reason: 'no generator state is visible; rng.saved and rng.different refute it',
+    check: rng.noStateTwice,
+    when: 'resumed',
   },
   {
     id: 'rng.pending',
