@@ -105,7 +105,7 @@ for (const draft of DRAFTS) {
   }
 }
 
-for (const { rule, title, also = [], drafts = [3], options } of faultyMachines) {
+for (const { rule, title, also = [], drafts = [3 as const], options } of faultyMachines) {
   for (const draft of drafts) {
     test(`draft ${draft}: ${rule} catches a machine that ${title}`, async () => {
       const machine = new ReferenceMachine(options(draft));
@@ -129,7 +129,9 @@ test('every MUST and SHOULD that is checked, and every advisory, has a faulty hy
       .filter(
         ({ id }) =>
           !faultyHypervisors.some((faulty) => faulty.rule === id && faulty.drafts.includes(draft)) &&
-          !faultyMachines.some((faulty) => faulty.rule === id && (faulty.drafts ?? ([3] as const)).some((one) => one === draft)),
+          !faultyMachines.some(
+            (faulty) => faulty.rule === id && (faulty.drafts ?? ([3] as const)).some((one) => one === draft),
+          ),
       )
       .map(({ id }) => `${id} of draft ${draft}`),
   );

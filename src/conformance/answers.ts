@@ -3,7 +3,7 @@ import { type Awaitable, type Cpu, type Fault, hex, MachineError, type Regs } fr
 import type { MemoryControl } from './controls.ts';
 import { deadline, isPromise } from './deadline.ts';
 
-/** What RDMSR gives. */
+/** The result of RDMSR. */
 export type Reading = bigint | Fault;
 
 /** An answer that no processor gives: a rule that meets it fails, whatever its level. */
@@ -13,7 +13,7 @@ export class BadAnswer extends Error {
 
 const NAMES = ['eax', 'ebx', 'ecx', 'edx'] as const;
 
-/** Asks, and checks the answer: `fault` says what was expected in place of it. An immediate answer stays immediate. */
+/** Asks, and checks the answer: `fault` returns the expectation that it breaks. An immediate answer stays immediate. */
 function ask<T>(
   name: () => string,
   timeoutMs: number,

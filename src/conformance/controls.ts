@@ -1,4 +1,4 @@
-/** What can be done to a machine besides asking its first CPU: the machine controls, as callers give them. */
+/** The machine controls, as callers give them: everything besides asking the first CPU. */
 import type { Awaitable, Cpu } from '../cpu.ts';
 
 /**
@@ -32,7 +32,7 @@ export interface MachineUnderTest {
 }
 
 /**
- * What a control gives back: all CPUs of the machine, the first one first, or the machine with its memory. One CPU alone is
+ * The result of a control: all CPUs of the machine, the first one first, or the machine with its memory. One CPU alone is
  * taken for the first; a machine that was restored in place then keeps its others, and a new one has none that can be asked.
  */
 export type Processors = Cpu | readonly Cpu[] | MachineUnderTest;
@@ -66,7 +66,7 @@ export interface MachineControls extends Omit<MachineUnderTest, 'cpu'> {
   acknowledgements?(): Awaitable<number>;
 }
 
-/** The controls by name, in the order in which the suite uses them, and what a report calls them. */
+/** The controls by name, in the order in which the suite uses them, and their names in a report. */
 export const CONTROLS = {
   memory: 'guest memory',
   ring3: 'CPL 3',

@@ -1,4 +1,4 @@
-/** What the stages of a run found, by rule: a stage asks the machine once, and the rules that it concerns look here. */
+/** The findings of a run's stages, by rule: a stage asks the machine once, and the rules that it concerns look here. */
 import { BadAnswer } from './answers.ts';
 import { type Implementation, once } from './implementation.ts';
 import { type Finding, failed, passed, skipped } from './rule.ts';

@@ -25,7 +25,7 @@ export interface Register {
   readonly msr: number;
 }
 
-/** What a rule's check is given: the first CPU, its answers checked for their width, and the leaves of CommonHV on it, read once. */
+/** The argument of a rule's check: the first CPU, its answers checked for their width, and the leaves of CommonHV on it, read once. */
 export interface Implementation extends Cpu {
   /** The draft whose rules are asked. */
   readonly draft: Draft;
@@ -53,7 +53,7 @@ export interface Implementation extends Cpu {
   readonly secure: boolean;
   /** All CPUs and the memory of the machine. */
   readonly machine: Machine;
-  /** What can be done to the machine. */
+  /** The machine controls. */
   readonly controls: Controls;
   /** Whether MSRs may be read that nobody advertised. */
   readonly probeMsrs: boolean;
@@ -62,7 +62,7 @@ export interface Implementation extends Cpu {
 /** More tuples than any hypervisor has interfaces; a list is read this far. */
 export const MAX_TUPLES = 1024;
 
-/** Draft, controls and limits: what is known before the leaves are read. */
+/** Draft, controls and limits: known before the leaves are read. */
 export type Setting = Pick<Implementation, 'draft' | 'machine' | 'controls' | 'probeMsrs'>;
 
 /** Reads the leaves that a draft has, in its order. */

@@ -1,9 +1,9 @@
 /** The conformance suite: rules as data, one runner, faulty hypervisors that prove the rules, and the reporters. @module */
 
 export type { MachineControls, MachineUnderTest, MemoryControl, Processors } from './controls.ts';
+export type { FaultyMachine } from './faulty/fault.ts';
 export type { FaultyCpu, FaultyHypervisor } from './faulty/index.ts';
 export { faultyHypervisors } from './faulty/index.ts';
-export type { FaultyMachine } from './faulty/machines.ts';
 export { faultyMachines } from './faulty/machines.ts';
 export type { ReferenceOptions } from './faulty/reference.ts';
 export { ReferenceMachine } from './faulty/reference.ts';

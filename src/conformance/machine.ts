@@ -38,7 +38,7 @@ const isCpu = (value: unknown): value is Cpu =>
   typeof (value as Cpu).rdmsr === 'function' &&
   typeof (value as Cpu).wrmsr === 'function';
 
-/** A machine from what a caller gave; throws a TypeError that names the control for anything else. */
+/** A machine from the caller's shapes; throws a TypeError that names the control for anything else. */
 function machineOf(given: unknown, name: string, timeoutMs: number, rest?: Partial<Machine>): Machine {
   const shape: MachineUnderTest | undefined = isCpu(given)
     ? { cpu: given }

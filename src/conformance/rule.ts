@@ -5,14 +5,14 @@ import type { Implementation } from './implementation.ts';
 
 /**
  * How strongly the sentence binds. A plain statement ("EBX, ECX, and EDX form the string") binds as a MUST. A note quotes no
- * sentence: what it sees is worth telling and never a failure.
+ * sentence: its finding is worth telling and never a failure.
  */
 export type Level = 'MUST' | 'SHOULD' | 'MAY' | 'advisory';
 
-/** What a check saw. `failed` is the check's own word; what it means follows from the rule's level. */
+/** The finding of a check. The meaning of `failed` follows from the rule's level. */
 export interface Finding {
   readonly outcome: 'passed' | 'failed' | 'skipped';
-  /** What was expected and what came, numbers in hex; for a skip, the reason. */
+  /** The expectation and the answer, numbers in hex; for a skip, the reason. */
   readonly detail?: string;
   /** With `failed`: the text gives leave elsewhere, so it is a warning whatever the level and under `strict`. */
   readonly permitted?: true;
@@ -25,7 +25,7 @@ export const failed = (detail: string): Finding => ({ outcome: 'failed', detail 
 export const permitted = (detail: string): Finding => ({ outcome: 'failed', detail, permitted: true });
 export const skipped = (detail: string): Finding => ({ outcome: 'skipped', detail });
 
-/** The part of a draft that a rule is from, by a word of ours; `SECTIONS` has the drafts' titles. */
+/** The part of a draft that a rule is from, by a name of this project; `SECTIONS` has the drafts' titles. */
 export type Section =
   | 'discovery'
   | 'interfaces'
@@ -46,20 +46,20 @@ interface Sentence {
   /** The drafts that have the sentence. */
   readonly drafts: readonly Draft[];
   readonly level: Level;
-  /** The draft's sentence, or sentences where one check holds several, word for word; a note says what it looks at. */
+  /** The draft's sentence, or sentences where one check holds several, word for word; an advisory says in its own words what is checked. */
   readonly text: string;
 }
 
 /** A sentence that a guest can check from where it is. */
 export interface CheckedRule extends Sentence {
-  /** Asks the subject. What it throws fails the rule whatever its level, save for a MAY that met a malformed answer. */
+  /** Asks the implementation under test. What it throws fails the rule whatever its level, save for a MAY that met a malformed answer. */
   readonly check: (implementation: Implementation) => Awaitable<Finding>;
   /**
    * `first`: asked even where no CommonHV is found; `last`: asked when all others have been; `resumed`: restores saved
    * states, so it comes after everything else.
    */
   readonly when?: 'first' | 'last' | 'resumed';
-  /** Looked at again after the saved states: a copy may break what the machine before kept. */
+  /** Looked at again after the saved states: a copy may break a rule that the machine before kept. */
   readonly again?: true;
 }
 
@@ -85,7 +85,7 @@ export const isChecked = (rule: Rule): rule is CheckedRule => 'check' in rule;
 /** Whether the rule is about guests, which `verify` leaves out of its report. */
 export const isGuestRule = (rule: Rule): rule is GuestRule => 'testedBy' in rule;
 
-/** What stands before the dot of a rule's `id`. */
+/** The part before the dot of a rule's `id`. */
 export function sectionOf(rule: Pick<Rule, 'id'>): Section {
   return rule.id.slice(0, rule.id.indexOf('.')) as Section;
 }

@@ -26,7 +26,7 @@ import {
 } from './rule.ts';
 import { rules, rulesOf } from './rules/index.ts';
 
-/** By which draft, how strictly, and what the machine's owner can do to it for the rules that need a control. */
+/** By which draft, how strictly, and with which machine controls. */
 export interface VerifyOptions extends MachineControls {
   /** The draft whose rules are asked; by default the one that the leaves say. Anything but 1, 2 and 3 is a TypeError. */
   readonly draft?: Draft | undefined;
@@ -41,18 +41,18 @@ export interface VerifyOptions extends MachineControls {
 }
 
 /**
- * What became of a rule. One that was broken is `failed` if it is a MUST, or a SHOULD under `strict`, and else `warned`;
+ * The outcome of a rule. One that was broken is `failed` if it is a MUST, or a SHOULD under `strict`, and else `warned`;
  * `skipped`: it could not be asked, or no guest can check it.
  */
 export type Outcome = 'passed' | 'failed' | 'warned' | 'skipped';
 
-/** A rule about hypervisors, and what became of it; `id`, `level` and `text` are the rule's. */
+/** A rule about hypervisors, and its outcome; `id`, `level` and `text` are the rule's. */
 export interface Result {
   readonly id: Rule['id'];
   readonly level: Level;
   readonly text: string;
   readonly outcome: Outcome;
-  /** What was expected and what came, or why it was skipped. */
+  /** The expectation and the answer, or why it was skipped. */
   readonly detail: string | undefined;
 }
 
@@ -70,7 +70,7 @@ export interface Report {
   readonly processors: number;
   /** The machine controls that there were, human-readable: "restores in place". */
   readonly controls: readonly string[];
-  /** What could not be checked without more controls: "restores", "other processors". */
+  /** Not checked for want of controls: "restores", "other processors". */
   readonly notChecked: readonly string[];
   readonly passed: number;
   readonly failed: number;
@@ -198,7 +198,7 @@ async function run(all: readonly Rule[], found: Found): Promise<ReadonlyMap<Rule
     try {
       findings.set(rule, await asked(rule, found.implementation!, found.present));
     } catch (error) {
-      // A sentence that allows either answer is not what a broken answer breaks.
+      // A broken answer does not break a sentence that allows either answer.
       const either = rule.level === 'MAY' && error instanceof BadAnswer;
       findings.set(rule, either ? skipped(error.message) : failure(error));
       broken = error;
@@ -215,7 +215,7 @@ async function run(all: readonly Rule[], found: Found): Promise<ReadonlyMap<Rule
   return findings;
 }
 
-/** Rules that passed on the machine, with what its copies showed: the stage of the copies has run, or runs now. */
+/** Rules that passed on the machine, and may have failed on its copies: the stage of the copies has run, or runs now. */
 async function again(
   checked: readonly CheckedRule[],
   found: Found,

@@ -1,4 +1,4 @@
-/** Checks of "Discovery": the hypervisor bit, leaf 4F000000H, and what lies beyond max_commonhv_leaf. */
+/** Checks of "Discovery": the hypervisor bit, leaf 4F000000H, and the leaves beyond max_commonhv_leaf. */
 import { type Cpu, hex, type Regs } from '../../cpu.ts';
 import {
   decodeSignature,
@@ -61,7 +61,7 @@ export function maxLeafDescribed({ draft, maxLeaf }: Implementation): Finding {
   );
 }
 
-/** Draft 3 has one sentence for the range, its floor and the largest leaf. */
+/** Draft 3 has one sentence for the range, its lower bound and the largest leaf. */
 export function maxLeafOfDraft3(implementation: Implementation): Finding {
   const range = maxLeafRange(implementation);
   if (range.outcome !== 'passed') return range;
@@ -112,7 +112,7 @@ export async function changedLeaf(implementation: Implementation, again: Cpu): P
 /** Subleaves that a text does not mention: a register of 32 bits has room for mistakes at both ends. */
 export const ODD_SUBLEAVES = [1, 2, 0xff, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 
-/** Leaves without subleaves: the same for each, or zeros, is what processors do; anything else reads as an accident. */
+/** Leaves without subleaves: the same for each, or zeros, as processors do; anything else reads as an accident. */
 export async function oddSubleaves(implementation: Implementation): Promise<Finding> {
   for (const leaf of [LEAF_ROOT, LEAF_FEATURES, LEAF_MSRS].filter((leaf) => leaf <= implementation.maxLeaf)) {
     const first = await implementation.cpuid(leaf, 0);
@@ -141,7 +141,7 @@ export async function beyondMax(implementation: Implementation): Promise<Finding
   return passed();
 }
 
-/** Twelve bytes for people: quoted, and `\xHH` for what does not print, as the command line takes it. */
+/** Twelve bytes, human-readable: quoted, and `\xHH` for unprintable ones, as the command line takes it. */
 export function quote(text: string): string {
   const shown = text.replace(/[^ -~]|["\\]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
   return `"${shown}"`;

@@ -1,4 +1,4 @@
-/** Rules whose evidence the stages gather: each is a look at it, after the stages that concern it. */
+/** Rules whose evidence the stages gather: each reads it after the stages that concern it. */
 import type { Awaitable } from '../../cpu.ts';
 import { evidenceOf, type Stage } from '../evidence.ts';
 import type { Implementation } from '../implementation.ts';

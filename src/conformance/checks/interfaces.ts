@@ -28,7 +28,7 @@ function withList(check: Check): Check {
 
 const at = (subleaf: number): string => `CPUID 0x4f000001.${hex(subleaf, 1)}`;
 
-/** A rule of each tuple by itself: `wrong` says what was expected of it. */
+/** A rule of each tuple by itself: `wrong` returns the expectation that it breaks. */
 const eachTuple = (wrong: (regs: Regs) => string | undefined): Check =>
   withList(({ entries }) => {
     for (const { subleaf, regs } of entries) {

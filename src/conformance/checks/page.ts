@@ -100,7 +100,7 @@ class PageTest {
     }
   }
 
-  /** A value that has to be accepted, and what the page holds then. */
+  /** A value that has to be accepted, and the bytes of the page then. */
   async enables(cpu: number, address: number, own: bigint): Promise<void> {
     const value = encodePage(address);
     const fault = await this.#cpus[cpu]!.wrmsr(this.#msr, value);

@@ -99,7 +99,7 @@ export class Watch {
     this.last = after;
   }
 
-  /** Reads every CPU: `cause` is what happened since, `rule` the one that a change breaks. */
+  /** Reads every CPU: `cause` is the event since then, `rule` the one that a change breaks. */
   async check(cause: string, rule = 'generation.steady'): Promise<void> {
     const evidence = evidenceOf(this.#implementation);
     if (this.last === undefined) return;

@@ -120,7 +120,7 @@ function followed(implementation: Implementation, writes: readonly Write[]): voi
   );
 }
 
-/** What is constant between the written values and the first values after them. */
+/** The distance that is constant between the written values and the first values after them. */
 function related(writes: readonly Write[]): string | undefined {
   const rows = writes.filter(
     ({ after, before }) => typeof after[0] === 'bigint' && typeof before === 'bigint',

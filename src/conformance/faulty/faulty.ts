@@ -1,4 +1,4 @@
-/** What a faulty hypervisor is: a transformer of layers, wrong in one way; and the pieces that most of them are made of. */
+/** Faulty hypervisors: each a transformer of layers, wrong in one way; and the pieces that most of them are made of. */
 import type { Fault, Layer, Regs, SyncCpu } from '../../cpu.ts';
 import {
   type Draft,
@@ -12,11 +12,11 @@ import {
 } from '../../spec/index.ts';
 import type { Rule } from '../rule.ts';
 
-/** A processor under a faulty hypervisor. The two extras are what a whole machine has and a layer is not told of. */
+/** A processor under a faulty hypervisor. The two extras belong to a whole machine, and a layer does not see them. */
 export interface FaultyCpu extends SyncCpu {
   /** The machine was paused and goes on. */
   paused?(): void;
-  /** What the machine's second virtual CPU sees, where that is something else. */
+  /** The machine's second virtual CPU, where it differs. */
   readonly second?: SyncCpu;
 }
 
@@ -26,9 +26,9 @@ export interface FaultyHypervisor {
   readonly rule: Rule['id'];
   /** The drafts of which it makes a wrong hypervisor. */
   readonly drafts: readonly Draft[];
-  /** What it does, in a few words: a verb first. */
+  /** The fault in a few words: a verb first. */
   readonly title: string;
-  /** Whether the right hypervisor below has to accept, or to refuse, what guests write to the RNG; absent: either. */
+  /** Whether the correct hypervisor beneath has to accept, or to refuse, what guests write to the RNG; absent: either. */
   readonly input?: boolean | undefined;
   /** `false`: the right hypervisor makes no statement that its values are secure; with one the rule is msrs.secure. */
   readonly secure?: false | undefined;
@@ -51,7 +51,7 @@ export interface CorrectCpu extends SyncCpu {
   readonly first: number;
 }
 
-/** A lie in what one layer answers; what `change` leaves out stays right. */
+/** A fault in the answers of one layer; answers that `change` leaves out stay right. */
 export function faulty(change: (correct: CorrectCpu) => Partial<FaultyCpu>): MakeFaulty {
   return (good, draft) => (host) => {
     const correct = read(good(host), draft);
@@ -104,7 +104,7 @@ export function leaf(
   });
 }
 
-/** A lie in what one register reads: `change` is told how many reads there were before. */
+/** A fault in the reads of one register: `change` is told how many reads there were before. */
 export function reads(
   register: 'rng' | 'generation',
   change: (value: bigint | Fault, before: number) => bigint | Fault,
@@ -118,7 +118,7 @@ export function reads(
   });
 }
 
-/** A lie in what becomes of a write to one register. */
+/** A fault in the result of a write to one register. */
 export function writes(register: 'rng' | 'generation', answer: Fault | undefined): MakeFaulty {
   return faulty((correct) => ({
     wrmsr: (index, value) => (index === correct[register] ? answer : correct.wrmsr(index, value)),

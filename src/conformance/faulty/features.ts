@@ -3,7 +3,7 @@ import { GP, hex, type Regs } from '../../cpu.ts';
 import { encodeSignature, LEAF_FEATURES, LEAF_INTERFACES, LEAF_MSRS } from '../../spec/index.ts';
 import { type FaultyHypervisor, faulty, leaf, type MakeFaulty, reads, writes } from './faulty.ts';
 
-/** Draft 3's registers leaf with a wrong index in one register. */
+/** Draft 3's MSR leaf with a wrong index in one register. */
 const moved = (register: 'eax' | 'ecx', by: number): MakeFaulty =>
   leaf(LEAF_MSRS, 'all', (regs) => ({ [register]: regs[register] + by }));
 

@@ -1,106 +1,22 @@
 /** A whole machine in this process that keeps every rule, with all machine controls; hooks make one mistake each of it. */
-import type { Cpu, Fault, Regs } from '../../cpu.ts';
-import {
-  type Draft,
-  encodeCount,
-  encodeFeatures,
-  encodeMsrLeaf,
-  encodeRngIndex,
-  encodeRoot,
-  encodeTuple,
-  LEAF_BASIC,
-  LEAF_FEATURES,
-  LEAF_INTERFACES,
-  LEAF_MSRS,
-  LEAF_ROOT,
-  PAGE_SIZE,
-  type Tuple,
-  withHypervisorBit,
-  ZEROS,
-} from '../../spec/index.ts';
+import type { Cpu, Fault } from '../../cpu.ts';
+import { PAGE_SIZE, type Tuple } from '../../spec/index.ts';
 import type { Reading } from '../answers.ts';
 import type { MachineControls, MachineUnderTest, MemoryControl } from '../controls.ts';
+import { leafOf } from './reference-leaves.ts';
+import type { Moment, ReferenceOptions, RegisterName, Route, Settled } from './reference-options.ts';
 
-export type Route = 'start' | 'another' | 'restore' | 'resume' | 'reset' | 'migrate';
-export type RegisterName = 'rng' | 'generation' | 'page';
-
-/** When a hook is called: by which CPU, after which route, taken for the how-manieth time, and at which read of the register. */
-export interface Moment {
-  readonly cpu: number;
-  readonly route: Route;
-  /** From 1: the first restore in place, the second, ... */
-  readonly turn: number;
-  /** From 1, for each register, CPU and route taken. */
-  readonly count: number;
-}
-
-/** Mistakes. Each hook gets the right result and returns the wrong one. */
-export interface Hooks {
-  cpuid?(regs: Regs, leaf: number, subleaf: number, moment: Moment, machine: ReferenceMachine): Regs;
-  read?(value: Reading, register: RegisterName, moment: Moment, machine: ReferenceMachine): Reading;
-  /** Called after the right behaviour; may change the machine as well. */
-  write?(
-    answer: Fault | undefined,
-    register: RegisterName,
-    value: bigint,
-    moment: Moment,
-    machine: ReferenceMachine,
-  ): Fault | undefined;
-  /** The generation after a route; `before` is the saved one, `undefined` at a start. */
-  renew?(fresh: bigint, before: bigint | undefined, moment: Moment, machine: ReferenceMachine): bigint;
-  /** The bytes that are stored for the page, by address. */
-  store?(stores: readonly Store[], moment: Moment, machine: ReferenceMachine): readonly Store[];
-  /** After the saved state was loaded, or the machine was started, reset or moved. */
-  arrived?(moment: Moment, machine: ReferenceMachine): void;
-  paused?(machine: ReferenceMachine): void;
-  /** At CPL 3; the right answer is #GP. */
-  ring3?(
-    answer: Reading | undefined,
-    register: RegisterName,
-    written: bigint | undefined,
-    moment: Moment,
-    machine: ReferenceMachine,
-  ): Reading | undefined;
-  /** Reports to the owner for one write. */
-  reported?(count: number, repeated: boolean, current: boolean): number;
-}
-
-export interface Store {
-  readonly address: number;
-  readonly bytes: Uint8Array;
-}
-
-/** What is different from the default machine of draft 3 with everything that it can offer. */
-export interface ReferenceOptions {
-  readonly draft?: Draft | undefined;
-  readonly cpus?: number | undefined;
-  readonly bit?: boolean | undefined;
-  readonly interfaces?: readonly Tuple[] | undefined;
-  readonly preferred?: number | undefined;
-  readonly rng?: boolean | undefined;
-  readonly input?: boolean | undefined;
-  /** A WRMSR that is not taken is dropped in place of raising #GP. */
-  readonly dropsWrites?: boolean | undefined;
-  readonly secure?: boolean | undefined;
-  readonly generation?: boolean | undefined;
-  readonly page?: boolean | undefined;
-  readonly ack?: boolean | undefined;
-  readonly msrs?: Readonly<Record<RegisterName, number>> | undefined;
-  readonly maxLeaf?: number | undefined;
-  /** Physical address width, as CPUID.80000008H.EAX says. */
-  readonly width?: number | undefined;
-  readonly hooks?: Hooks | undefined;
-}
+export type { Hooks, Moment, ReferenceOptions, RegisterName, Route, Store } from './reference-options.ts';
 
 interface State {
   readonly generation: bigint;
   readonly page: bigint;
   readonly memory: ReadonlyMap<number, Uint8Array>;
-  /** What a faulty hypervisor keeps in the saved state. */
+  /** State of a faulty hypervisor that is saved. */
   readonly extra: Readonly<Record<string, bigint>>;
 }
 
-/** What all machines of one hypervisor process share. */
+/** State that all machines of one hypervisor process share. */
 class World {
   readonly turns = new Map<Route, number>();
   readonly extra: Record<string, bigint> = {};
@@ -127,12 +43,6 @@ const INTERFACES: readonly Tuple[] = [
 ];
 const RAM = 16 * 2 ** 20;
 
-type Settled = {
-  readonly [K in keyof ReferenceOptions]-?: K extends 'secure' | 'maxLeaf'
-    ? ReferenceOptions[K]
-    : Exclude<ReferenceOptions[K], undefined>;
-};
-
 export class ReferenceMachine implements MachineControls, MachineUnderTest {
   readonly options: Settled;
   readonly world: World;
@@ -141,7 +51,7 @@ export class ReferenceMachine implements MachineControls, MachineUnderTest {
   readonly memory: MemoryControl;
   generationValue = 0n;
   pageValue = 0n;
-  /** What a faulty hypervisor keeps in the machine, and saves with it. */
+  /** State of a faulty hypervisor in the machine, saved with it. */
   extra: Record<string, bigint> = {};
   route: Route = 'start';
   turn = 1;
@@ -302,7 +212,7 @@ export class ReferenceMachine implements MachineControls, MachineUnderTest {
     const { hooks } = this.options;
     return {
       cpuid: (leaf, subleaf) => {
-        const regs = this.#leaf(leaf, subleaf);
+        const regs = leafOf(this.options, leaf, subleaf);
         return hooks.cpuid?.(regs, leaf, subleaf, this.#moment(cpu, 'cpuid'), this) ?? regs;
       },
       rdmsr: (index) => {
@@ -330,7 +240,7 @@ export class ReferenceMachine implements MachineControls, MachineUnderTest {
       return hooks.ring3('#GP', register, written, this.#moment(cpu, `${register} at CPL 3`), this);
     };
     return {
-      cpuid: (leaf, subleaf) => this.#leaf(leaf, subleaf),
+      cpuid: (leaf, subleaf) => leafOf(this.options, leaf, subleaf),
       rdmsr: (index) => answer(index, undefined) ?? 0n,
       wrmsr: (index, value) => answer(index, value) as Fault | undefined,
     };
@@ -359,34 +269,5 @@ export class ReferenceMachine implements MachineControls, MachineUnderTest {
   #acceptsPage(value: bigint): boolean {
     if (value === 0n) return true;
     return (value & 0xfffn) === 1n && value < BigInt(RAM);
-  }
-
-  #leaf(leaf: number, subleaf: number): Regs {
-    const { draft, interfaces, bit, width, preferred, input, rng, generation, page, ack, msrs, secure } =
-      this.options;
-    if (leaf === LEAF_BASIC) return withHypervisorBit(ZEROS, bit);
-    if (leaf === 0x8000_0000) return { ...ZEROS, eax: 0x8000_0008 };
-    if (leaf === 0x8000_0008) return { ...ZEROS, eax: width };
-    const listed = interfaces.find(({ location }) => location === leaf);
-    if (listed !== undefined) return { ...encodeTuple(listed), eax: leaf + 1 };
-    if (leaf === LEAF_ROOT)
-      return encodeRoot(this.options.maxLeaf ?? (draft === 1 ? LEAF_FEATURES : LEAF_MSRS));
-    if (leaf > (this.options.maxLeaf ?? LEAF_MSRS)) return ZEROS;
-    if (leaf === LEAF_INTERFACES) {
-      if (subleaf === 0 && draft !== 1) return encodeCount({ count: interfaces.length, preferred });
-      const tuple = interfaces[draft === 1 ? subleaf : subleaf - 1];
-      return tuple === undefined ? ZEROS : encodeTuple(tuple);
-    }
-    if (leaf === LEAF_FEATURES)
-      return draft === 1
-        ? encodeRngIndex(rng ? msrs.rng : undefined)
-        : encodeFeatures({ rng, rngInput: rng && input, generation, page, ack, draft: draft === 3 ? 3 : 0 });
-    if (leaf !== LEAF_MSRS || draft === 1) return ZEROS;
-    return encodeMsrLeaf({
-      rng: rng ? msrs.rng : 0,
-      generation: generation ? msrs.generation : 0,
-      page: page ? msrs.page : 0,
-      secure: draft === 3 && rng ? secure : undefined,
-    });
   }
 }

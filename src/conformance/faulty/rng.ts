@@ -66,7 +66,7 @@ const savedState: MakeFaulty = (good, draft) => (host) => {
   };
 };
 
-/** What was written comes out again with the next read. */
+/** The written value comes out again with the next read. */
 function echo(form: (value: bigint) => bigint): MakeFaulty {
   return faulty((correct) => {
     let written: bigint | undefined;

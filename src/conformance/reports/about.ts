@@ -11,7 +11,7 @@ export interface About {
   readonly milliseconds?: number | undefined;
 }
 
-/** One sentence for the whole report, with what was not checked beside the result. */
+/** One sentence for the whole report, with the unchecked parts beside the result. */
 export function resultLine(report: Report): string {
   const { present, draft, later, rulesOf, failed, warned, passed } = report;
   if (!present) return `does not speak CommonHV (asked for by draft ${rulesOf})`;
@@ -22,7 +22,7 @@ export function resultLine(report: Report): string {
   return `conforms to ${by}${warned > 0 ? ', with warnings' : ''} (${scopeLine(report)})`;
 }
 
-/** How many CPUs and which machine controls there were, and what was not checked for want of them. */
+/** How many CPUs and which machine controls there were, and the parts that were not checked for want of them. */
 export function scopeLine({ processors, controls, notChecked }: Report): string {
   const cpus = `${processors} processor${processors === 1 ? '' : 's'}`;
   const had = controls.length === 0 ? 'no machine controls' : controls.join(', ');

@@ -51,7 +51,7 @@ export function ktapReport(report: Report, about: About): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** JUnit XML as Jenkins reads it (its junit-4 schema): one suite a section, a failure's text has the actual value. */
+/** JUnit XML as Jenkins reads it (its junit-4 schema): one suite a section, a failure's text is its detail. */
 export function junitReport(report: Report, about: About): string {
   const sections = new Map<string, Result[]>();
   for (const result of report.rules) {

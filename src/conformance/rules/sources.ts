@@ -1,4 +1,4 @@
-/** "The RNG" of draft 3, second edition: its source, copies of the hypervisor, and what guests credit. */
+/** "The RNG" of draft 3, second edition: its source, copies of the hypervisor, and credit. */
 import * as rng from '../checks/rng.ts';
 import type { Rule } from '../rule.ts';
 
