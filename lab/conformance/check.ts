@@ -28,7 +28,6 @@ export async function checked(
     },
     async restore() {
       await machine.restore(await saved());
-      return cpu;
     },
     async resume() {
       const copy = await revive(await saved());

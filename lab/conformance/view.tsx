@@ -50,7 +50,7 @@ function Verdict({ report }: { report: Report }) {
     <span role="status">
       <strong class={failed > 0 ? 'ill' : 'well'}>
         {failed > 0 ? 'Does not conform' : 'Conforms'}
-        {report.draft === undefined ? ': no CommonHV is found' : ` to draft ${report.draft}`}
+        {report.present ? ` to draft ${report.draft ?? report.rulesOf}` : ': no CommonHV is found'}
       </strong>
       : {passed} passed, {failed} failed, {warned} warned, {skipped} skipped.
     </span>

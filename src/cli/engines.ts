@@ -31,14 +31,19 @@ export async function openEngine(options: GuestOptions): Promise<Engine> {
 }
 
 /** Starts a guest under CommonHV. KVM runs its guests in threads of its own, where the layer is built from the data. */
-export function startGuest(engine: Engine, config: Config, image: Image, io: Io): Promise<Machine> {
-  if (engine.startModule === undefined) return engine.start(fromConfig(config, reporter(io)), image);
-  return engine.startModule(layerModule(config, io), image);
+export function startGuest(
+  engine: Engine,
+  config: Config,
+  image: Image,
+  io: Io,
+  report = reporter(io),
+): Promise<Machine> {
+  if (engine.startModule === undefined) return engine.start(fromConfig(config, report), image);
+  return engine.startModule(layerModule(config, io, report), image);
 }
 
 /** The layer of a configuration, as a module. */
-export function layerModule(config: Config, io: Io): LayerModule {
-  const report = reporter(io);
+export function layerModule(config: Config, io: Io, report = reporter(io)): LayerModule {
   return {
     module: 'commonhv/hypervisor',
     export: 'fromConfig',

@@ -2,9 +2,9 @@
 import type { Console, Cpu, Machine } from '../cpu.ts';
 import { bare, MachineError } from '../cpu.ts';
 import { model } from '../engines/model.ts';
-import { fromConfig } from '../hypervisor/index.ts';
+import { fromConfig, type LayerEvent } from '../hypervisor/index.ts';
 import { overSerial, probeImage } from '../probe/index.ts';
-import { openEngine, startGuest } from './engines.ts';
+import { openEngine, reporter, startGuest } from './engines.ts';
 import type { Io } from './io.ts';
 import { layerFrom, resolveConfig, warnDeterministic } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
@@ -16,10 +16,14 @@ export interface ImplementationUnderTest {
   readonly others?: readonly Cpu[];
   /** Stops the machine's processors for a moment; absent where the engine cannot. */
   pause?(): Promise<void>;
-  /** The processor of one more machine, resumed from a state of this one, the same each time; absent where the engine cannot. */
-  resume?(): Promise<Cpu>;
-  /** Restores that state in place; this machine's processor. */
-  restore?(): Promise<Cpu>;
+  /** All processors of one more machine, resumed from a state of this one, the same each time; absent where the engine cannot. */
+  resume?(): Promise<readonly Cpu[]>;
+  /** Restores that state into this machine, in place: its processors are the same objects. */
+  restore?(): Promise<void>;
+  /** How many acknowledgements the layers have reported. */
+  acknowledgements?(): number;
+  /** All processors of one more machine that is started in the same way. */
+  another?(): Promise<readonly Cpu[]>;
   /** Why it was ended before it was closed: `--timeout` or Ctrl-C; later answers do not count. */
   stopped?(): string | undefined;
   /** Ends every machine that was started for it. */
@@ -48,12 +52,12 @@ export async function openImplementation(
     const layer = await layerFrom(options, bare);
     const cpu = model(layer);
     // A machine without memory: its state is nothing, and its layer's state is not saved.
-    const resume = async (): Promise<Cpu> => model(layer);
-    const restore = async (): Promise<Cpu> => {
+    const another = async (): Promise<readonly Cpu[]> => [model(layer)];
+    const restore = async (): Promise<void> => {
       cpu.restored?.();
-      return cpu;
     };
-    return { engine: name, cpu, resume, restore, async close() {} };
+    // A new machine of the layer is a resumed one too.
+    return { engine: name, cpu, resume: another, restore, another, async close() {} };
   }
   const engine = await openEngine({ memory: PROBE_MEMORY, ...options });
   const data = await resolveConfig(options, await engine.hostCpu());
@@ -83,8 +87,14 @@ export async function openImplementation(
     const processor = (console: Console): Promise<Cpu> => overSerial(console, { pokeIntervalMs: timeoutMs });
     return Promise.all([processor(first!), ...others.map(processor)]);
   };
+  // The suite acknowledges by itself: that is counted, and nothing to tell.
+  let acknowledged = 0;
+  const report = (event: LayerEvent): void => {
+    if (event.kind === 'acknowledged') acknowledged++;
+    else reporter(io)(event);
+  };
   try {
-    const machine = await startGuest(engine, data, { kernel: probeImage() }, io);
+    const machine = await startGuest(engine, data, { kernel: probeImage() }, io, report);
     const [cpu, ...others] = await ask(machine, 1_000);
     const pause = async (): Promise<void> => {
       await machine.pause?.();
@@ -95,15 +105,19 @@ export async function openImplementation(
       saved ??= machine.save!();
       return saved;
     };
-    const resume = async (): Promise<Cpu> =>
-      (await ask(await engine.resume!(fromConfig(data), await state()), RESUMED))[0];
-    const restore = async (): Promise<Cpu> => {
-      await machine.restore!(await state());
-      return cpu; // the guest waits for a line, as it did when it was saved
+    const resume = async (): Promise<readonly Cpu[]> =>
+      ask(await engine.resume!(fromConfig(data), await state()), RESUMED);
+    const another = async (): Promise<readonly Cpu[]> =>
+      ask(await startGuest(engine, data, { kernel: probeImage() }, io, report), 1_000);
+    const restore = async (): Promise<void> => {
+      await machine.restore!(await state()); // the guest waits for a line, as it did when it was saved
     };
     return {
       engine: name,
       cpu,
+      another,
+      // A layer in another thread reports later than the guest reads on.
+      ...(engine.startModule === undefined && { acknowledgements: () => acknowledged }),
       ...(others.length > 0 && { others }),
       ...(machine.pause && machine.unpause && { pause }),
       ...(engine.resume && machine.save && { resume }),

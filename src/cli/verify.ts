@@ -49,7 +49,7 @@ export async function runVerify(options: VerifyCommandOptions, io: Io): Promise<
   end.signal.addEventListener('abort', stop);
   io.interrupted.addEventListener('abort', stop);
   try {
-    const { cpu, resume, restore, pause, others } = judged;
+    const { cpu, resume, restore, another, pause, others, acknowledgements } = judged;
     const stopped = (): string | undefined => {
       if (io.interrupted.aborted) return 'interrupted';
       return end.signal.aborted || judged.stopped?.() !== undefined
@@ -61,6 +61,8 @@ export async function runVerify(options: VerifyCommandOptions, io: Io): Promise<
       ...(options.strict && { strict: true }),
       ...(resume && { resume }),
       ...(restore && { restore }),
+      ...(another && { another }),
+      ...(acknowledgements && { acknowledgements }),
       ...(pause && { pause }),
       ...(others && { others }),
     });
@@ -72,7 +74,7 @@ export async function runVerify(options: VerifyCommandOptions, io: Io): Promise<
       milliseconds: Math.round(performance.now() - start),
     };
     await io.out(formatted(report, about, options.format, io));
-    return conforms(report) ? 0 : 1;
+    return report.later !== undefined ? 2 : conforms(report) ? 0 : 1;
   } finally {
     clearTimeout(timer);
     io.interrupted.removeEventListener('abort', stop);

@@ -21,7 +21,7 @@ const adjacentMsrsOf = once(async ({ rng, generation, page, rdmsr, probeMsrs }) 
 
 const watches = new WeakMap<Implementation, Watch>();
 
-/** The watch over the generation of the machine that `verify` was given. */
+/** Watches the generation of the machine that `verify` was given. */
 export function watchOf(implementation: Implementation): Watch | undefined {
   if (implementation.generation === undefined) return undefined;
   const watch =
