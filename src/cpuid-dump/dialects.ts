@@ -44,6 +44,13 @@ const registersAt = (match: RegExpExecArray, at: number) => ({
   ecx: number(match[at + 2]),
   edx: number(match[at + 3]),
 });
+/** Three registers of eight digits, and a shorter one at the end of the line: the line was broken inside of a number. */
+function isCutOff(match: RegExpExecArray, at: number): boolean {
+  const lengths = [0, 1, 2, 3].map((i) => match[at + i]!.length);
+  const padded = lengths.slice(0, 3).every((length) => length === 8);
+  return padded && lengths[3]! < 8 && match.index + match[0].length === match.input.trimEnd().length;
+}
+
 const plain: Read = (match) => ({
   leaf: number(match[1]),
   subleaf: number(match[2]),
@@ -69,11 +76,10 @@ const DIALECTS: readonly Dialect[] = [
       String.raw`(?:0x([\da-f]{1,8})|\b([\da-f]{8}))h?(?:${SEPARATOR}(?:(?:sub-?leaf|index|ecx_in)[\s=:'"]{0,3})?${HEX})??${SEPARATOR}\b(?:->\s?)?${REGISTERS}`,
       'gi',
     ),
-    read: (match) => ({
-      leaf: number(match[1] ?? match[2]),
-      subleaf: number(match[3]),
-      ...registersAt(match, 4),
-    }),
+    read: (match) =>
+      isCutOff(match, 4)
+        ? {}
+        : { leaf: number(match[1] ?? match[2]), subleaf: number(match[3]), ...registersAt(match, 4) },
   },
   // kcpuid's subleaves, below a line with their leaf; their numbers are decimal
   {
