@@ -1,10 +1,9 @@
 /** `commonhv detect`: the interfaces of the hypervisor, of a living processor or of CPUID dumps. */
 import type { Cpu } from '../cpu.ts';
-import { regsEqual, replay } from '../cpuid-dump.ts';
+import { regsEqual } from '../cpuid-dump/walk.ts';
 import { LEAF_BASIC, LEAF_ROOT, SCAN_FIRST, SCAN_STEP } from '../spec/index.ts';
 import { detectionJson, detectionText } from './detection.ts';
 import { detectionNfd, detectionPrometheus } from './exporters.ts';
-import { type Feature, featuresJson, featuresText } from './features.ts';
 import { type Answer, type Finding, findingOf, verdict } from './finding.ts';
 import type { Io } from './io.ts';
 import { painter, UsageError } from './io.ts';
@@ -30,7 +29,7 @@ interface Named {
   /** The instruction's answers at CPL 3, where they are others than the kernel's. */
   readonly instruction?: Finding;
   /** With --features. */
-  readonly features?: readonly Feature[];
+  readonly features?: { readonly text: string; readonly json: readonly object[] };
 }
 
 /** 0; 1 where the answer to a requirement is no; 2 where a dump does not tell. */
@@ -79,7 +78,7 @@ async function ofProcessor(processor: Processor, features = false): Promise<Name
     // The instruction takes microseconds and the driver 30 times as long: where both agree the first answers.
     const cpu = agree ? other : processor.cpu;
     const finding = await findingOf(cpu);
-    const decode = features && (await import('./features.ts')).featuresOf;
+    const decode = features && (await import('./features.ts')).printedFeatures;
     return {
       name: 'this machine',
       finding,
@@ -113,17 +112,15 @@ async function ofFiles(
   io: Io,
 ): Promise<readonly Named[]> {
   const { readMachines } = await import('./read-dump.ts');
-  const { findingOfMachine } = await import('./recorded.ts');
+  const { findingOfMachine, leavesOf, replayed } = await import('./recorded.ts');
   const found: Named[] = [];
   for (const machine of await readMachines(files, io)) {
     const { cpu, finding } = await findingOfMachine(machine, io);
-    const decode = features && (await import('./features.ts')).featuresOf;
-    const leaves = new Set(cpu.dump.filter(({ partial }) => !partial).map(({ leaf }) => leaf));
-    const has = (leaf: number): boolean => leaves.has(leaf);
+    const decode = features && (await import('./features.ts')).printedFeatures;
     found.push({
       name: machine.name,
       finding,
-      ...(decode && { features: await decode(replay(cpu.dump), finding, has) }),
+      ...(decode && { features: await decode(replayed(cpu), finding, leavesOf(cpu)) }),
     });
   }
   return found;
@@ -173,7 +170,7 @@ function written(found: readonly Named[], format: DetectOptions['format'], io: I
           const other = instruction && [
             ['at CPL 3', `the instruction shows another: ${verdict(instruction)}`] as const,
           ];
-          const list = features === undefined ? '' : `\n${featuresText(features)}\n`;
+          const list = features === undefined ? '' : `\n${features.text}\n`;
           return `${title}${paint('bold', verdict(finding))}\n\n${detectionText(finding, paint, other)}\n${list}`;
         })
         .join('\n');
@@ -182,7 +179,7 @@ function written(found: readonly Named[], format: DetectOptions['format'], io: I
         ...(several && { name }),
         ...detectionJson(finding),
         ...(instruction && { instruction: detectionJson(instruction) }),
-        ...(features && { features: featuresJson(features) }),
+        ...(features && { features: features.json }),
       }));
       return `${JSON.stringify(several ? { machines } : machines[0], undefined, 2)}\n`;
     }

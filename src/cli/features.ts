@@ -126,3 +126,9 @@ function describeFeature({ names, fields, unknown, title }: Feature): string {
   const rest = unknown === 0 ? [] : [`unknown bits ${hex(unknown)}`];
   return [...names, ...numbers, ...rest].join(', ') || 'none';
 }
+
+/** Both forms of `featuresOf`. */
+export async function printedFeatures(...args: Parameters<typeof featuresOf>) {
+  const features = await featuresOf(...args);
+  return { text: featuresText(features), json: featuresJson(features) };
+}

@@ -1,5 +1,5 @@
 /** The finding of a recorded machine: of its best recorded processor, with a word where another one's answers differ. */
-import { hex } from '../cpu.ts';
+import { hex, type SyncCpu } from '../cpu.ts';
 import { type CpuidDump, missingLeaves, type RecordedCpu, replay } from '../cpuid-dump.ts';
 import { type Finding, findingOf } from './finding.ts';
 import type { Io } from './io.ts';
@@ -80,4 +80,13 @@ function differs(a: Found, b: Found): string | undefined {
     }
   }
   return undefined;
+}
+
+/** The processor that answers from a dump. */
+export const replayed = ({ dump }: RecordedCpu): SyncCpu => replay(dump);
+
+/** Whether a dump has a leaf with all its registers. */
+export function leavesOf({ dump }: RecordedCpu): (leaf: number) => boolean {
+  const leaves = new Set(dump.filter(({ partial }) => !partial).map(({ leaf }) => leaf));
+  return (leaf) => leaves.has(leaf);
 }
