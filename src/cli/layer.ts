@@ -12,7 +12,7 @@ export async function layerFrom(options: LayerOptions, host: Cpu): Promise<Layer
   return fromConfig(await resolveConfig(options, host));
 }
 
-/** The layer that the options describe, as data. `below` is scanned where they list no interfaces. */
+/** The layer that the options describe, as data. The host CPU is scanned where they list no interfaces. */
 export async function resolveConfig(options: LayerOptions, host: Cpu): Promise<Config> {
   const { draft, hypervisorBit } = options;
   if (!options.rng && options.rngMsr !== undefined) throw new UsageError('--rng-msr contradicts --no-rng');
@@ -21,6 +21,8 @@ export async function resolveConfig(options: LayerOptions, host: Cpu): Promise<C
   if (!options.generation && options.generationMsr !== undefined) {
     throw new UsageError('--generation-msr contradicts --no-generation');
   }
+  if (options.generationPage === false && options.generationPageMsr !== undefined)
+    throw new UsageError('--generation-page-msr contradicts --no-generation-page');
   // A hypervisor may show CommonHV's own signature at an old place: the layer refuses it in its list.
   const found = options.interface ?? (await scan(host)).filter(({ signature }) => signature !== SIGNATURE);
   const listed = found.map(({ signature, location }) => ({ signature, location }));
@@ -32,7 +34,10 @@ export async function resolveConfig(options: LayerOptions, host: Cpu): Promise<C
   // Drafts 1 and 2 have no generation register: none by default, and an index for it is refused by the layer.
   const generation = options.generation &&
     (draft === 3 || options.generationMsr !== undefined) && {
-      ...(options.generationMsr !== undefined && { msr: options.generationMsr }),
+      msr: options.generationMsr,
+      pageMsr: options.generationPageMsr,
+      ...(options.generationPage === false && { page: false }),
+      ...(options.acknowledgement === false && { ack: false }),
     };
   return {
     draft,

@@ -18,6 +18,9 @@ export interface LayerOptions {
   readonly rngSource: 'os' | 'stuck' | 'counting';
   readonly rngInput?: 'none' | 'ignore' | 'mix';
   readonly generation: boolean;
+  readonly generationPage?: boolean | undefined;
+  readonly generationPageMsr?: number | undefined;
+  readonly acknowledgement?: boolean | undefined;
   readonly generationMsr?: number;
 }
 
@@ -116,12 +119,16 @@ export const layerOptions = (): readonly Option[] =>
     ]),
     new Option('--generation-msr <hex>', 'the MSR of the generation (default: 400000a1)').argParser(parseHex),
     new Option('--no-generation', 'offer no generation register'),
+    new Option('--generation-page-msr <hex>', 'the MSR of the generation page (default: 400000a2)').argParser(
+      parseHex,
+    ),
+    new Option('--no-generation-page', 'offer no generation page'),
+    new Option('--no-acknowledgement', 'do not take acknowledgements of a generation'),
   ]);
 
 /** Options of `preload`: the layer's, but for the source, which is the kernel, and the page, which no VMM saves for it. */
 export const preloadOptions = (): readonly Option[] => [
-  ...layerOptions().filter(({ long }) => !/^--(rng-source|.*page.*|no-ack.*)$/.test(long ?? '')),
-  new Option('--no-acknowledgement', 'do not take acknowledgements of a generation'),
+  ...layerOptions().filter(({ long }) => !/^--(rng-source|.*page.*)$/.test(long ?? '')),
   new Option('--status <file>', 'append restores and acknowledgements as JSON lines'),
   new Option('--require', 'end the VMM where CommonHV cannot be offered: wherever saved states are kept'),
   new Option(

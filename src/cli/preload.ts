@@ -13,7 +13,6 @@ import { type LayerOptions, readSignature } from './options.ts';
 
 export interface PreloadOptions extends Omit<LayerOptions, 'rngSource'> {
   readonly command: readonly string[];
-  readonly acknowledgement: boolean;
   readonly status?: string;
   readonly require?: boolean;
   readonly library?: string;
@@ -64,7 +63,7 @@ function words({ draft, rng, generation, interfaces }: Config, options: PreloadO
     `rng=${rng === undefined ? 'none' : hex(rng.msr ?? DEFAULT_RNG_MSR)}`,
     `input=${accepts ? 'ignore' : 'none'}`,
     `generation=${generation ? hex(generation.msr ?? DEFAULT_GENERATION_MSR) : 'none'}`,
-    `ack=${generation && options.acknowledgement ? 1 : 0}`,
+    `ack=${generation && options.acknowledgement !== false ? 1 : 0}`,
     `require=${options.require ? 1 : 0}`,
     ...(options.interface === undefined ? [] : ['list=1']),
     ...list.map(({ signature, location }) => `interface=${bytes(signature)}@${hex(location)}`),
