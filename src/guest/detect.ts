@@ -36,7 +36,8 @@ export interface Detection {
 export async function detect(cpu: Cpu): Promise<Detection> {
   let cpuid = 0;
   const counted: Cpu = {
-    ...cpu,
+    rdmsr: (index) => cpu.rdmsr(index),
+    wrmsr: (index, value) => cpu.wrmsr(index, value),
     cpuid(leaf, subleaf) {
       cpuid++;
       return cpu.cpuid(leaf, subleaf);

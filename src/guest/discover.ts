@@ -17,6 +17,7 @@ import {
 } from '../spec/leaves.ts';
 import { decodeSignature } from '../spec/signature.ts';
 import { whichDraft } from '../spec/which.ts';
+import { unsigned } from './unsigned.ts';
 
 /** A tuple of the list, and whether CPUID at its location spells its signature. */
 export interface Listed extends Tuple {
@@ -54,7 +55,8 @@ export interface Discovery {
  * Asks a processor for CommonHV; `undefined` where the twelve bytes or the range of max_commonhv_leaf are not right. The
  * hypervisor bit is not asked: it may be hidden. Executes at most N + 4 CPUIDs for N tuples, and N more to confirm them.
  */
-export async function discover(cpu: Cpu): Promise<Discovery | undefined> {
+export async function discover(given: Cpu): Promise<Discovery | undefined> {
+  const cpu = unsigned(given);
   const maxLeaf = decodeRoot(await cpu.cpuid(LEAF_ROOT, 0));
   if (maxLeaf === undefined) return undefined;
   // "Any leaves described in this specification with EAX values that exceed max_commonhv_leaf MUST be handled by

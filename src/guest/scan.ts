@@ -5,6 +5,7 @@ import type { Tuple } from '../spec/leaves.ts';
 import { LEAF_LAST } from '../spec/leaves.ts';
 import { LEAF_MAX_BASIC, SCAN_FIRST, SCAN_LAST, SCAN_STEP } from '../spec/other-interfaces.ts';
 import { decodeSignature } from '../spec/signature.ts';
+import { unsigned } from './unsigned.ts';
 
 /** An interface that the search found. */
 export interface Found extends Tuple {
@@ -16,7 +17,8 @@ export interface Found extends Tuple {
  * Looks at 40000000H to 4000FF00H in steps of 100H. An answer counts where it is neither the processor's answer for
  * a leaf that is not there, nor an earlier interface seen again. Always 259 CPUIDs.
  */
-export async function scan(cpu: Cpu): Promise<readonly Found[]> {
+export async function scan(given: Cpu): Promise<readonly Found[]> {
+  const cpu = unsigned(given);
   // KVM with an Intel-vendor guest, QEMU TCG with `-cpu max` and Intel's bare processors answer an absent leaf with the
   // highest basic leaf's data; bhyve answers up to 7FFFFFFFH with leaf 40000000H.
   const { eax: maxBasic } = await cpu.cpuid(LEAF_MAX_BASIC, 0);

@@ -57,10 +57,13 @@ export function lines(readable: ReadableStream<Uint8Array>): Lines {
   };
 }
 
+/** Node and browsers take a longer delay, Infinity among them, for 1 ms. */
+const MAX_DELAY = 2 ** 31 - 1;
+
 function timeout(milliseconds: number): { expired: Promise<undefined>; stop(): void } {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const expired = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), milliseconds);
+    timer = setTimeout(() => resolve(undefined), Math.min(milliseconds, MAX_DELAY));
   });
   return { expired, stop: () => clearTimeout(timer) };
 }
