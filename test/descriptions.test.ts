@@ -79,7 +79,9 @@ test('encode, detect and decode gives the description back, for each draft', asy
         );
         assert.deepEqual(
           found.generation,
-          draft === 3 && generation !== undefined ? { msr: generation } : undefined,
+          draft === 3 && generation !== undefined
+            ? { msr: generation, ack: true, pageMsr: undefined }
+            : undefined,
         );
       },
     ),

@@ -31,6 +31,7 @@ const REFUSALS = {
   fault: 'the RNG raised an exception: the guest has nothing to seed its generator from',
   stuck: 'the RNG gives the same word again and again: the guest does not call itself seeded',
   patterned: 'each word is one step from the last: the guest does not call itself seeded',
+  changing: 'the generation changed at every attempt: the guest has nothing to seed its generator from',
 } as const;
 
 /**

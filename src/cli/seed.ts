@@ -30,6 +30,7 @@ const REFUSALS: Record<Refusal, string> = {
   fault: "the RNG's register faults: are the leaves those of another hypervisor, further below?",
   stuck: "the RNG's values repeat: not used",
   patterned: "the RNG's values follow a pattern: not used",
+  changing: 'the generation changed at every attempt to read them: none is used',
 };
 
 const REASONS: Record<Reason, string> = {

@@ -83,7 +83,7 @@ test('draft 3: the preferred index, the statement about the values, the generati
   assert.equal(found?.draft, 3);
   assert.equal(found?.preferred, 2);
   assert.deepEqual(found?.rng, { msr: 0x400000a0, input: true, secure: true });
-  assert.deepEqual(found?.generation, { msr: 0x400000a1 });
+  assert.deepEqual(found?.generation, { msr: 0x400000a1, ack: false, pageMsr: undefined });
   const variant = async (change: Record<string, Values>) => discover(table({ ...answers, ...change }).cpu);
   assert.equal((await variant({ '4f000001.0': [2, 3, 0, 0] }))?.preferred, undefined);
   assert.equal((await variant({ '4f000001.0': [2, 0, 0, 0] }))?.preferred, undefined);
@@ -92,7 +92,7 @@ test('draft 3: the preferred index, the statement about the values, the generati
   // One register cannot be both; without an RNG its index says nothing.
   assert.equal((await variant({ '4f000003.0': [5, 0, 5, 0] }))?.generation, undefined);
   const only = { '4f000002.0': [0b100, 3, 0, 0], '4f000003.0': [5, 0, 5, 0] } as const;
-  assert.deepEqual((await variant(only))?.generation, { msr: 5 });
+  assert.deepEqual((await variant(only))?.generation, { msr: 5, ack: false, pageMsr: undefined });
   assert.equal((await variant(only))?.rng, undefined);
 });
 

@@ -48,7 +48,17 @@ export interface Discovery {
   /** `undefined`: none is offered, or max_commonhv_leaf does not reach its register's leaf. */
   readonly rng: Rng | undefined;
   /** Draft 3: MSR_COMMONHV_GENERATION, which changes when the machine starts or is restored; never the RNG's index. */
-  readonly generation: { readonly msr: number } | undefined;
+  readonly generation: OfferedGeneration | undefined;
+}
+
+/** The generation as it is advertised. */
+export interface OfferedGeneration {
+  /** MSR_COMMONHV_GENERATION; 0 is an index. */
+  readonly msr: number;
+  /** Feature bit 4: WRMSR of the current value acknowledges it. */
+  readonly ack: boolean;
+  /** Feature bit 3: MSR_COMMONHV_GENERATION_PAGE; `undefined` where no page is offered, or at an index that is another's. */
+  readonly pageMsr: number | undefined;
 }
 
 /**
@@ -108,7 +118,9 @@ function registers(
   const rng = has.rng ? { msr: at.rng, input: has.rngInput, secure } : undefined;
   // MSR_COMMONHV_GENERATION is "another index than the RNG's": one register cannot be both.
   const generation = draft === 3 && has.generation && at.generation !== rng?.msr;
-  return { rng, generation: generation ? { msr: at.generation } : undefined };
+  const page = has.page && at.page !== at.generation && at.page !== rng?.msr;
+  const pageMsr = page ? at.page : undefined;
+  return { rng, generation: generation ? { msr: at.generation, ack: has.ack, pageMsr } : undefined };
 }
 
 /** Draft 1 gives no count: "CPUID with EAX = 0x4F000001 and ECX >= N MUST return all zeros". */

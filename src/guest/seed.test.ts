@@ -1,8 +1,10 @@
 /** Seeding: which values are refused, and how many bits the others may be credited. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Fault, Regs, SyncCpu } from '../cpu.ts';
+import type { Cpu, Fault, Regs, SyncCpu } from '../cpu.ts';
 import { GP } from '../cpu.ts';
+import { discover } from './discover.ts';
+import { acknowledge, markReseeded, readPage, setPage } from './page.ts';
 import { seed } from './seed.ts';
 
 const ZEROS = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
@@ -41,13 +43,13 @@ function machine({
   };
 }
 
-test('eight values, little-endian, credited in full where the hypervisor says that they are secure', async () => {
+test('eight values, little-endian, credited 256 bits where the hypervisor says that they are secure', async () => {
   const made = await seed(machine({}));
   assert.equal(made.outcome, 'values');
   assert.ok('bytes' in made);
   assert.equal(made.bytes.length, 64);
   assert.deepEqual([...made.bytes.subarray(0, 8)], [0x15, 0x7c, 0x4a, 0x7f, 0xb9, 0x79, 0x37, 0x9e]);
-  assert.equal(made.credit, 512);
+  assert.equal(made.credit, 256);
   assert.equal(made.reason, 'secure');
 });
 
@@ -101,3 +103,84 @@ test('no CommonHV, no RNG, a wrong number of values', async () => {
   for (const values of [1, 513, 2.5, Number.NaN])
     await assert.rejects(seed(machine({}), { values: values }), RangeError);
 });
+
+test('where the generation changes between the reads, the values are discarded and read anew', async () => {
+  let generation = 0x1_0000_0001n;
+  let reads = 0;
+  const served: bigint[] = [];
+  const layer = (changes: number): Cpu => {
+    const cpu = commonhvLike(() => generation);
+    return {
+      ...cpu,
+      rdmsr(index) {
+        const value = cpu.rdmsr(index);
+        if (index === 0x400000a0) {
+          served.push(value as bigint);
+          if (++reads % 8 === 3 && reads < changes * 8) generation += 0x1_0000_0001n;
+        }
+        return value;
+      },
+    };
+  };
+  const made = await seed(layer(2));
+  assert.ok(made.outcome === 'values');
+  assert.equal(made.generation, generation);
+  assert.equal(reads, 24);
+  const bytes = new DataView(made.bytes.buffer);
+  assert.deepEqual(
+    Array.from({ length: 8 }, (_, i) => bytes.getBigUint64(8 * i, true)),
+    served.slice(16),
+  );
+  reads = 0;
+  assert.equal((await seed(layer(100))).outcome, 'changing');
+  assert.equal(reads, 32);
+});
+
+test('acknowledge and the page: absent where no bit is set, else the value and the address are written', async () => {
+  const written: [number, bigint][] = [];
+  const cpu: Cpu = {
+    ...commonhvLike(() => 7n, 0b11101, 0x400000a2),
+    wrmsr(index, value) {
+      written.push([index, value]);
+      return value === 9n ? '#GP' : undefined;
+    },
+  };
+  const found = (await discover(cpu))!;
+  assert.deepEqual(found.generation, { msr: 0x400000a1, ack: true, pageMsr: 0x400000a2 });
+  assert.equal(await acknowledge(cpu, found, 7n), 'acknowledged');
+  assert.equal(await acknowledge(cpu, found, 9n), 'changed');
+  assert.equal(await setPage(cpu, found, 0x7000), undefined);
+  assert.equal(await setPage(cpu, found, undefined), undefined);
+  const expected: [number, bigint][] = [
+    [0x400000a1, 7n],
+    [0x400000a1, 9n],
+    [0x400000a2, 0x7001n],
+    [0x400000a2, 0n],
+  ];
+  assert.deepEqual(written, expected);
+  const without = (await discover(commonhvLike(() => 7n)))!;
+  assert.equal(await acknowledge(cpu, without, 7n), 'absent');
+  assert.equal(await setPage(cpu, without, 0x7000), 'absent');
+  const page = new DataView(new ArrayBuffer(4096));
+  page.setBigUint64(0, 5n, true);
+  markReseeded(page, 5n);
+  assert.deepEqual(readPage(page), { generation: 5n, reseeded: 5n });
+});
+
+/** A draft 3 hypervisor with random values and a generation. */
+function commonhvLike(generation: () => bigint, features = 0b101, page = 0): Cpu {
+  const leaves: Record<number, [number, number, number, number]> = {
+    1325400064: [0x4f000003, 0x6d6d6f43, 0x56486e6f, 0x66746e49],
+    1325400066: [features, 3, 0, 0],
+    1325400067: [0x400000a0, 1, 0x400000a1, page],
+  };
+  return {
+    cpuid(leaf) {
+      const [eax, ebx, ecx, edx] = leaves[leaf] ?? [0, 0, 0, 0];
+      return { eax, ebx, ecx, edx };
+    },
+    rdmsr: (index) =>
+      index === 0x400000a1 ? generation() : globalThis.crypto.getRandomValues(new BigUint64Array(1))[0]!,
+    wrmsr: () => '#GP',
+  };
+}

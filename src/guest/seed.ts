@@ -10,6 +10,7 @@ import {
   SEV_STATUS_SEV,
 } from '../spec/other-interfaces.ts';
 import { decodeSignature } from '../spec/signature.ts';
+import { flawOf } from '../spec/values.ts';
 import type { Discovery, Rng } from './discover.ts';
 import { discover } from './discover.ts';
 
@@ -17,10 +18,10 @@ import { discover } from './discover.ts';
 export const SEED_VALUES = 8;
 
 /**
- * Why there are no values to seed from. `fault`: reading the RNG raised one; `stuck`: a value came twice; `patterned`: they
- * went up or down by equal steps.
+ * Why there are no values to seed from. `fault`: reading the RNG raised one; `stuck`, `patterned`: the values
+ * cannot be random (`flawOf` in commonhv/spec); `changing`: the generation was another after each of four attempts.
  */
-export type Refusal = 'no-commonhv' | 'no-rng' | 'fault' | 'stuck' | 'patterned';
+export type Refusal = 'no-commonhv' | 'no-rng' | 'fault' | 'stuck' | 'patterned' | 'changing';
 
 /**
  * Why the values count for as much as they do; every reason but `secure` means 0 bits. `draft`: drafts 1 and 2 state
@@ -33,7 +34,9 @@ export interface Seed {
   readonly outcome: 'values';
   /** The values one after another, each 8 bytes, little-endian. */
   readonly bytes: Uint8Array;
-  /** How many bits of entropy they may be credited, 0 to 8 times `bytes.length`. */
+  /** The generation before and after the reads; `undefined` where none is offered. `acknowledge` takes it. */
+  readonly generation: bigint | undefined;
+  /** How many bits of entropy they may be credited: 0, or 64 a value and at most 256 for each start and each new generation. */
   readonly credit: number;
   /** The reason for `credit`. */
   readonly reason: Reason;
@@ -51,13 +54,19 @@ export interface Unseeded {
 /** How `seed` reads. */
 export interface SeedOptions {
   /** 2 to 512, default 8: fewer than two cannot be checked, and 512 fill Linux' pool many times over. */
-  readonly values?: number;
+  readonly values?: number | undefined;
   /** An earlier result of `discover`, to spare its CPUIDs: the leaves never change while a machine lives. */
   readonly discovery?: Discovery | undefined;
 }
 
+/** "At most 64 bits a value and 256 bits for each start and each new generation." */
+const MAX_CREDIT = 256;
+/** How often the values are read anew because the generation changed meanwhile. */
+const MAX_ATTEMPTS = 4;
+
 /**
- * Reads the RNG of the processor's hypervisor, several values in a row. Never writes to it: "guests SHOULD NOT write
+ * Reads the RNG of the processor's hypervisor, several values in a row, between two reads of the generation: where it changed, the
+ * machine was restored meanwhile, and the values are discarded. Never writes to the RNG: "guests SHOULD NOT write
  * sensitive values to wrmsr(MSR_COMMONHV_RNG)". Throws a RangeError for an option out of its range.
  */
 export async function seed(cpu: Cpu, options: SeedOptions = {}): Promise<Seed | Unseeded> {
@@ -68,30 +77,55 @@ export async function seed(cpu: Cpu, options: SeedOptions = {}): Promise<Seed | 
   const discovery = options.discovery ?? (await discover(cpu));
   if (discovery === undefined) return { outcome: 'no-commonhv', discovery };
   if (discovery.rng === undefined) return { outcome: 'no-rng', discovery };
-  const values: bigint[] = [];
-  for (let i = 0; i < count; i++) {
-    const value = await cpu.rdmsr(discovery.rng.msr);
-    // "MUST NOT result in an exception": nested, the leaves may be those of a hypervisor whose MSRs are out of reach.
-    if (typeof value !== 'bigint') return { outcome: 'fault', discovery };
-    values.push(value);
-  }
-  const flaw = flawOf(values);
-  if (flaw !== undefined) return { outcome: flaw, discovery };
+  const read = await readValues(cpu, discovery.rng.msr, discovery.generation?.msr, count);
+  if (typeof read === 'string') return { outcome: read, discovery };
+  const { values, generation } = read;
+  const refusal = refusalOf(values);
+  if (refusal !== undefined) return { outcome: refusal, discovery };
   const reason = await reasonFor(cpu, discovery, discovery.rng);
   const bytes = new Uint8Array(8 * count);
   const view = new DataView(bytes.buffer);
   for (const [i, value] of values.entries()) view.setBigUint64(8 * i, value, true);
-  return { outcome: 'values', bytes, credit: reason === 'secure' ? 64 * count : 0, reason, discovery };
+  const credit = reason === 'secure' ? Math.min(64 * count, MAX_CREDIT) : 0;
+  return { outcome: 'values', bytes, generation, credit, reason, discovery };
 }
 
-/**
- * Faults that show in a few values: one that comes twice, or each one step from the last. Random values do neither more often
- * than once in 2^46 seeds, and a generator that passes may still be a bad one: only its hypervisor can know.
- */
-function flawOf(values: readonly bigint[]): 'stuck' | 'patterned' | undefined {
-  if (new Set(values).size < values.length) return 'stuck';
-  const steps = values.slice(1).map((value, i) => BigInt.asUintN(64, value - values[i]!));
-  return steps.length > 1 && new Set(steps).size < steps.length ? 'patterned' : undefined;
+/** Generation, values, generation: until both reads of it agree. */
+async function readValues(
+  cpu: Cpu,
+  rngMsr: number,
+  generationMsr: number | undefined,
+  count: number,
+): Promise<{ values: bigint[]; generation: bigint | undefined } | 'fault' | 'changing'> {
+  // A register that faults tells nothing of copies, and does not make the values worse.
+  const readGeneration = async () => {
+    const value = generationMsr === undefined ? undefined : await cpu.rdmsr(generationMsr);
+    return typeof value === 'bigint' ? value : undefined;
+  };
+  let before = await readGeneration();
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const values: bigint[] = [];
+    for (let i = 0; i < count; i++) {
+      const value = await cpu.rdmsr(rngMsr);
+      // "MUST NOT result in an exception": nested, the leaves may be those of a hypervisor whose MSRs are out of reach.
+      if (typeof value !== 'bigint') return 'fault';
+      values.push(value);
+    }
+    const after = await readGeneration();
+    if (after === before) return { values, generation: before };
+    before = after;
+  }
+  return 'changing';
+}
+
+/** A counter's high lanes never change either: it is called patterned. */
+function refusalOf(values: readonly bigint[]): 'stuck' | 'patterned' | undefined {
+  const flaw = flawOf(values);
+  if (flaw === undefined) return undefined;
+  const step = values[1]! - values[0]!;
+  const counts =
+    flaw.kind !== 'repeated' && values.every((value, i) => i === 0 || value - values[i - 1]! === step);
+  return flaw.kind === 'step' || counts ? 'patterned' : 'stuck';
 }
 
 async function reasonFor(cpu: Cpu, { draft }: Discovery, { secure }: Rng): Promise<Reason> {

@@ -24,7 +24,22 @@ export function flawOf(values: readonly bigint[]): Flaw | undefined {
   const halves = values.map((value) => [Number(value & 0xffff_ffffn), Number(value >> 32n)] as const);
   const lane = (shift: number, width: number): readonly number[] =>
     halves.map((half) => ((half[shift >> 5]! >>> (shift & 31)) & (2 ** width - 1)) >>> 0);
-  return lanes(lane, stuck) ?? whole(values) ?? lanes(lane, stepping) ?? alike(lane, values.length);
+  return (
+    bitOfBytes(halves) ??
+    lanes(lane, stuck) ??
+    whole(values) ??
+    lanes(lane, stepping) ??
+    alike(lane, values.length)
+  );
+}
+
+/** A bit that is the same in every byte of all values, as the top bit of text is. */
+function bitOfBytes(halves: readonly (readonly [number, number])[]): Flaw | undefined {
+  if (8 * halves.length - 1 < MIN_BITS) return undefined;
+  const bytes = halves.flat().flatMap((half) => [0, 8, 16, 24].map((shift) => (half >>> shift) & 0xff));
+  const changed = bytes.reduce((sum, byte) => sum | (byte ^ bytes[0]!), 0);
+  if (changed === 0xff) return undefined;
+  return { kind: 'stuck', width: 1, text: 'a bit that is the same in every byte' };
 }
 
 type Lane = (shift: number, width: number) => readonly number[];
