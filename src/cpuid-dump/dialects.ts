@@ -70,6 +70,11 @@ const ARRAYS: Readonly<Record<string, readonly [first: number, subleaves: boolea
 };
 
 const DIALECTS: readonly Dialect[] = [
+  // cpuid -r as it prints, which is most of all dumps: the next one reads it too, in twice the time
+  {
+    pattern:
+      /^\s{0,8}0x([\da-f]{8}) 0x([\da-f]{2}): eax=0x([\da-f]{8}) ebx=0x([\da-f]{8}) ecx=0x([\da-f]{8}) edx=0x([\da-f]{8})\b/gi,
+  },
   // Todd Allen's cpuid -r, kcpuid, a kernel's or a hypervisor's log, libvirt's <cpuid eax_in=…>
   {
     pattern: new RegExp(

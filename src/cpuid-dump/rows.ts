@@ -21,6 +21,7 @@ export interface Reading {
 const MAX_SECTIONS = 16_384;
 /** A row that mail or a terminal broke has at most so many further lines. */
 const MAX_JOINED = 3;
+const MIN_ROW = 10;
 
 /** `columns`: take rows of bare numbers too. */
 export function readRows(text: string, columns: boolean): Reading {
@@ -90,7 +91,9 @@ class RowReader {
 
   /** A row, and what follows it in the same line: `diff -y`, or a text whose line ends were lost. */
   private rowsOf(line: string, i: number, first: RowText): void {
-    const second = readRow(line, first.end, this.context, this.columns);
+    // No row is shorter; most lines end with their only one.
+    const second =
+      line.length - first.end < MIN_ROW ? undefined : readRow(line, first.end, this.context, this.columns);
     const pair = second?.leaf === first.leaf && second.subleaf === first.subleaf;
     if (pair) {
       this.sides ??= { '-': 'the left side', '+': 'the right side' };
@@ -126,6 +129,7 @@ class RowReader {
 
   /** Whether a line is a unified comparison's heading. */
   private diffHeader(line: string): boolean {
+    if (!/^[>+@-]/.test(line)) return false;
     const name = /^(?:> ?)?(---|\+\+\+) (\S{1,200})/.exec(line);
     if (name !== null) {
       const side = name[1] === '---' ? '-' : '+';
