@@ -42,7 +42,7 @@ fi
 modules=$system/lib/modules/$version/kernel/arch/x86/kernel
 mkdir -p "$modules" "$output"
 cp "$here/.cache/debian/base/lib/modules/msr.ko" "$modules/"
-make -s -C "$here/agent" CC="${CC:-cc} -m32" OUT="$work" DESTDIR="$system" install
+make -s -C "$here/c/agent" CC="${CC:-cc} -m32" OUT="$work" DESTDIR="$system" install
 echo CONFIG_RD_GZIP=y >"$system/boot/config-$version" # what mkinitramfs asks of a kernel's configuration
 echo MODULES=list >"$system/etc/initramfs-tools/conf.d/commonhv" # the agent is what it is about, not the disks
 chroot "$system" sh -eu -c "

@@ -48,7 +48,7 @@ async function boot(initrd: string, options: string, last: string): Promise<stri
 }
 
 const SEEDED =
-  /^commonhv-agent: mixed 512 bits from draft 3's RNG, credited 512: the hypervisor says they are secure\r$/m;
+  /^commonhv-agent: mixed 512 bits from draft 3's RNG, credited 512: the hypervisor says they are secure; reseeded\r$/m;
 
 /**
  * What was said before udev, the first that asks for randomness. The kernel's own lines, which may come amid another, are

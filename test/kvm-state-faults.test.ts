@@ -248,10 +248,11 @@ test('a process that is killed while it saves leaves no file of that name', limi
   for (let i = 0; i < 8; i++) {
     const file = join(folder, `killed-${i}`);
     const child = spawn(process.execPath, [program, file], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const exited = once(child, 'exit'); // it may end before it is killed
     await once(child.stdout, 'data'); // it begins to save
     await new Promise((resolve) => setTimeout(resolve, i * 20));
     child.kill('SIGKILL');
-    await once(child, 'exit');
+    await exited;
     const names = readdirSync(folder).filter((name) => name.startsWith(`killed-${i}`));
     if (names.includes(`killed-${i}`)) {
       const machine = await kvm().resume(bare, file); // it was faster: then the state is whole
