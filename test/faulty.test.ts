@@ -1,6 +1,7 @@
 // Every rule can fail, and fails alone: each faulty hypervisor is caught by its own rule, and by no other.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { SavedLayer } from 'commonhv';
 import {
   type FaultyHypervisor,
   faultyHypervisors,
@@ -14,7 +15,7 @@ import {
 import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
 import type { Draft } from 'commonhv/spec';
 import fc from 'fast-check';
-import { right, stage } from './support/harness.ts';
+import { host, right, stage } from './support/harness.ts';
 
 const DRAFTS: readonly Draft[] = [1, 2, 3];
 
@@ -104,6 +105,19 @@ for (const draft of DRAFTS) {
     });
   }
 }
+
+test('every faulty hypervisor saves and restores the layer’s part of a machine', () => {
+  for (const faulty of faultyHypervisors) {
+    for (const draft of faulty.drafts) {
+      const layer = faulty.makeFaulty(base(faulty, draft), draft);
+      const saved = layer(host).saved?.();
+      assert.equal(typeof saved?.commonhv, 'string', `${faulty.rule}: ${faulty.title}`);
+      // As an engine with states of its own does: without the layer's part the machine is refused.
+      const travelled = JSON.parse(JSON.stringify(saved)) as SavedLayer;
+      layer({ ...host, resumed: true }).restored?.(travelled);
+    }
+  }
+});
 
 for (const { rule, title, also = [], drafts = [3 as const], options } of faultyMachines) {
   for (const draft of drafts) {

@@ -50,9 +50,9 @@ const changedByRestore: MakeFaulty = (good, draft) => {
         const regs = correct.cpuid(asked, subleaf);
         return restored && asked === LEAF_MSRS ? { ...regs, ebx: regs.ebx ^ 3 } : regs;
       },
-      restored() {
+      restored(saved) {
         restored = true;
-        correct.restored?.();
+        correct.restored?.(saved);
       },
     };
   };

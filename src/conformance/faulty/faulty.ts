@@ -1,5 +1,5 @@
 /** Faulty hypervisors: each a transformer of layers, wrong in one way; and the pieces that most of them are made of. */
-import type { Fault, Layer, Regs, SyncCpu } from '../../cpu.ts';
+import { type Fault, type Layer, lifecycle, type Regs, type SyncCpu } from '../../cpu.ts';
 import {
   type Draft,
   decodeCount,
@@ -55,12 +55,9 @@ export interface CorrectCpu extends SyncCpu {
 export function faulty(change: (correct: CorrectCpu) => Partial<FaultyCpu>): MakeFaulty {
   return (good, draft) => (host) => {
     const correct = read(good(host), draft);
-    return { ...bareCpu(correct), ...change(correct) };
+    const { cpuid, rdmsr, wrmsr } = correct;
+    return { ...lifecycle(correct), cpuid, rdmsr, wrmsr, ...change(correct) };
   };
-}
-
-function bareCpu({ cpuid, rdmsr, wrmsr, restored }: SyncCpu): SyncCpu {
-  return { cpuid, rdmsr, wrmsr, ...(restored && { restored }) };
 }
 
 /** Reads the right layer as the draft has it. */

@@ -32,9 +32,9 @@ function late(): MakeFaulty {
           before = now;
           return answer;
         },
-        restored() {
+        restored(saved) {
           old = correct.rdmsr(correct.generation);
-          correct.restored?.();
+          correct.restored?.(saved);
         },
       };
     };
@@ -53,9 +53,9 @@ function counted(): MakeFaulty {
       return {
         ...correct,
         rdmsr: (index) => (index === correct.generation ? value : correct.rdmsr(index)),
-        restored() {
+        restored(saved) {
           value = start! + 1n;
-          correct.restored?.();
+          correct.restored?.(saved);
         },
       };
     };

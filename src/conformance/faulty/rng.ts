@@ -59,9 +59,9 @@ const savedState: MakeFaulty = (good, draft) => (host) => {
       value = BigInt.asUintN(64, (value ^ (value >> 27n)) * 0x94d0_49bb_1331_11ebn);
       return value ^ (value >> 31n);
     },
-    restored() {
+    restored(saved) {
       state = 42n;
-      correct.restored?.();
+      correct.restored?.(saved);
     },
   };
 };
