@@ -1,17 +1,19 @@
 /** The conformance suite against one machine; its report is plain data that can travel. */
 import type { Cpu } from 'commonhv';
 import { type MachineControls, type Report, verify } from 'commonhv/conformance';
+import type { Draft } from 'commonhv/spec';
 import type { Booted } from '../machine/engine.ts';
 
 /** How long one question may take, in milliseconds: a page's machine may be slow, never this slow. */
 const TIMEOUT_MS = 5000;
 
 /**
- * Verifies the running machine: pauses it, restores its own saved state in place, and has it resumed as another
- * machine, which `revive` makes and asks and this ends.
+ * Verifies the running machine by the draft that its hypervisor was made for: pauses it, restores its own saved state in
+ * place, and has it resumed as another machine, which `revive` makes and asks and this ends.
  */
 export async function checked(
   cpu: Cpu,
+  draft: Draft,
   machine: Booted,
   revive: (state: Uint8Array) => Promise<{ readonly machine: Booted; readonly cpu: Cpu }>,
 ): Promise<Report> {
@@ -36,7 +38,7 @@ export async function checked(
     },
   };
   try {
-    return await verify(cpu, { timeoutMs: TIMEOUT_MS, ...controls });
+    return await verify(cpu, { draft, timeoutMs: TIMEOUT_MS, ...controls });
   } finally {
     for (const copy of copies) await copy.close();
   }

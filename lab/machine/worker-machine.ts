@@ -4,6 +4,7 @@ import type { FaultyCpu } from 'commonhv/conformance';
 import { dump } from 'commonhv/cpuid-dump';
 import { type Discovery, detect, scan } from 'commonhv/guest';
 import { probeImage } from 'commonhv/probe';
+import type { Draft } from 'commonhv/spec';
 import { checked } from '../conformance/check.ts';
 import { readRows } from '../leaves/row.ts';
 import { type Draws, drawWords } from '../random/generator.ts';
@@ -27,6 +28,7 @@ export function room(push: (message: Push) => void): Calls {
   let lying: FaultyCpu | undefined;
   let timer: ReturnType<typeof setInterval> | undefined;
   let engine: Bootable | undefined;
+  let draft: Draft | undefined;
 
   const tell = () => {
     const taken = watched?.take();
@@ -41,6 +43,7 @@ export function room(push: (message: Push) => void): Calls {
   };
   const watch = (settings: Settings, before?: bigint): Layer => {
     lying = undefined;
+    draft = settings.draft;
     const layer = layerOf(settings, before);
     const kept: Layer = (host) => {
       const cpu = layer(host);
@@ -138,8 +141,8 @@ export function room(push: (message: Push) => void): Calls {
       return drawn.words;
     },
     async verify() {
-      if (booted === undefined) throw new Error('there is no machine to verify');
-      return checked(guest(), { ...booted, pause }, revive);
+      if (booted === undefined || draft === undefined) throw new Error('there is no machine to verify');
+      return checked(guest(), draft, { ...booted, pause }, revive);
     },
     async tally() {
       if (watched === undefined) throw new Error('there is no machine to count for');

@@ -72,7 +72,7 @@ export function everybody(inPage: InPage): void {
         'Pause',
         'Save',
         'Console of the machine',
-        'CPUID.4F000002H.0.EAX: 00000005',
+        'CPUID.4F000002H.0.EAX: 0000001d',
         'bit 0: 1',
         'Zoom in',
         'Export JSON',
