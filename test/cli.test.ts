@@ -59,7 +59,7 @@ test('run without an image: the probe guest, in the JSON that programs rely on',
     maxLeaf: '0x4f000003',
     preferred: null,
     rng: { msr: '0x400000a0', input: false, secure: true },
-    generation: { msr: '0x400000a1' },
+    generation: { msr: '0x400000a1', page: '0x400000a2', acknowledgement: true },
   });
   assert.deepEqual(discovery.interfaces, [
     {

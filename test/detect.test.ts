@@ -50,7 +50,7 @@ test('JSON has the documented shape', () => {
     commonhv: {
       ...{ draft: 3, maxLeaf: '0x4f000003', preferred: 2 },
       rng: { msr: '0x400000a0', input: false, secure: true },
-      generation: { msr: '0x400000a1' },
+      generation: { msr: '0x400000a1', page: null, acknowledgement: false },
     },
     interfaces: [
       { signature: 'VMwareVMware', ...vmware, confirmed: true, ...common },
@@ -61,6 +61,43 @@ test('JSON has the documented shape', () => {
     missing: [],
     cost: { cpuid: 9 },
   });
+});
+
+test('the page and the acknowledgement are shown where they are offered', () => {
+  const shown = (leaf2: string, leaf3: string) => {
+    const recorded = file(
+      'second-edition.txt',
+      `CPU 0:
+   0x00000001 0x00: eax=0x00000000 ebx=0x00000000 ecx=0x80000000 edx=0x00000000
+   0x40000000 0x00: eax=0x00000000 ebx=0x00000000 ecx=0x00000000 edx=0x00000000
+   0x4f000000 0x00: eax=0x4f000003 ebx=0x6d6d6f43 ecx=0x56486e6f edx=0x66746e49
+   0x4f000001 0x00: eax=0x00000000 ebx=0x00000000 ecx=0x00000000 edx=0x00000000
+   0x4f000002 0x00: eax=${leaf2} ebx=0x00000003 ecx=0x00000000 edx=0x00000000
+   0x4f000003 0x00: eax=0x400000a0 ebx=0x00000001 ecx=0x400000a1 edx=${leaf3}
+`,
+    );
+    const text = /^generation +(.*)$/m.exec(run(['detect', '--from', recorded]).out)?.[1];
+    const json = JSON.parse(run(['detect', '--from', recorded, '--format', 'json']).out);
+    return [json.commonhv?.generation, text];
+  };
+  const msr = '0x400000a1';
+  const page = '0x400000a2';
+  assert.deepEqual(shown('0x0000001d', page), [
+    { msr, page, acknowledgement: true },
+    'MSR 0x400000a1, page at MSR 0x400000a2, takes acknowledgements',
+  ]);
+  assert.deepEqual(shown('0x00000015', '0x00000000'), [
+    { msr, page: null, acknowledgement: true },
+    'MSR 0x400000a1, takes acknowledgements',
+  ]);
+  assert.deepEqual(shown('0x0000000d', page), [
+    { msr, page, acknowledgement: false },
+    'MSR 0x400000a1, page at MSR 0x400000a2',
+  ]);
+  assert.deepEqual(shown('0x00000005', page), [
+    { msr, page: null, acknowledgement: false },
+    'MSR 0x400000a1',
+  ]);
 });
 
 test('nfd: labels that Kubernetes takes', () => {

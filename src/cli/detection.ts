@@ -40,8 +40,15 @@ function commonhvJson(commonhv: NonNullable<Finding['detection']['commonhv']>): 
     maxLeaf: hex(commonhv.maxLeaf),
     preferred: commonhv.preferred ?? null,
     rng: rng === undefined ? null : { msr: hex(rng.msr), input: rng.input, secure: rng.secure ?? null },
-    generation: generation === undefined ? null : { msr: hex(generation.msr) },
+    generation: generation === undefined ? null : generationJson(generation),
   };
+}
+
+type Generation = NonNullable<NonNullable<Finding['detection']['commonhv']>['generation']>;
+
+/** `page`: the index of MSR_COMMONHV_GENERATION_PAGE. */
+function generationJson({ msr, pageMsr, ack }: Generation): object {
+  return { msr: hex(msr), page: pageMsr === undefined ? null : hex(pageMsr), acknowledgement: ack };
 }
 
 /** `signature` without the padding at its end, `bytes` as they are in the registers, in hex. */
@@ -109,13 +116,20 @@ function commonhvRows({ detection, commonhv, missing }: Finding, paint: Paint): 
       'RNG',
       rng === undefined ? 'none' : `MSR ${hex(rng.msr)}${inputText(rng.input)}${secureText(rng.secure)}`,
     ],
-    ['generation', generation === undefined ? 'none' : `MSR ${hex(generation.msr)}`],
+    ['generation', generation === undefined ? 'none' : generationText(generation)],
   ];
 }
 
 const inputText = (input: boolean): string => (input ? ', takes guest input' : '');
 const secureText = (secure: boolean | undefined): string =>
   secure === undefined ? '' : secure ? ', said to be secure' : ', said not to be secure';
+
+const generationText = ({ msr, pageMsr, ack }: Generation): string =>
+  [
+    `MSR ${hex(msr)}`,
+    ...(pageMsr === undefined ? [] : [`page at MSR ${hex(pageMsr)}`]),
+    ...(ack ? ['takes acknowledgements'] : []),
+  ].join(', ');
 
 function interfacesText(finding: Finding, paint: Paint): readonly string[] {
   const { interfaces, complete, missing, detection } = finding;
