@@ -69,7 +69,7 @@ const SPACE = join(work, 'with space.so');
 writeFileSync(SPACE, '');
 for (const [args, line] of [
   [['--rng-input', 'mix'], /--rng-input mix: .* use ignore or none/],
-  [['--rng-msr', '400000a1'], /generation\.msr: 0x400000a1 is rng\.msr already/],
+  [['--rng-msr', '400000a1'], /--generation-msr: 0x400000a1 is --rng-msr already/],
   [['--library', '/nowhere.so'], /--library \/nowhere\.so: expected a file/],
   [['--library', SPACE], /--library: LD_PRELOAD cannot hold a path with a space/],
   [

@@ -200,7 +200,11 @@ function askOnly(program: Command, io: Io, done: (status: number) => void): void
     'in a Linux guest: mix random values of the RNG into the kernel, credit them as far as they are vouched for',
     seedOptions(),
     [formatOption(['text', 'json'])],
-  ).action(async (options) => done(await (await import('./seed.ts')).runSeed(options, io)));
+  ).action(async (options, self) => {
+    if (options.watch !== true && given(self).includes('interval'))
+      throw new UsageError('--interval goes with --watch');
+    done(await (await import('./seed.ts')).runSeed(options, io));
+  });
 }
 
 /** The conformance suite, and the guest that it asks. */
@@ -240,10 +244,32 @@ export function command(
   return made;
 }
 
+/** The words of the command line for the library's arguments. */
+const TYPED: Readonly<Record<string, string>> = {
+  'rng.msr': '--rng-msr',
+  'rng.input': '--rng-input',
+  generation: '--generation-msr',
+  'generation.msr': '--generation-msr',
+  'generation.pageMsr': '--generation-page-msr',
+  memory: '--memory',
+  values: '--values',
+  kernel: 'image',
+  initrd: '--initrd',
+  commandLine: '--append',
+};
+
+/** The library names its argument at the head of a message, and another one with the same index; the user typed an option. */
+function asTyped({ message, name }: Error): string {
+  if (name !== 'TypeError' && name !== 'RangeError') return message;
+  return message
+    .replace(/^([\w.]+)(?=: )/, (argument) => TYPED[argument] ?? argument)
+    .replace(/(?<= is )([\w.]+)(?= already$)/, (argument) => TYPED[argument] ?? argument);
+}
+
 /** An error in one line; an internal one keeps its stack where COMMONHV_DEBUG is set. */
 function report(error: unknown, io: Io): number {
   io.progress('');
-  const line = error instanceof Error ? error.message : String(error);
+  const line = error instanceof Error ? asTyped(error) : String(error);
   io.err(`commonhv: ${line.replace(/\s*\n\s*/g, ' ')}`);
   const ours = error instanceof MachineError || error instanceof UsageError;
   if (!ours && io.env.COMMONHV_DEBUG !== undefined && error instanceof Error) io.err(error.stack ?? '');
