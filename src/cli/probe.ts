@@ -27,9 +27,10 @@ export async function runProbe({ write, form }: ProbeOptions, io: Io): Promise<n
 }
 
 const DESCRIPTIONS: Readonly<Record<Form, string>> = {
-  disk: `a raw disk of ${DISK_BYTES} bytes, and a multiboot kernel; its guest talks on the first serial port`,
-  sector: 'a boot sector of 512 bytes, and a multiboot kernel; its guest talks on the first serial port',
-  iso: 'a bootable CD image (El Torito, no emulation); its guest talks on the first serial port',
+  disk: `a raw disk of ${DISK_BYTES} bytes, and a multiboot kernel; its guest waits for verify on the first serial port`,
+  sector:
+    'a boot sector of 512 bytes, and a multiboot kernel; its guest waits for verify on the first serial port',
+  iso: 'a bootable CD image (El Torito, no emulation); its guest waits for verify on the first serial port',
 };
 
 async function put(path: string, bytes: Uint8Array): Promise<void> {

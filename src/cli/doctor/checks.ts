@@ -281,6 +281,6 @@ function processCheck(world: World): Check {
     ...base,
     state: 'weak',
     text: `programs that keep generators of their own: ${names}`,
-    remedy: 'restart them after a restore, or see docs/processes.md',
+    remedy: 'restart them after a restore, or see "Processes" in docs/agent.md',
   };
 }
