@@ -44,7 +44,7 @@ test('whatever the right hypervisor is told to serve, it breaks no rule', async 
   const described = fc.record({
     draft: fc.constantFrom(...DRAFTS),
     interfaces,
-    msrs: fc.uniqueArray(fc.integer({ min: 0x4000_0000, max: 0x4000_00ff }), { minLength: 2, maxLength: 2 }),
+    msrs: fc.uniqueArray(fc.integer({ min: 0x4000_0000, max: 0x4000_00ff }), { minLength: 3, maxLength: 3 }),
     rng: fc.boolean(),
     generation: fc.boolean(),
     input: fc.constantFrom('none' as const, 'ignore' as const, 'mix' as const),
@@ -58,7 +58,8 @@ test('whatever the right hypervisor is told to serve, it breaks no rule', async 
         ...(rng && {
           rng: { source: systemSource(), msr: msrs[0]!, ...((draft > 1 || input !== 'none') && { input }) },
         }),
-        ...(draft === 3 && generation && { generation: { next: systemGeneration(), msr: msrs[1]! } }),
+        ...(draft === 3 &&
+          generation && { generation: { next: systemGeneration(), msr: msrs[1]!, pageMsr: msrs[2]! } }),
         ...(draft === 3 && preferred > 0 && preferred <= interfaces.length && { preferred }),
       });
       const { cpu, controls } = stage(layer);
