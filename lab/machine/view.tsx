@@ -225,6 +225,9 @@ function savedText({ saved, settings }: Kept): string {
   if (!saved.probe) return what;
   const none = whyNoGeneration(settings);
   if (none !== undefined) return `${what} Its copies are not told that they are copies: ${none}.`;
+  const [first, second] = machines.value;
+  if (second !== undefined && first?.settings.faulty === KEEPER)
+    return `${what} These copies find its generation: the faulty hypervisor keeps it.`;
   const refused = notKept.value === undefined ? '' : ` Nothing can keep it: ${notKept.value}.`;
   return `${what} Its copies find the generation renewed.${refused}`;
 }

@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { machines } from '../lab.ts';
 import type { Session } from '../machine/session.ts';
 import { Section } from '../section.tsx';
-import { whyNoGeneration } from '../settings/settings.ts';
+import { type Settings, whyNoGeneration } from '../settings/settings.ts';
 import { alike } from './alike.ts';
 import { Bitmap } from './bitmap.tsx';
 import { type Look, type Picture, SHOWN } from './picture.ts';
@@ -18,6 +18,7 @@ export function RandomView() {
     ...all.flatMap(({ read, drawn }) => [read.look.value.total, drawn.look.value.total]),
   );
   const tall = Math.min(SHOWN, most);
+  const shared = all.length === 2 ? sharedBy(all[0]!, all[1]!) : undefined;
   return (
     <Section
       id="random"
@@ -50,7 +51,7 @@ export function RandomView() {
         </div>
       }
     >
-      {all.length === 2 && <Verdict first={all[0]!} second={all[1]!} />}
+      {all.length === 2 && <Verdict settings={all[0]!.settings} shared={shared} />}
       <div class={all.length > 1 ? 'pictures two' : 'pictures'}>
         {all.map((machine) => (
           <div class="machine-pictures" key={machine.id} role="group" aria-label={`Words of ${machine.name}`}>
@@ -67,6 +68,7 @@ export function RandomView() {
                 picture={machine.drawn}
                 title="Drawn by the guest"
                 colour="--drawn"
+                shared={shared}
                 machine={machine}
                 tall={tall}
               />
@@ -84,8 +86,10 @@ function PictureView(props: {
   colour: string;
   machine: Session;
   tall: number;
+  /** How many of the first values are those of the other copy too. */
+  shared?: number | undefined;
 }) {
-  const { picture, title, colour, machine, tall } = props;
+  const { picture, title, colour, machine, tall, shared = 0 } = props;
   const look = picture.look.value;
   return (
     <figure>
@@ -93,7 +97,7 @@ function PictureView(props: {
       <figcaption>
         <strong>{title}</strong>
         <span>{describe(look)}</span>
-        {look.total > 0 && <Health look={look} />}
+        {look.total > 0 && <Health look={look} shared={shared} />}
         {look.total === 0 && machine.state.value === 'running' && machine.detail.value !== '' && (
           <span class="wrong">{machine.detail.value}</span>
         )}
@@ -103,16 +107,19 @@ function PictureView(props: {
 }
 
 /** No test proves values good; these find some bad. */
-function Health({ look: { distinct, compared, failed } }: { look: Look }) {
+function Health({ look: { distinct, compared, failed }, shared }: { look: Look; shared: number }) {
+  // Values that another machine has too are not good, however they look by themselves.
+  const well = failed === undefined && shared === 0 ? true : undefined;
   return (
     <ul class="health">
-      <Finding well={failed === undefined}>
+      {shared > 0 && <Finding well={false}>the first {shared} are the other copy’s too</Finding>}
+      <Finding well={failed === undefined ? well : false}>
         {failed === undefined
           ? 'health tests: nothing found'
           : `health tests: ${failed.test}, within ${failed.after.toLocaleString('en')} values`}
       </Finding>
       {/* Words that count are all different: that is no merit where another test failed. */}
-      <Finding well={distinct < compared ? false : failed === undefined || undefined}>
+      <Finding well={distinct < compared ? false : well}>
         {distinct.toLocaleString('en')} different of {compared.toLocaleString('en')}
       </Finding>
     </ul>
@@ -134,21 +141,22 @@ function describe({ total }: Look): string {
   return `${total.toLocaleString('en')} values`;
 }
 
-/** The common prefix of two copies of one machine. */
-function Verdict({ first, second }: { first: Session; second: Session }) {
+/** How many values two copies drew alike from the start; `undefined` until both have drawn. */
+function sharedBy(first: Session, second: Session): number | undefined {
   const count = Math.min(first.drawn.look.value.total, second.drawn.look.value.total);
-  const none = whyNoGeneration(first.settings);
-  const drawn = count === 0 ? undefined : { count, same: alike(first.drawn.first, second.drawn.first) };
+  return count === 0 ? undefined : alike(first.drawn.first, second.drawn.first);
+}
+
+/** Whether two copies of one machine draw alike, and why. */
+function Verdict({ settings, shared }: { settings: Settings; shared: number | undefined }) {
+  const none = whyNoGeneration(settings);
   return (
-    <div
-      role="status"
-      class={drawn === undefined ? 'verdict' : drawn.same > 0 ? 'verdict ill' : 'verdict well'}
-    >
-      {drawn === undefined ? (
+    <div role="status" class={shared === undefined ? 'verdict' : shared > 0 ? 'verdict ill' : 'verdict well'}>
+      {shared === undefined ? (
         <p>The two copies have not drawn yet.</p>
-      ) : drawn.same > 0 ? (
+      ) : shared > 0 ? (
         <p>
-          <strong>The copies draw alike:</strong> the first {drawn.same} values are the same in both.{' '}
+          <strong>The copies draw alike:</strong> the first {shared} values are the same in both.{' '}
           {none === undefined ? 'The generation was kept' : sentence(none)}: nothing told the guests that they
           were copied, so neither seeded its generator again.
         </p>

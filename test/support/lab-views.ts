@@ -155,8 +155,15 @@ export function seeing(inPage: InPage): void {
         await textOf(page, '.verdict'),
         /the first 64 values are the same in both\. The generation was kept/,
       );
+      // Nothing beside it says otherwise.
+      assert.match(await textOf(page, '#saved'), /These copies find its generation/);
+      const drawn = page.locator('figure', { hasText: 'Drawn by the guest' });
+      assert.equal(await drawn.locator('.well').count(), 0);
+      assert.match((await drawn.first().textContent()) ?? '', /✗ the first 64 are the other copy’s too/);
       await press(page, 'Resume two copies');
       await page.waitForSelector('.verdict.well');
+      assert.match(await textOf(page, '#saved'), /Its copies find the generation renewed/);
+      assert.equal(await drawn.locator('.ill').count(), 0);
     }));
 
   test('copies run under the settings that they were saved with, and leave the form as it is', () =>
