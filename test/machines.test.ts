@@ -54,7 +54,7 @@ test('the drafts of those under CommonHV, and what they prefer', async () => {
   const third = await about('v86-draft3.txt');
   assert.deepEqual([third.draft, third.preferred, third.confirmed], [3, 2, [true, false]]);
   assert.deepEqual(third.rng, { msr: 0x400000a0, input: false, secure: true });
-  assert.deepEqual(third.generation, { msr: 0x400000a1 });
+  assert.deepEqual(third.generation, { msr: 0x400000a1, ack: false, pageMsr: undefined });
 });
 
 const shared = '../shared/dumps';

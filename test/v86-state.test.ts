@@ -1,7 +1,7 @@
 /** Saved v86 machines: resumed as new ones and put back in place, nothing lost, and every layer told. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import type { Layer, Machine } from 'commonhv';
+import { after, test } from 'node:test';
+import { type Layer, type Machine, MachineError } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { overSerial, probeImage } from 'commonhv/probe';
 import fc from 'fast-check';
@@ -179,8 +179,10 @@ test(
   limit,
   async () => {
     const machine = await engine.start(through, { kernel: kernel(SPIN) });
+    after(() => machine.close());
     const state = await machine.save!();
     const other = await v86({ memory: 2 * 2 ** 20 }).start(through, { kernel: kernel(SPIN) });
+    after(() => other.close());
     await assert.rejects(other.restore!(state), { name: 'TypeError', message: /this one has 2097152$/ });
     for (const bad of [
       new Uint8Array(0),
@@ -199,11 +201,13 @@ test(
         try {
           await (await engine.resume(through, damaged)).close();
         } catch (error) {
+          // A changed format number is that of another version.
+          const refused = error instanceof MachineError && error.code === 'refused';
           assert.ok(
-            error instanceof TypeError || error instanceof RangeError,
+            error instanceof TypeError || error instanceof RangeError || refused,
             String((error as Error).stack),
           );
-          assert.doesNotMatch(error.message, /\n/);
+          assert.doesNotMatch((error as Error).message, /[^ -~’]/);
         }
       }),
       { numRuns: 40 },

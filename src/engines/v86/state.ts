@@ -34,11 +34,12 @@ export async function saveState({ emulator, cpu }: Board, setup: Setup): Promise
 /** Throws a TypeError for bytes that `saveState` did not make, or that are cut off. */
 export function readState(given: Uint8Array): Saved {
   const saved = bytesOf(given);
-  if (saved.length < HEADER || !MAGIC.every((byte, i) => saved[i] === byte || i === FORMAT)) {
+  const format = String.fromCharCode(saved[FORMAT] ?? 0);
+  const mine = MAGIC.every((byte, i) => saved[i] === byte || i === FORMAT) && /\d/.test(format);
+  if (saved.length < HEADER || !mine) {
     throw new TypeError('state: not a machine that was saved by this version of the v86 engine');
   }
   if (saved[FORMAT] !== MAGIC[FORMAT]) {
-    const format = String.fromCharCode(saved[FORMAT]!);
     throw new MachineError(
       `state: saved by another version of the v86 engine (format ${format}, not 3), which does not say which leaves its guest saw`,
       { code: 'refused' },
