@@ -79,7 +79,9 @@ export async function restoreState({ emulator, cpu: guest }: Board, saved: Saved
   try {
     await emulator.restore_state(state);
   } catch (cause) {
-    throw new TypeError(`state: v86 does not take it: ${(cause as Error).message}`, { cause });
+    // The parser quotes what it met, control characters and all.
+    const why = (cause as Error).message.replace(/[^ -~]/g, '.');
+    throw new TypeError(`state: v86 does not take it: ${why}`, { cause });
   }
   // v86 saves these three words and, instead of restoring them, replaces its views of them by the saved ones.
   for (const name of ['last_result', 'fpu_status_word', 'mxcsr'] as const) {
