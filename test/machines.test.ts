@@ -1,6 +1,6 @@
 /** Recorded machines come out as what they are: ours, and those that are handed out beside the project. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseDump, replay } from 'commonhv/cpuid-dump';
@@ -57,13 +57,11 @@ test('the drafts of those under CommonHV, and what they prefer', async () => {
   assert.deepEqual(third.generation, { msr: 0x400000a1, ack: false, pageMsr: undefined });
 });
 
-const shared = '../shared/dumps';
-const skip = existsSync(join(shared, 'MANIFEST.tsv')) ? false : `no ${shared} beside this checkout`;
-test('machines that are handed out beside the project, as their manifest says', { skip }, async () => {
-  const [, ...rows] = readFileSync(join(shared, 'MANIFEST.tsv'), 'utf8').trimEnd().split('\n');
+test('recorded machines are as the manifest of those who recorded them says', async () => {
+  const [, ...rows] = readFileSync('test/fixtures/recorded-machines.tsv', 'utf8').trimEnd().split('\n');
   for (const row of rows) {
     const [file = '', , , , , expected = ''] = row.split('\t');
-    const { cpus } = read(join(shared, file));
+    const { cpus } = read(join('test/dumps', file));
     assert.equal(cpus.length, 1, file);
     const cpu = replay(cpus[0]!);
     const said = [summary(await detect(cpu))];
