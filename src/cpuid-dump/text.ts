@@ -43,6 +43,7 @@ export interface Parsed {
  */
 export function parseDump(input: string | Uint8Array): Parsed {
   const raw = typeof input === 'string' ? redecode(input) : decodeText(input);
+  if (isBinary(raw)) return { cpus: [], processors: [], problems: ['no leaf could be read: it is not text'] };
   const { sections, problems } = readText(raw);
   const processors = assemble(sections).map(recorded);
   return {
@@ -50,6 +51,16 @@ export function parseDump(input: string | Uint8Array): Parsed {
     processors,
     problems: processors.length === 0 ? [...problems, emptyReason(raw)] : problems,
   };
+}
+
+/** Whether more than an eighth of a text are control characters, or bytes of no encoding: chance can make rows of such. */
+function isBinary(raw: string): boolean {
+  let strange = 0;
+  for (let i = 0; i < raw.length; i++) {
+    const code = raw.charCodeAt(i);
+    if (code === 0xfffd || (code < 0x20 && (code < 8 || code > 13) && code !== 0x1b)) strange++;
+  }
+  return strange * 8 > raw.length;
 }
 
 function readText(raw: string): Reading {
