@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { GuestMemory, Layer, SyncCpu } from 'commonhv';
-import { underLayer, v86 } from 'commonhv/engines/v86';
+import { v86 } from 'commonhv/engines/v86';
 import { commonhv, fromConfig, type LayerEvent, systemSource } from 'commonhv/hypervisor';
 import { overSerial, probeImage } from 'commonhv/probe';
 import { HALT, u32 } from './support/guests.ts';
+import { plainV86 } from './support/plain-v86.ts';
 
 const [RNG, GENERATION, PAGE] = [0x4000_00a0, 0x4000_00a1, 0x4000_00a2];
 const MiB = 2 ** 20;
@@ -195,7 +196,6 @@ test(
   'other people’s v86: the setting travels in v86’s own state, and other leaves are refused',
   limit,
   async () => {
-    const { V86 } = await import('v86');
     const at = 0x10_0000;
     const { layer, memories, atRestore } = watched(commonhv({ generation: {} }), at);
     // A boot sector's worth of BIOS: the generation acknowledged, the page at 1 MiB enabled, then halt.
@@ -209,19 +209,7 @@ test(
     bios.set([0xeb, -0x62 & 0xff], 0xfff0); // jmp back
     const made: { destroy(): Promise<void> }[] = [];
     const emulatorOf = async (over: Layer) => {
-      const emulator = new V86({
-        wasm_fn: underLayer(over),
-        bios: { buffer: bios.buffer },
-        memory_size: 2 * MiB,
-        vga_memory_size: MiB,
-        autostart: false,
-        disable_keyboard: true,
-        disable_mouse: true,
-        disable_speaker: true,
-      });
-      await new Promise<void>((resolve) => emulator.add_listener('emulator-loaded', resolve as never));
-      type Pci = { v86: { cpu: { devices: { pci: { device_spaces: Int32Array[] } } } } };
-      (emulator as unknown as Pci).v86.cpu.devices.pci.device_spaces[0x1e << 3]!.fill(0, 4, 8);
+      const emulator = await plainV86(over, bios);
       made.push(emulator);
       return emulator;
     };

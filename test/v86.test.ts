@@ -4,9 +4,10 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { test } from 'node:test';
 import { type Layer, MachineError, type SyncCpu } from 'commonhv';
-import { underLayer, v86 } from 'commonhv/engines/v86';
+import { v86 } from 'commonhv/engines/v86';
 import { overSerial, probeImage } from 'commonhv/probe';
 import { HALT, kernel, RECEIVE_AL, SEND_AL, SPIN, send, u32, whole } from './support/guests.ts';
+import { plainV86 } from './support/plain-v86.ts';
 
 const MiB = 2 ** 20;
 const engine = v86({ memory: 4 * MiB });
@@ -259,7 +260,6 @@ test('a paused guest does nothing, and goes on where it was', limit, async () =>
 });
 
 test('wasm_fn: underLayer(layer) puts people’s own v86 under a layer', limit, async () => {
-  const { V86 } = await import('v86');
   let restored = 0;
   const seen: number[] = [];
   const layer: Layer = (host) => ({
@@ -276,20 +276,7 @@ test('wasm_fn: underLayer(layer) puts people’s own v86 under a layer', limit, 
   const bios = new Uint8Array(0x1_0000).fill(0x90);
   bios.set([0x66, 0xb8, ...u32(0x4f00_0000), 0x0f, 0xa2, ...HALT], 0xfff0 - 0x10);
   bios.set([0xeb, 0xee], 0xfff0); // jmp back by 10h
-  const emulator = new V86({
-    wasm_fn: underLayer(layer),
-    bios: { buffer: bios.buffer },
-    memory_size: 2 * MiB,
-    vga_memory_size: MiB,
-    autostart: false,
-    disable_keyboard: true,
-    disable_mouse: true,
-    disable_speaker: true,
-  });
-  await new Promise<void>((resolve) => emulator.add_listener('emulator-loaded', resolve as never));
-  // Without a firmware that sets PCI up, v86 cannot restore: so do what a firmware would.
-  type Pci = { v86: { cpu: { devices: { pci: { device_spaces: Int32Array[] } } } } };
-  (emulator as unknown as Pci).v86.cpu.devices.pci.device_spaces[0x1e << 3]!.fill(0, 4, 8);
+  const emulator = await plainV86(layer, bios);
   const state = await emulator.save_state();
   assert.equal(restored, 0);
   await emulator.restore_state(state);

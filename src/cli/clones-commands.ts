@@ -117,7 +117,7 @@ async function recordCopy(
     text.replaceAll('{state}', state).replaceAll('{copy}', String(copy));
   const command = new Command(place(resume));
   const reader = new SampleReader(`copy ${copy}`);
-  const gone = command.ended.then((how) => how);
+  const gone = command.ended;
   try {
     const source = console === undefined ? undefined : await open(place(console), timeout);
     const bytes = source?.console.readable ?? command.child.stdout!;

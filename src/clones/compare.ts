@@ -70,7 +70,7 @@ export function compare(given: readonly Recording[], { allowed }: CompareOptions
   const sources = names.map((name) => compareSource(name, given, rows, allowed));
   const findings = contradictions(sources);
   const copies = given.map((recording, i) => describeCopy(recording, rows[i]!));
-  return { copies, sources, findings, ...judge(given, rows, sources, findings) };
+  return { copies, sources, findings, ...conclude(given, rows, sources, findings) };
 }
 
 /** The rows of each copy that count: taken after the save, and at steps that some other copy reached too. */
@@ -219,7 +219,7 @@ export function copyNumbers(group: readonly number[]): string {
     : `copies ${numbers.slice(0, -1).join(', ')} and ${numbers.at(-1)}`;
 }
 
-function judge(
+function conclude(
   recordings: readonly Recording[],
   rows: readonly (readonly number[])[],
   sources: readonly SourceResult[],
