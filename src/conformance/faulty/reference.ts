@@ -17,9 +17,10 @@ interface State {
 }
 
 /** State that all machines of one hypervisor process share. */
-class World {
+export class World {
   readonly turns = new Map<Route, number>();
   readonly extra: Record<string, bigint> = {};
+  /** @internal */
   state: State | undefined;
   reports = 0;
 }
@@ -44,7 +45,9 @@ const INTERFACES: readonly Tuple[] = [
 const RAM = 16 * 2 ** 20;
 
 export class ReferenceMachine implements MachineControls, MachineUnderTest {
+  /** @internal */
   readonly options: Settled;
+  /** @internal */
   readonly world: World;
   readonly cpus: readonly Cpu[];
   readonly ring3: readonly Cpu[];
