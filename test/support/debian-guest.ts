@@ -46,7 +46,10 @@ const PLAIN = `stty -echo; echo pla''in; while read -r line; do eval "$line"; do
  * The shell on a machine's console. `plain`: the machine was saved when it had been made plain already. `ahead`: the output
  * of what has been typed already, waited for before anything else is typed: the guest echoes into it otherwise.
  */
-export async function shellOf({ console }: Machine, { plain = false, ahead = '' } = {}): Promise<Shell> {
+export async function shellOf(
+  { console }: Pick<Machine, 'console'>,
+  { plain = false, ahead = '' } = {},
+): Promise<Shell> {
   const reader = console.readable.getReader();
   const writer = console.writable.getWriter();
   const decoder = new TextDecoder('latin1');
