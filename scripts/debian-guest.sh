@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes a small Linux guest of stock Debian 12 parts: the kernel as it is, its cpuid and msr modules, busybox.
-# Usage: scripts/debian-guest.sh [--amd64] [--output FOLDER] [--overlay FOLDER]... [--add FILE=PATH]...
+# Usage: scripts/debian-guest.sh [--amd64 [--kernel SERIES]] [--output FOLDER] [--overlay FOLDER]... [--add FILE=PATH]...
 #   --amd64            for 64 bits, with the kernel unpacked to an ELF file, vmlinux; by default for i386, with vmlinuz
+#   --kernel SERIES    the newest kernel whose version begins so: 5.10 of Debian 11, 6.12; by default Debian 12's
 #   --output FOLDER    where kernel and initrd go; default .cache/debian or .cache/debian-amd64 of this checkout
 #   --overlay FOLDER   files that are laid over the guest's root; may be given again
 #   --add FILE=PATH    one file, and where it goes in the guest; may be given again
@@ -13,14 +14,19 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 architecture=i386
 meta=linux-image-686
 image=vmlinuz
+series=
 if [ "${1:-}" = --amd64 ]; then
   architecture=amd64
   meta=linux-image-amd64
   image=vmlinux
   shift
+  if [ "${1:-}" = --kernel ] && [ $# -gt 1 ]; then
+    series=$2
+    shift 2
+  fi
 fi
 cache=$here/.cache/debian
-[ $architecture = i386 ] || cache=$cache-$architecture
+[ $architecture = i386 ] || cache=$cache-$architecture${series:+-$series}
 output=$cache
 layers=
 die() { echo "debian-guest: $1" >&2; exit "${2:-2}"; }
@@ -57,8 +63,8 @@ need() {
 fetch() {
   need apt-get dpkg-deb node
   [ $architecture = i386 ] || need xz
-  private_apt $architecture "$cache/apt"
-  kernel=$(kernel_of $meta)
+  private_apt $architecture "$cache/apt" "$(suite_of "$series")"
+  if [ -n "$series" ]; then kernel=$(newest_kernel "$series" amd64); else kernel=$(kernel_of $meta); fi || exit $?
   mkdir -p "$cache/packages"
   rm -f "$cache"/packages/*.deb
   download "$cache/packages" "$kernel" busybox-static
@@ -70,7 +76,9 @@ fetch() {
   mkdir -p "$base/bin" "$modules"
   cp "$work/system/bin/busybox" "$base/bin/busybox"
   for module in cpuid msr; do
-    cp "$work"/system/lib/modules/*/kernel/arch/x86/kernel/$module.ko "$modules/"
+    for file in "$work"/system/lib/modules/*/kernel/arch/x86/kernel/$module.ko*; do
+      case $file in *.xz) xz -dc "$file" ;; *) cat "$file" ;; esac >"$modules/$module.ko"
+    done
   done
   rm -rf "$cache/base"
   mv "$base" "$cache/base"

@@ -194,7 +194,7 @@ function copyInto(folder, from, to) {
 }
 
 /** A program and the shared libraries that the loader finds for it. */
-function copyProgram(program, folder, to = program) {
+export function copyProgram(program, folder, to = program) {
   copyInto(folder, program, to);
   const { stdout } = spawnSync('ldd', [program], { encoding: 'utf8' });
   for (const [, library] of (stdout ?? '').matchAll(/(?:=> |^\s*)(\/\S+) \(/gm))

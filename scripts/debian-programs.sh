@@ -1,0 +1,32 @@
+#!/bin/sh
+# Unpacks packages of Debian's archive into a folder, without installing them: programs and libraries for test guests.
+# Usage: scripts/debian-programs.sh ARCHITECTURE FOLDER PACKAGE...     FOLDER/.packages is written last: the packages' versions
+# Needs apt-get with Debian's sources and dpkg-deb, not root. Downloads once, into a private apt state. Dependencies are not followed.
+set -eu
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+die() { echo "debian-programs: $1" >&2; exit "${2:-2}"; }
+. "$here/scripts/private-apt.sh"
+[ $# -ge 3 ] || die "expected ARCHITECTURE FOLDER PACKAGE..."
+architecture=$1 folder=$2
+shift 2
+# Exit status 3: what is missing is not here to be had; tests skip on it.
+for tool in apt-get dpkg-deb; do
+  command -v $tool >/dev/null || die "$tool is not installed" 3
+done
+mkdir -p "$folder"
+# Several tests may want the same: the first fetches, the others wait.
+if command -v flock >/dev/null; then
+  exec 9>"$folder.lock"
+  flock 9
+fi
+if [ "$(head -n 1 "$folder/.packages" 2>/dev/null)" = "$*" ]; then exit 0; fi
+work=$(mktemp -d "${TMPDIR:-/tmp}/debian-programs.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+private_apt "$architecture" "$work/apt"
+mkdir "$work/packages"
+download "$work/packages" "$@"
+rm -rf "$folder"
+for package in "$work"/packages/*.deb; do dpkg-deb -x "$package" "$folder"; done
+{ echo "$*"; ls "$work/packages"; } >"$folder/.packages"
