@@ -1,18 +1,12 @@
 // Builds dist/: the library by tsc, the command line bundled by esbuild so that it starts fast.
-import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { compile } from './compile.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
-// dist/lab is Vite's (npm run build:lab) and outlives this build.
-for (const name of existsSync('dist') ? readdirSync('dist') : []) {
-  if (name !== 'lab') rmSync(`dist/${name}`, { recursive: true, force: true });
-}
-execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'], {
-  stdio: 'inherit',
-});
+compile('tsconfig.json', [['src', 'dist']]);
 
 /** The same for all: start-up is what a short command spends its time on, so there is little to parse and few files. */
 const bundle = {
