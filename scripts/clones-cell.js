@@ -1,33 +1,42 @@
 // node scripts/clones-cell.js REMEDY: `commonhv clones` on copies of a stock Debian guest with one remedy. Prints the report; its
-// last line is the result. Exit status 0 where the copies were compared, alike or not; 3 where something is missing here.
-//   nothing, agent, driver-msr, driver-page    i386 in v86
-//   qemu, qemu-vmgenid                         i386 under QEMU's TCG, saved and resumed by migration to a file
+// last line is the row's note. Exit status 0 where the copies were compared, alike or not; 3 where something is missing here.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { describeSources } from './matrix/lib/clones.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
-const remedy = process.argv[2];
-const folder = mkdtempSync(join(tmpdir(), 'commonhv-clones-cell-'));
-process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
-const path = (name) => join(folder, name);
 
-/** What /etc/rc of the guest starts before the sampler. */
-const STARTS = {
-  nothing: ':',
-  agent: 'commonhv-agent --watch 2>/dev/null &\nsleep 2',
-  'driver-msr': 'insmod /lib/modules/commonhv.ko',
-  'driver-page': 'insmod /lib/modules/commonhv.ko',
-  qemu: ':',
-  'qemu-vmgenid': ':',
+const AGENT = 'commonhv-agent --watch 2>/dev/null &\nsleep 2';
+const DRIVER = 'insmod /lib/modules/commonhv.ko';
+/** Past its second minute a kernel reseeds itself each 60 s (drivers/char/random.c): seen whole, with nothing else. */
+const SETTLED = 'sleep 120';
+/** What /etc/rc starts before the sampler, where the copies run, and for how many seconds each is recorded. */
+const REMEDIES = {
+  nothing: { on: 'v86', start: SETTLED, seconds: 65, more: ['--no-generation', '--no-rng'] },
+  agent: { on: 'v86', start: AGENT },
+  'driver-msr': { on: 'v86', start: DRIVER, more: ['--no-generation-page'] },
+  'driver-page': { on: 'v86', start: DRIVER },
+  qemu: { on: 'qemu', start: SETTLED, seconds: 65 },
+  'qemu-vmgenid': { on: 'qemu', start: ':', device: ' -device vmgenid,guid=auto' },
+  'bed-kvm': { on: 'bed', start: AGENT, engine: true },
+  'bed-qemu': { on: 'bed', start: ':' },
+  'bed-preload': { on: 'bed', start: AGENT, preload: true },
 };
-if (!Object.hasOwn(STARTS, remedy)) {
-  console.error(`clones-cell: ${remedy}: expected ${Object.keys(STARTS).join(', ')}`);
+const name = process.argv[2];
+if (!Object.hasOwn(REMEDIES, name)) {
+  console.error(`clones-cell: ${name}: expected ${Object.keys(REMEDIES).join(', ')}`);
   process.exit(2);
 }
+const remedy = REMEDIES[name];
+const bed = remedy.on === 'bed';
+const folder = mkdtempSync(join(tmpdir(), 'commonhv-clones-cell-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+/** Where it is while the copies run: the bed has the folder at another place. */
+const path = (file) => (bed ? `.cache/cell/${file}` : join(folder, file));
 
 function run(command, args) {
   const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
@@ -36,49 +45,73 @@ function run(command, args) {
   process.exit(status === 2 ? 2 : 3);
 }
 
-/** Kernel and initrd, with the sampler, and what the remedy needs. */
-function guest() {
-  run('make', ['-s', '-C', 'c/sampler', `OUT=${folder}`, 'sampler32']);
-  run('make', ['-s', '-C', 'c/agent', `OUT=${folder}`, 'agent32']);
-  mkdirSync(path('overlay/etc'), { recursive: true });
-  writeFileSync(path('overlay/etc/rc'), `#!/bin/sh\n${STARTS[remedy]}\nexec commonhv-sampler\n`);
-  chmodSync(path('overlay/etc/rc'), 0o755);
-  const adds = ['commonhv-sampler32=/sbin/commonhv-sampler', 'commonhv-agent32=/sbin/commonhv-agent'].flatMap(
-    (add) => ['--add', path(add)],
-  );
-  if (remedy.startsWith('driver')) {
+/** Kernel and initrd with the sampler and the remedy: 64 bits in the bed, 32 elsewhere. */
+function makeGuest() {
+  const bits = bed ? 64 : 32;
+  run('make', ['-s', '-C', 'c/sampler', `OUT=${folder}`, `sampler${bits}`]);
+  run('make', ['-s', '-C', 'c/agent', `OUT=${folder}`, `agent${bits}`]);
+  const overlay = join(folder, 'overlay');
+  mkdirSync(join(overlay, 'etc'), { recursive: true });
+  writeFileSync(join(overlay, 'etc/rc'), `#!/bin/sh\n${remedy.start}\nexec commonhv-sampler\n`);
+  chmodSync(join(overlay, 'etc/rc'), 0o755);
+  const files = ['sampler', 'agent'].map((program) => [
+    join(folder, `commonhv-${program}${bits}`),
+    `/sbin/commonhv-${program}`,
+  ]);
+  if (remedy.start === DRIVER) {
     const built = run('sh', ['scripts/build-driver.sh', 'i386']).split(': ').at(-1);
-    adds.push('--add', `${built}=/lib/modules/commonhv.ko`);
+    files.push([built, '/lib/modules/commonhv.ko']);
   }
-  run('sh', ['scripts/debian-guest.sh', '--output', folder, '--overlay', path('overlay'), ...adds]);
+  const adds = files.flatMap(([from, to]) => ['--add', `${from}=${to}`]);
+  const architecture = bed ? ['--amd64'] : [];
+  run('sh', ['scripts/debian-guest.sh', ...architecture, '--output', folder, '--overlay', overlay, ...adds]);
 }
 
-/** A shell command for QEMU; its monitor is a socket, its serial line standard output. */
-function qemu(more) {
-  const vmgenid = remedy === 'qemu-vmgenid' ? ' -device vmgenid,guid=auto' : '';
-  return `exec qemu-system-i386 -accel tcg -m 128 -nodefaults -display none -no-reboot -kernel ${path('vmlinuz')} -initrd ${path('initrd')} -append 'console=ttyS0 quiet' -serial ${more}${vmgenid}`;
+const COMMAND_LINE = bed
+  ? 'console=ttyS0 quiet mitigations=off cryptomgr.notests tsc=reliable no_timer_check noxsave'
+  : 'console=ttyS0 quiet';
+const kernel = () => path(bed ? 'vmlinux' : 'vmlinuz');
+
+/** QEMU's own commands, as a user of another VMM writes them: the monitor is a socket, the serial line the standard output. */
+function qemuCommands() {
+  const program = bed ? 'qemu-system-x86_64 -accel kvm -cpu qemu64' : 'qemu-system-i386 -accel tcg';
+  const preload = remedy.preload
+    ? 'node dist/cli/bin.cjs preload --require --library c/preload/libcommonhv-preload.so -- '
+    : '';
+  const start = (serial) =>
+    `${preload}${program} -m 128 -nodefaults -display none -no-reboot -kernel ${kernel()} -initrd ${path('initrd')} -append '${COMMAND_LINE}' -serial ${serial}${remedy.device ?? ''}`;
+  const saver = 'node scripts/qemu-save.js {state}.monitor {state} {state}.console & saver=$!';
+  const first = start('file:{state}.console -monitor unix:{state}.monitor,server=on,wait=off');
+  return {
+    save: `${saver}; ${first}; wait $saver`,
+    resume: `exec ${start('stdio -monitor none')} -incoming 'exec:cat {state}'`,
+  };
 }
 
-guest();
-const words = ['dist/cli/bin.cjs', 'clones', '--copies', '3', '--seconds', '3', '--timeout', '240'];
-if (remedy.startsWith('qemu')) {
-  const monitor = path('monitor');
-  // Started, and saved when the sampler has printed; the monitor is spoken to through socat's place in Node.
-  const save = `node scripts/qemu-save.js ${monitor} {state} ${path('first')} & saver=$!; ${qemu(`file:${path('first')} -monitor unix:${monitor},server=on,wait=off`).replace('exec ', '')}; wait $saver`;
-  words.push('--save', save, '--resume', `${qemu('stdio -monitor none')} -incoming 'exec:cat {state}'`);
-} else {
-  if (remedy === 'driver-msr') words.push('--no-generation-page');
-  words.push(
-    path('vmlinuz'),
-    '--initrd',
-    path('initrd'),
-    '--append',
-    'console=ttyS0 quiet',
-    '--memory',
-    '128M',
-  );
+function clonesCommand() {
+  const words = ['node', 'dist/cli/bin.cjs', 'clones', '--format', 'json', '--copies', '3'];
+  words.push('--seconds', String(remedy.seconds ?? 3), '--timeout', bed ? '900' : '400');
+  if (remedy.on === 'v86' || remedy.engine) {
+    const image = [kernel(), '--initrd', path('initrd'), '--append', COMMAND_LINE, '--memory', '128M'];
+    return [...words, '--engine', bed ? 'kvm' : 'v86', ...(remedy.more ?? []), ...image];
+  }
+  const { save, resume } = qemuCommands();
+  return [...words, '--save', save, '--resume', resume];
 }
-const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8', timeout: 600_000 });
+
+makeGuest();
+const command = clonesCommand();
+const inBed = [
+  'node',
+  'scripts/bed.js',
+  ...['--timeout', '1500', '--add', `${folder}=.cache/cell`],
+  ...command,
+];
+const [program, ...words] = bed ? inBed : command;
+const { status, stdout, stderr } = spawnSync(program, words, { encoding: 'utf8', timeout: 1_700_000 });
 process.stdout.write(stdout);
-process.stderr.write(stderr);
-process.exit(status === 1 ? 0 : (status ?? 2));
+if (status !== 0 && status !== 1) {
+  process.stderr.write(stderr);
+  process.exit(status ?? 2);
+}
+console.log(describeSources(JSON.parse(stdout)));

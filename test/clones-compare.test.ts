@@ -175,12 +175,43 @@ test('any bytes in any pieces give the same bounded recording and never throw', 
   );
 });
 
-test('a flood is bounded: rows beyond the limit are counted, not kept', () => {
-  const reader = new SampleReader('flood');
-  for (let step = 0; step < MAX_SAMPLES + 50; step++)
-    reader.feed(bytes(sampleLine({ n: step, mono: step * 1000, real: 1, once: 'a' })));
-  assert.equal(reader.count, MAX_SAMPLES);
-  assert.equal(reader.recording().dropped, 50);
+test('a long recording keeps its first samples, and its later ones at steps that every copy keeps', () => {
+  const long = (steps: number, seed: string) => {
+    const reader = new SampleReader('long');
+    for (let step = 0; step < steps; step++)
+      reader.feed(
+        bytes(
+          sampleLine({
+            n: step,
+            mono: step * 1e6,
+            real: steps * 1e6,
+            once: common('o', 'o', step),
+            random: `${seed}${step}`,
+          }),
+        ),
+      );
+    return reader.recording();
+  };
+  const [shorter, longer] = [long(MAX_SAMPLES + 50, 'a'), long(4 * MAX_SAMPLES, 'b')];
+  for (const { steps, sources, dropped, monotonic } of [shorter, longer]) {
+    assert.ok(steps.length < MAX_SAMPLES && steps.length >= MAX_SAMPLES / 2);
+    assert.deepEqual(
+      steps.slice(0, MAX_SAMPLES / 2),
+      Array.from({ length: MAX_SAMPLES / 2 }, (_, i) => i),
+    );
+    assert.ok(sources.get('once')!.length === steps.length && monotonic.length === steps.length);
+    assert.deepEqual(
+      monotonic,
+      steps.map((step) => step * 1000),
+    );
+    assert.equal(new Set(sources.get('once')).size, steps.length);
+    assert.ok(dropped > 0);
+  }
+  assert.equal(longer.steps.length + longer.dropped, 4 * MAX_SAMPLES);
+  assert.ok(longer.steps.at(-1)! > 4 * MAX_SAMPLES - 100);
+  assert.equal(compare([shorter, longer]).differ, true);
+  const three = compare([long(3 * MAX_SAMPLES, 'a'), longer, long(4 * MAX_SAMPLES + 1, 'a')]);
+  assert.deepEqual([three.differ, three.result], [false, 'copies are alike: random to the end']);
 });
 
 test('100 copies are compared', () => {

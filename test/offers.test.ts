@@ -1,11 +1,16 @@
-/** README's table of hypervisors that offer CommonHV is made of the matrix' rows. */
+/** Tables of README.md and docs/clones.md are made of the matrix' rows. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 
-test('the table of offers in README.md is the one that its script makes', () => {
-  const { status, stderr } = spawnSync(process.execPath, ['scripts/offers-table.js', '--check'], {
-    encoding: 'utf8',
+for (const [script, document] of [
+  ['offers', 'README.md'],
+  ['clones', 'docs/clones.md'],
+]) {
+  test(`the table of ${script} in ${document} is the one that its script makes`, () => {
+    const { status, stderr } = spawnSync(process.execPath, [`scripts/${script}-table.js`, '--check'], {
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, stderr);
   });
-  assert.equal(status, 0, stderr);
-});
+}

@@ -6,11 +6,15 @@
  *   commonhv-sampler [--output FILE] [--steps N] [--file NAME=PATH]... [--run NAME=COMMAND]...
  *
  * A line is `commonhv-sample 1 KEY=VALUE... ~CHECK`: CHECK is FNV-1a of 32 bits over the text before " ~", so that a line
- * that another writer broke is dropped. Keys: n (the step), mono and real (CLOCK_MONOTONIC and CLOCK_REALTIME, nanoseconds),
- * getrandom, uuid (/proc/sys/kernel/random/uuid), once (a generator that was seeded at the start alone: it repeats in every
- * copy), follow (one that is seeded anew when the generation changes that processes can see), boot-id, and where they are
- * there: commonhv (the generation, by /dev/commonhv, the agent's file or the MSR), sysgenid, vmclock, vmgenid (the count of
- * the kernel's uevents), each --file (a hash of its contents) and each --run (a line of the command's output for each step).
+ * that another writer broke is dropped. Keys:
+ *   n, mono, real                   the step; CLOCK_MONOTONIC and CLOCK_REALTIME in nanoseconds
+ *   getrandom, uuid, boot-id        of the kernel: the call, and files in /proc/sys/kernel/random
+ *   once                            a generator that was seeded at the start alone: it repeats in every copy
+ *   follow                          one that is seeded anew for each generation that processes can see: /dev/commonhv, the
+ *                                   agent's file, the MSR, /dev/sysgenid, or VMGenID's uevent (Linux 6.8)
+ *   commonhv-page, reseeded         the two words of /dev/commonhv
+ *   commonhv-msr, sysgenid, vmclock, vmgenid-events
+ * then each --file (a hash of its contents) and each --run (a line of the command's output for each step).
  *
  * As the first process of a machine (rdinit=) it mounts /dev, /proc and /sys and prints to the console.
  */
@@ -173,7 +177,8 @@ static struct {
 	const volatile uint8_t *page, *sysgenid, *vmclock;
 	uint32_t msr_index;
 	long msr, uevents;
-	unsigned vmgenid; /* uevents so far */
+	int bound; /* VMGenID's driver has a device */
+	unsigned vmgenid; /* its uevents so far */
 } watched;
 
 static uint64_t load(const volatile uint8_t *at)
@@ -202,23 +207,15 @@ static void open_generations(void)
 #else
 	watched.uevents = -1;
 #endif
-}
-
-/* The generation that processes can see; 0 where there is none. */
-static uint64_t generation(void)
-{
-	uint64_t value = 0;
-	char file[17];
-	if (watched.page)
-		return load(watched.page);
-	if (read_file("/run/commonhv/generation", file, 16) >= 4) {
-		for (int i = 0; i < 16; i++)
-			value = value * 31 + (uint8_t)file[i];
-		return value;
+	/* The devices of QEMU, Firecracker, cloud-hypervisor and Hyper-V; the driver's bus changed in Linux 6.10. */
+	static const char *const devices[] = {"QEMUVGID:00", "FCVMGID:00", "CLHVVGID:00", "VMGENCTR:00"};
+	for (unsigned i = 0; i < 2 * sizeof devices / sizeof *devices && !watched.bound; i++) {
+		used = 0;
+		text(i % 2 ? "/sys/bus/acpi/drivers/vmgenid/" : "/sys/bus/platform/drivers/vmgenid/"), text(devices[i / 2]);
+		line[used] = 0;
+		line[used] = 0;
+		watched.bound = call(__NR_readlink, (long)line, (long)line, 1, 0, 0) > 0;
 	}
-	if (watched.msr >= 0 && call(__NR_pread64, watched.msr, (long)&value, 8, (long)watched.msr_index, 0) == 8)
-		return value;
-	return watched.sysgenid ? *(const volatile uint32_t *)watched.sysgenid : 0;
 }
 
 /* Counts uevents that announce a new generation (VMGenID's driver since Linux 6.8: NEW_VMGENID=1). */
@@ -234,6 +231,35 @@ static void take_uevents(void)
 		for (long at = 0; at < count; at += length_of(event + at) + 1)
 			watched.vmgenid += equal(event + at, "NEW_VMGENID=1");
 	}
+}
+
+/* Draft 3, "Generation page": a process draws only while both words are equal. Waits for the kernel's reseed, 200 ms at most. */
+static uint64_t settled(void)
+{
+	const struct { long seconds, nanoseconds; } millisecond = {0, 1000000};
+	for (int i = 0; i < 200 && load(watched.page) != load(watched.page + 8); i++)
+		call(__NR_nanosleep, (long)&millisecond, 0, 0, 0, 0);
+	return load(watched.page);
+}
+
+/* The generation that processes can see; 0 where there is none. */
+static uint64_t generation(void)
+{
+	uint64_t value = 0;
+	char file[17];
+	if (watched.page)
+		return settled();
+	if (read_file("/run/commonhv/generation", file, 16) >= 4) {
+		for (int i = 0; i < 16; i++)
+			value = value * 31 + (uint8_t)file[i];
+		return value;
+	}
+	if (watched.msr >= 0 && call(__NR_pread64, watched.msr, (long)&value, 8, (long)watched.msr_index, 0) == 8)
+		return value;
+	if (watched.sysgenid)
+		return *(const volatile uint32_t *)watched.sysgenid;
+	take_uevents();
+	return watched.bound ? 1 + watched.vmgenid : 0;
 }
 
 static void generations(void)
@@ -314,7 +340,6 @@ static void command_line(struct extra *extra)
 static void sample(uint64_t step, uint64_t *once, uint64_t *follow, uint64_t *followed)
 {
 	uint8_t bytes[16];
-	uint64_t now = generation();
 	used = 0;
 	text("commonhv-sample 1");
 	key("n"), decimal(step);
@@ -324,9 +349,13 @@ static void sample(uint64_t step, uint64_t *once, uint64_t *follow, uint64_t *fo
 		key("getrandom"), hex_bytes(bytes, sizeof bytes);
 	file_line("uuid", "/proc/sys/kernel/random/uuid");
 	key("once"), hex(next(once), 16);
+	uint64_t now = generation(); /* after the kernel's values, which it may wait for */
 	if (now) {
-		if (now != *followed && random_bytes(follow, sizeof *follow))
+		/* A restore during the draw: its bytes may be every copy's, so they are drawn again. */
+		for (int i = 0; i < 8 && now != *followed && random_bytes(follow, sizeof *follow); i++) {
 			*followed = now;
+			now = generation();
+		}
 		key("follow"), hex(next(follow), 16);
 	}
 	file_line("boot-id", "/proc/sys/kernel/random/boot_id");

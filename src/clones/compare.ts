@@ -39,6 +39,8 @@ export interface CopyResult {
   readonly samples: number;
   readonly damaged: number;
   readonly milliseconds: number;
+  /** Milliseconds from one sample to the next, the median: a shorter difference is not seen. */
+  readonly interval: number;
   /** Milliseconds by which CLOCK_REALTIME was stepped against CLOCK_MONOTONIC, from the first sample to the last. */
   readonly clockStep: number;
 }
@@ -175,10 +177,12 @@ function describeCopy(
   const first = rows[0];
   const last = rows.at(-1);
   if (first === undefined || last === undefined)
-    return { name, samples: steps.length, damaged, milliseconds: 0, clockStep: 0 };
+    return { name, samples: steps.length, damaged, milliseconds: 0, interval: 0, clockStep: 0 };
   const milliseconds = (monotonic[last]! - monotonic[first]!) / 1000;
   const clockStep = (realtime[last]! - realtime[first]!) / 1000 - milliseconds;
-  return { name, samples: rows.length, damaged, milliseconds, clockStep };
+  const gaps = rows.slice(1).map((row, i) => (monotonic[row]! - monotonic[rows[i]!]!) / 1000);
+  const interval = gaps.sort((a, b) => a - b)[gaps.length >> 1] ?? 0;
+  return { name, samples: rows.length, damaged, milliseconds, interval, clockStep };
 }
 
 /** A remedy that is reported and did not happen. */

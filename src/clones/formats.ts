@@ -12,6 +12,7 @@ export function jsonReport({ copies, sources, findings, differ, result }: Compar
     copies: copies.map((copy) => ({
       ...copy,
       milliseconds: Math.ceil(copy.milliseconds),
+      interval: Math.ceil(copy.interval),
       clockStep: Math.round(copy.clockStep),
     })),
     sources: sources.map(({ name, kind, state, groups, samples, milliseconds, allowed, failed }) => ({

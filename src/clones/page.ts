@@ -16,6 +16,7 @@ svg { max-width: 100%; height: auto; display: block; } .alike { fill: var(--alik
 export function htmlReport(comparison: Comparison): string {
   const { copies, sources, findings, differ, result } = comparison;
   const span = longest(comparison);
+  const interval = milliseconds(Math.max(...copies.map((copy) => copy.interval)));
   const shown = sources.filter(({ kind }) => kind !== 'information');
   return `<!doctype html>
 <html lang="en">
@@ -24,7 +25,7 @@ export function htmlReport(comparison: Comparison): string {
 <style>${STYLE}</style></head>
 <body>
 <h1 class="${differ === true ? 'good' : 'bad'}">${escaped(result)}</h1>
-<p>${copies.length} copies of one saved machine over ${milliseconds(span)}. Each lane is a copy:
+<p>${copies.length} copies of one saved machine over ${milliseconds(span)}, a sample in ${interval}. Each lane is a copy:
 <span class="bad">red</span> where another copy has the same value, <span class="good">green</span> where none has.</p>
 ${findings.map((finding) => `<p class="bad">${escaped(finding)}</p>`).join('\n')}
 <table>

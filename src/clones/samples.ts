@@ -1,6 +1,6 @@
 /** The console of one copy of a machine, read as lines of samples that `c/sampler` printed. */
 
-/** Samples of one copy, column by column; at most `MAX_SAMPLES` rows. Values are kept as 64-bit hashes, not as text. */
+/** Samples of one copy, column by column; below `MAX_SAMPLES` rows. Values are kept as 64-bit hashes, not as text. */
 export interface Recording {
   /** The copy's name in reports, such as "copy 1" or a file's name. */
   readonly name: string;
@@ -15,11 +15,11 @@ export interface Recording {
   readonly damaged: number;
   /** Rows whose clock or step went back; they are left out. */
   readonly backwards: number;
-  /** Rows beyond the bound, left out. */
+  /** Rows that a long recording left out: its later half is thinned, to steps that every copy keeps. */
   readonly dropped: number;
 }
 
-/** Rows kept of each copy: 100 copies then take some 50 MB. */
+/** Rows kept of each copy, at most: 100 copies then take some 50 MB. */
 export const MAX_SAMPLES = 4000;
 /** Sources kept of each copy; the sampler prints at most 20. */
 const MAX_SOURCES = 32;
@@ -39,6 +39,8 @@ export class SampleReader {
   #damaged = 0;
   #backwards = 0;
   #dropped = 0;
+  /** Later rows are kept where their step is a multiple of this; a power of two, so copies keep common steps. */
+  #stride = 1;
 
   constructor(name: string) {
     this.#name = name;
@@ -93,13 +95,13 @@ export class SampleReader {
   #add(fields: ReadonlyMap<string, string>): void {
     const [step, monotonic, realtime] = ['n', 'mono', 'real'].map((key) => fields.get(key) ?? '');
     if (![step, monotonic, realtime].every((text) => /^\d{1,20}$/.test(text!))) return void this.#damaged++;
-    if (this.count >= MAX_SAMPLES) return void this.#dropped++;
     const microseconds = (text: string): number => Number(BigInt(text) / 1000n);
     if (
       this.count > 0 &&
       (Number(step) <= this.#steps.at(-1)! || microseconds(monotonic!) < this.#monotonic.at(-1)!)
     )
       return void this.#backwards++;
+    if (Number(step) % this.#stride !== 0) return void this.#dropped++;
     const row = this.count;
     this.#steps.push(Number(step));
     this.#monotonic.push(microseconds(monotonic!));
@@ -115,6 +117,21 @@ export class SampleReader {
       column.length = row;
       column.push(hash(value));
     }
+    if (this.count === MAX_SAMPLES) this.#thin();
+  }
+
+  /** The first half stays whole, since copies part early; of the second half, every other step stays. */
+  #thin(): void {
+    this.#stride *= 2;
+    const first = MAX_SAMPLES / 2;
+    const stays = this.#steps.map((step, row) => row < first || step % this.#stride === 0);
+    const columns: unknown[][] = [this.#steps, this.#monotonic, this.#realtime, ...this.#sources.values()];
+    for (const column of columns) {
+      let to = 0;
+      for (const [row, value] of column.entries()) if (stays[row]) column[to++] = value;
+      column.length = to;
+    }
+    this.#dropped += MAX_SAMPLES - this.count;
   }
 }
 

@@ -13,7 +13,8 @@ export function textReport(comparison: Comparison, paint: Paint = plain): string
   const { copies, sources, findings, differ, result } = comparison;
   const width = Math.max(...sources.map(({ name }) => name.length), 6);
   const span = longest(comparison);
-  const head = `${copies.length} copies, ${count(copies.map(({ samples }) => samples))} samples each, ${milliseconds(span)} in all; # alike, . different`;
+  const interval = milliseconds(Math.max(...copies.map((copy) => copy.interval)));
+  const head = `${copies.length} copies, ${count(copies.map(({ samples }) => samples))} samples each, one in ${interval}, ${milliseconds(span)} in all; # alike, . different`;
   const shown = sources.filter(({ kind }) => kind !== 'information' && kind !== 'identity');
   const rows = shown.map((source) =>
     [
