@@ -22,7 +22,7 @@
 #include <sys/random.h>
 
 #ifndef API
-#define API 1 /* of QEMU 7.2; 5 from QEMU 10.1 */
+#define API 1 /* of QEMU 7.2; 5 from QEMU 10.1, 7 from QEMU 11.1 */
 #endif
 #define EXPORT __attribute__((visibility("default")))
 
@@ -33,7 +33,11 @@ typedef struct {
 	unsigned length;
 } byte_array;
 enum { READ_REGISTERS = 1, WRITE_REGISTERS = 2 };
+#if API >= 7
+void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, void (*translated)(void *tb, void *data), void *data);
+#else
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, void (*translated)(plugin_id, void *tb));
+#endif
 void qemu_plugin_register_vcpu_tb_exec_cb(void *tb, void (*executed)(unsigned, void *), int flags, void *data);
 void qemu_plugin_register_vcpu_insn_exec_cb(void *insn, void (*executed)(unsigned, void *), int flags, void *data);
 size_t qemu_plugin_tb_n_insns(const void *tb);
@@ -66,7 +70,7 @@ static const struct commonhv_host_ops ops = { .random = draw };
 /* ---- Registers ---- */
 
 #if API >= 5
-struct register_descriptor {
+struct register_descriptor { /* its first members: QEMU 11 has one more */
 	void *handle;
 	const char *name, *feature;
 };
@@ -75,8 +79,10 @@ typedef struct {
 	unsigned length;
 } array;
 array *qemu_plugin_get_registers(void);
-int qemu_plugin_read_register(void *handle, byte_array *out);
-int qemu_plugin_write_register(void *handle, byte_array *in);
+unsigned g_array_get_element_size(array *list);
+/* Their results changed from a count (API 5) to _Bool: not used. */
+void qemu_plugin_read_register(void *handle, byte_array *out);
+void qemu_plugin_write_register(void *handle, byte_array *in);
 static void *handles[REGISTERS];
 
 static const char *find_registers(void)
@@ -89,12 +95,15 @@ static void find_handles(void)
 {
 	static const char *const names[REGISTERS] = { "rax", "rbx", "rcx", "rdx" };
 	array *all = handles[EAX] ? NULL : qemu_plugin_get_registers();
-	unsigned i, k;
+	unsigned i, k, size = all ? g_array_get_element_size(all) : 0;
 
-	for (i = 0; all && i < all->length; i++)
+	for (i = 0; all && i < all->length; i++) {
+		const struct register_descriptor *found = (const void *)(all->data + i * size);
+
 		for (k = 0; k < REGISTERS; k++)
-			if (!strcmp(((struct register_descriptor *)(void *)all->data)[i].name, names[k]))
-				handles[k] = ((struct register_descriptor *)(void *)all->data)[i].handle;
+			if (!strcmp(found->name, names[k]) || (found->name[0] == 'e' && !strcmp(found->name + 1, names[k] + 1)))
+				handles[k] = found->handle;
+	}
 }
 
 static uint32_t get(unsigned cpu, int which)
@@ -103,7 +112,9 @@ static uint32_t get(unsigned cpu, int which)
 
 	find_handles();
 	g_byte_array_set_size(scratch[cpu], 0);
-	if (handles[which] && qemu_plugin_read_register(handles[which], scratch[cpu]) >= 4)
+	if (handles[which])
+		qemu_plugin_read_register(handles[which], scratch[cpu]);
+	if (scratch[cpu]->length >= sizeof(value))
 		memcpy(&value, scratch[cpu]->data, sizeof(value));
 	return value;
 }
@@ -220,12 +231,11 @@ static void after(unsigned cpu, void *unused)
 }
 
 /* An answer is due at the next instruction: in this block, or the first of whichever is executed next. */
-static void translated(plugin_id id, void *tb)
+static void translate(void *tb)
 {
 	size_t i, count = qemu_plugin_tb_n_insns(tb);
 	int due = 1;
 
-	(void)id;
 	for (i = 0; i < count; i++) {
 		void *insn = qemu_plugin_tb_get_insn(tb, i);
 		int code = opcode(insn), instruction = code == 0x0fa2 ? CPUID : code == 0x0f32 ? RDMSR : NONE;
@@ -237,6 +247,20 @@ static void translated(plugin_id id, void *tb)
 		due = instruction != NONE;
 	}
 }
+
+#if API >= 7
+static void translated(void *tb, void *unused)
+{
+	(void)unused;
+	translate(tb);
+}
+#else
+static void translated(plugin_id id, void *tb)
+{
+	(void)id;
+	translate(tb);
+}
+#endif
 
 /* ---- Restores ---- */
 
@@ -308,6 +332,10 @@ EXPORT int qemu_plugin_install(plugin_id id, const void *info, int argc, char **
 	}
 	for (i = 0; i < MAX_CPUS; i++)
 		scratch[i] = g_byte_array_new();
+#if API >= 7
+	qemu_plugin_register_vcpu_tb_trans_cb(id, translated, NULL);
+#else
 	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+#endif
 	return 0;
 }

@@ -51,7 +51,9 @@ export class Qemu {
     this.#socket.on('data', (bytes) => {
       this.#monitor += bytes;
     });
-    await this.until(() => this.#monitor.includes('(qemu) '), 'prompt');
+    // QEMU 11 prints no prompt where the connection comes before its monitor is there: an empty line asks for it.
+    const ask = setInterval(() => this.#monitor === '' && this.#socket!.write('\n'), 2000);
+    await this.until(() => this.#monitor.includes('(qemu) '), 'prompt').finally(() => clearInterval(ask));
   }
 
   /** A command of the human monitor; its output. */
