@@ -28,17 +28,16 @@
 #include <unistd.h>
 #include <x86intrin.h>
 
-enum { SLOTS = 256, EVENTS = 64 }; /* slots: 2 KiB, a read each 4 us */
-enum { REFILL_US = 200, POLL_US = 1000, RETRY_US = 100000 }; /* while values are read; idle without a doorbell; failed */
-enum { IDLE_PASSES = 10 }; /* passes without a read before the pool is wiped and the thread sleeps */
+enum { SLOTS = 512, MIN_FILL = 16, EVENTS = 64, DOORBELLS = 16, PAGE = 4096 }; /* slots: 4 KiB */
+enum { REFILL_US = 750, POLL_US = 1000, RETRY_US = 100000 }; /* while values are read; idle without a doorbell; failed */
+enum { IDLE_PASSES = 3 }; /* passes without a read before the pool is wiped and the thread sleeps */
 enum { MAX_AGE_US = 1000, MAX_WAIT_MS = 10000, MAX_REPORT_MS = 1000 };
 
-/* A reader takes a value by exchanging it with 0. `drawn` is set while the value is 0, so it is never too young. */
+/* A reader takes a value by exchanging it with 0. */
 static struct slot {
-	_Atomic uint64_t value, drawn; /* drawn: by the time-stamp counter */
+	_Atomic uint64_t value, drawn; /* drawn: by the time-stamp counter, set while the value is 0 */
 } slots[SLOTS];
-static _Atomic unsigned cursor;
-static _Atomic unsigned wanted; /* counts reads: tells the thread that there are any */
+static _Atomic unsigned cursor, filled; /* the next slot to read, and the end of the slots that hold values */
 static _Atomic int readers; /* inside a read: their answers stay until their threads get a processor */
 static _Atomic int failed;
 
@@ -52,7 +51,8 @@ static atomic_flag events_lock = ATOMIC_FLAG_INIT;
 static _Atomic unsigned written; /* events that are in the file */
 
 static uint64_t ticks_per_us;
-static volatile char *doorbell; /* a page under userfaultfd; NULL: the thread polls */
+static volatile char *doorbell; /* DOORBELLS pages under userfaultfd; NULL: the thread polls */
+static _Atomic unsigned current; /* the page whose reading notifies at present */
 static int doorbell_fd = -1, status_fd = -1;
 static pthread_mutex_t start_lock = PTHREAD_MUTEX_INITIALIZER;
 static int started;
@@ -76,7 +76,7 @@ int pool_failed(void)
 static void use_doorbell(void)
 {
 	if (doorbell)
-		(void)doorbell[0];
+		(void)doorbell[atomic_load(&current) * PAGE];
 	else
 		_mm_pause();
 }
@@ -95,21 +95,22 @@ static int is_usable(uint64_t drawn, uint64_t begin)
 	return ticks > -most && (ticks < most || ticks < ticks_since(begin));
 }
 
+/* The slot's time is read first: if the slot is filled in between, the value counts as older than it is. */
 static int try_to_take(uint64_t begin, uint64_t *value)
 {
-	int i;
+	for (;;) {
+		unsigned at = atomic_fetch_add(&cursor, 1);
+		uint64_t drawn, taken;
 
-	atomic_fetch_add(&wanted, 1);
-	for (i = 0; i < SLOTS; i++) {
-		struct slot *slot = &slots[atomic_fetch_add(&cursor, 1) % SLOTS];
-		uint64_t taken = atomic_exchange(&slot->value, 0);
-
-		if (taken && is_usable(atomic_load(&slot->drawn), begin)) {
+		if (at >= atomic_load(&filled))
+			return 0;
+		drawn = atomic_load(&slots[at].drawn);
+		taken = atomic_exchange(&slots[at].value, 0);
+		if (taken && is_usable(drawn, begin)) {
 			*value = taken;
 			return 1;
 		}
 	}
-	return 0;
 }
 
 int pool_take(uint64_t *value)
@@ -189,18 +190,29 @@ static void wipe(void)
 {
 	int i;
 
+	atomic_store(&filled, 0);
 	for (i = 0; i < SLOTS; i++)
-		atomic_store(&slots[i].value, 0);
+		atomic_store_explicit(&slots[i].value, 0, memory_order_release);
 }
 
-/* Every slot gets a new value: none grows older than the interval of two passes. */
+/*
+ * Each slot gets a new value or none, so none grows older than the interval of two passes. As many are drawn as twice
+ * the reads since the last pass, so a pass costs little where little is read.
+ */
 static void fill(void)
 {
+	static unsigned count;
 	uint64_t values[SLOTS], now = __rdtsc();
-	int i, was = pool_failed();
-	ssize_t got = getrandom(values, sizeof(values), GRND_NONBLOCK);
+	unsigned i, reads = atomic_load(&cursor);
+	int was = pool_failed();
+	ssize_t size, got;
 
-	if (got != sizeof(values)) {
+	count /= 2; /* a pass soon after another one sees few reads */
+	if (count < MIN_FILL + 2 * (uint64_t)reads)
+		count = reads < SLOTS / 4 ? MIN_FILL + 2 * reads : SLOTS;
+	size = (ssize_t)(count * sizeof(*values));
+	got = getrandom(values, (size_t)size, GRND_NONBLOCK);
+	if (got != size) {
 		wipe();
 		atomic_store(&failed, 1);
 		if (!was)
@@ -210,11 +222,15 @@ static void fill(void)
 	if (was)
 		pool_say("the kernel gives random values again", "");
 	for (i = 0; i < SLOTS; i++) {
-		atomic_store(&slots[i].value, 0);
-		atomic_store(&slots[i].drawn, now);
-		atomic_store(&slots[i].value, values[i]);
+		atomic_store_explicit(&slots[i].value, 0, memory_order_release);
+		if (i >= count)
+			continue;
+		atomic_store_explicit(&slots[i].drawn, now, memory_order_release);
+		atomic_store_explicit(&slots[i].value, values[i], memory_order_release);
 	}
-	explicit_bzero(values, sizeof(values));
+	explicit_bzero(values, (size_t)size);
+	atomic_store(&filled, count);
+	atomic_store(&cursor, 0);
 	atomic_store(&failed, 0);
 }
 
@@ -229,33 +245,36 @@ static void wait_for(long us)
 		ppoll(&fd, 1, us < 0 ? NULL : &time, NULL);
 }
 
-/* Lets the waiting threads go on, and takes the page away again for the next. */
+/*
+ * Lets the waiting threads go on. The next doorbell is another page: the one that was read stays there for a while, or
+ * its reader would notify again.
+ */
 static void answer_doorbell(void)
 {
-	struct uffdio_zeropage page = { .range = { .start = (uintptr_t)doorbell, .len = 4096 } };
 	struct uffd_msg message;
+	unsigned next = (atomic_load(&current) + 1) % DOORBELLS;
 	int asked = 0;
 
-	while (doorbell_fd >= 0 && read(doorbell_fd, &message, sizeof(message)) == sizeof(message))
-		asked = 1;
-	if (!asked)
-		return;
-	if (ioctl(doorbell_fd, UFFDIO_ZEROPAGE, &page) != 0)
-		ioctl(doorbell_fd, UFFDIO_WAKE, &page.range);
-	madvise((void *)doorbell, 4096, MADV_DONTNEED);
+	while (doorbell_fd >= 0 && read(doorbell_fd, &message, sizeof(message)) == sizeof(message)) {
+		uintptr_t at = (uintptr_t)message.arg.pagefault.address & ~(uintptr_t)(PAGE - 1);
+		struct uffdio_zeropage page = { .range = { .start = at, .len = PAGE } };
+
+		if (!asked++) {
+			madvise((void *)(doorbell + next * PAGE), PAGE, MADV_DONTNEED);
+			atomic_store(&current, next);
+		}
+		if (ioctl(doorbell_fd, UFFDIO_ZEROPAGE, &page) != 0)
+			ioctl(doorbell_fd, UFFDIO_WAKE, &page.range);
+	}
 }
 
 static void *serve(void *unused)
 {
-	unsigned seen = atomic_load(&wanted);
 	int idle = IDLE_PASSES;
 
 	(void)unused;
 	for (;;) {
-		unsigned now = atomic_load(&wanted);
-
-		idle = now != seen || atomic_load(&readers) ? 0 : idle < IDLE_PASSES ? idle + 1 : idle;
-		seen = now;
+		idle = atomic_load(&cursor) || atomic_load(&readers) ? 0 : idle < IDLE_PASSES ? idle + 1 : idle;
 		if (idle < IDLE_PASSES || pool_failed())
 			fill();
 		else
@@ -275,19 +294,19 @@ static void open_doorbell(void)
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-	void *page = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *page = fd < 0 ? MAP_FAILED : mmap(NULL, DOORBELLS * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	range.range.start = (uintptr_t)page;
-	range.range.len = 4096;
+	range.range.len = DOORBELLS * PAGE;
 	if (page != MAP_FAILED && ioctl(fd, UFFDIO_API, &api) == 0 && ioctl(fd, UFFDIO_REGISTER, &range) == 0) {
-		madvise(page, 4096, MADV_DONTFORK);
-		madvise(page, 4096, MADV_DONTDUMP);
+		madvise(page, DOORBELLS * PAGE, MADV_DONTFORK);
+		madvise(page, DOORBELLS * PAGE, MADV_DONTDUMP);
 		doorbell_fd = fd;
 		doorbell = page;
 		return;
 	}
 	if (page != MAP_FAILED)
-		munmap(page, 4096);
+		munmap(page, DOORBELLS * PAGE);
 	if (fd >= 0)
 		close(fd);
 }

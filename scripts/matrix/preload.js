@@ -1,0 +1,28 @@
+// CommonHV under QEMU unmodified: many verifies, since one in nine once gave no answer; the bed; the plugin with a newer QEMU.
+const REPEAT = ['node', 'scripts/repeat-verify.js'];
+const BED = ['node', 'scripts/bed.js', '--timeout', '1700'];
+const TEST = ['node', '--test', 'build/test/preload-qemu.test.js'];
+
+export const part = {
+  title: 'QEMU under preload and with the plugin',
+  quick: '1 verify under preload',
+  cells: [
+    { name: '1 verify under preload', command: [...REPEAT, '1'], seconds: 400 },
+    { name: '50 verifies under preload', command: [...REPEAT, '50'], seconds: 3600 },
+    { name: '100 verifies under preload', command: [...REPEAT, '100'], seconds: 5400 },
+    {
+      name: 'bed: sandbox on, -smp 2; savevm, loadvm twice, -incoming twice',
+      command: [...BED, ...TEST],
+      seconds: 1800,
+    },
+    {
+      name: 'the plugin with the QEMU of Debian unstable',
+      command: [
+        'sh',
+        '-c',
+        'PATH="$(sh scripts/newer-qemu.sh):$PATH" && exec node --test build/test/qemu-plugin.test.js',
+      ],
+      seconds: 900,
+    },
+  ],
+};
