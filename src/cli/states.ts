@@ -1,7 +1,9 @@
 /** Machines in files: `run --save`, `run --resume` and `--copies`, on every engine that has saved states. */
-import { randomBytes } from 'node:crypto';
-import { chmod, open, readFile, rename, rm } from 'node:fs/promises';
+import { writeFile } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { type Engine, type Machine, MachineError } from '../cpu.ts';
+import { writeCompleteFile } from '../engines/kvm/complete-file.ts';
 import { type Config, fromConfig } from '../hypervisor/index.ts';
 import { layerModule, reporter } from './engines.ts';
 import { attach, endText, type Outcome } from './guest.ts';
@@ -21,19 +23,11 @@ export async function saveMachine(machine: Machine, path: string): Promise<boole
 }
 
 async function write(path: string, state: Uint8Array): Promise<void> {
-  const partial = `${path}.${randomBytes(8).toString('hex')}.part`;
   try {
-    const file = await open(partial, 'wx', 0o600);
-    try {
-      await file.writeFile(state);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await chmod(partial, 0o400);
-    await rename(partial, path);
+    await writeCompleteFile(path, async (fd) => {
+      await promisify(writeFile)(fd, state);
+    });
   } catch (cause) {
-    await rm(partial, { force: true });
     throw new UsageError(`--save ${path}: ${(cause as NodeJS.ErrnoException).code}`, { cause });
   }
 }

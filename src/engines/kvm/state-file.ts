@@ -1,7 +1,5 @@
 /** Saved machines in files: written so that only a complete one has the name, and opened to be mapped. */
-import { randomBytes } from 'node:crypto';
 import {
-  chmodSync,
   closeSync,
   constants,
   fstatSync,
@@ -9,11 +7,10 @@ import {
   ftruncateSync,
   openSync,
   readSync,
-  renameSync,
-  rmSync,
   writeSync,
 } from 'node:fs';
 import { MachineError } from '../../cpu.ts';
+import { writeCompleteFile } from './complete-file.ts';
 import type { GuestMemory } from './memory.ts';
 import { memoryRuns } from './memory-runs.ts';
 import { type Description, encodeHead, encodePacked, type ParsedState, parseState } from './saved-state.ts';
@@ -113,10 +110,8 @@ export async function writeStateFile(
   memory: GuestMemory,
   proceed: () => Promise<void>,
 ): Promise<void> {
-  const partial = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.part`;
   try {
-    const fd = openSync(partial, 'wx', 0o600);
-    try {
+    await writeCompleteFile(path, async (fd) => {
       const head = encodeHead(description, memory.size);
       ftruncateSync(fd, head.length + memory.size);
       for (const { address, bytes } of memoryRuns(memory)) {
@@ -125,16 +120,10 @@ export async function writeStateFile(
       }
       fsyncSync(fd);
       writeAll(fd, head, 0); // last: a file without it is no state
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    chmodSync(partial, 0o400); // machines run from it
-    renameSync(partial, path);
+    });
   } catch (cause) {
-    rmSync(partial, { force: true });
     const { code } = cause as NodeJS.ErrnoException;
-    if (code === undefined) throw cause;
+    if (code === undefined || cause instanceof MachineError) throw cause;
     throw new MachineError(`state ${path}: cannot be written: ${REASONS[code] ?? code}`, { cause });
   }
 }
