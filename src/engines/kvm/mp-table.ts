@@ -21,17 +21,8 @@ export function mpTable(vcpus: number): Segment {
     ]),
     [1, 0, ...text('ISA', 6)],
     [2, ioApic, IO_APIC_VERSION, 1, ...words(IO_APIC)],
-    // KVM has the timer, ISA interrupt 0, at pin 2 of the I/O APIC, and the cascade nowhere.
-    ...[0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].map((irq) => [
-      3,
-      0,
-      0,
-      0,
-      0,
-      irq,
-      ioApic,
-      irq === 0 ? 2 : irq,
-    ]),
+    // KVM's default routing: interrupt 0, the timer's, is at pin 0 of the I/O APIC, and so on; 2 is the 8259s' cascade.
+    ...[0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].map((irq) => [3, 0, 0, 0, 0, irq, ioApic, irq]),
     [4, 3, 0, 0, 0, 0, 0xff, 0], // the 8259's interrupts at every local APIC's LINT0
     [4, 1, 0, 0, 0, 0, 0xff, 1], // NMI at LINT1
   ];
