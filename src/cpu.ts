@@ -69,6 +69,11 @@ export interface Lifecycle {
   readonly words?: StateWords | undefined;
   /** True where the machine is made from a saved state: `restored` follows before its first instruction. Absent: it starts. */
   readonly resumed?: boolean | undefined;
+  /**
+   * Called by the layer when it renews its generation other than by `restored`, while no vCPU executes: an engine with a VM
+   * generation device renews that too. Absent where there is none.
+   */
+  readonly renewed?: (() => void) | undefined;
   /** Calls `action` while no vCPU executes guest instructions, before it returns. Absent: that is so whenever the layer is called. */
   readonly whileStopped?: ((action: () => void) => void) | undefined;
 
@@ -98,13 +103,14 @@ export function lifecycle({
   memory,
   words,
   resumed,
+  renewed,
   whileStopped,
   saved,
   restored,
   reset,
   poll,
 }: SyncCpu): Lifecycle {
-  return { memory, words, resumed, whileStopped, saved, restored, reset, poll };
+  return { memory, words, resumed, renewed, whileStopped, saved, restored, reset, poll };
 }
 
 /**

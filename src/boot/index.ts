@@ -5,6 +5,7 @@ import { layOut } from './memory.ts';
 import { findHeader, loadMultiboot } from './multiboot.ts';
 import { loadPvh, pvhEntry } from './pvh.ts';
 
+export { type AcpiMachine, type AcpiTables, acpiTables, GENERATION_ID } from './acpi.ts';
 export { isLinux, isLongMode } from './linux.ts';
 
 /** Bytes for guest-physical memory. They may be a view of the image that was given: read, never written. */

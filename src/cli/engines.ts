@@ -8,7 +8,7 @@ import type { GuestOptions, LayerOptions } from './options.ts';
 
 /** An engine that boots guests: `v86` or `kvm`. */
 export async function openEngine(options: GuestOptions): Promise<Engine> {
-  const { engine = 'v86', memory, vcpus, hyperv } = options;
+  const { engine = 'v86', memory, vcpus, hyperv, vmgenid } = options;
   const { rngMsr, generationMsr } = options as Partial<LayerOptions>;
   if (engine === 'kvm') {
     const { kvm } = await import('../engines/kvm/index.ts');
@@ -16,11 +16,12 @@ export async function openEngine(options: GuestOptions): Promise<Engine> {
       ...(memory !== undefined && { memory }),
       ...(vcpus !== undefined && { vcpus }),
       ...(hyperv !== undefined && { hyperv }),
+      ...(vmgenid !== undefined && { vmgenid }),
       // The kernel may have an MSR of this index itself; the layer's goes first.
       msrs: [rngMsr, generationMsr].filter((msr) => msr !== undefined),
     });
   }
-  for (const name of ['vcpus', 'hyperv'] as const) {
+  for (const name of ['vcpus', 'hyperv', 'vmgenid'] as const) {
     if (options[name] !== undefined) throw new UsageError(`--${name} goes with --engine kvm`);
   }
   if (engine === 'v86') {

@@ -29,6 +29,8 @@ export interface GuestOptions {
   /** With `kvm`: how many processors, and whether Hyper-V's leaves are offered too. */
   readonly vcpus?: number;
   readonly hyperv?: boolean;
+  /** With `kvm` and an image: a VM generation device. */
+  readonly vmgenid?: boolean;
   /** Bytes. */
   readonly memory?: number;
   /** Seconds. */
@@ -162,6 +164,7 @@ export const imageOptions = (): readonly Option[] =>
   group('Image options:', [
     new Option('--initrd <file>', 'an initial RAM disk for a Linux kernel'),
     new Option('--append <text>', "the kernel's command line"),
+    new Option('--vmgenid', 'with kvm: ACPI tables with a VM generation device, renewed with the generation'),
   ]);
 
 /** Saved machines, of `run`. */

@@ -39,7 +39,7 @@ const NO_CONSOLE = "; nothing yet on its serial line: a Linux kernel needs --app
 const VALUES = 8;
 
 async function runProbe(options: RunOptions, io: Io): Promise<number> {
-  for (const name of ['initrd', 'append'] as const) {
+  for (const name of ['initrd', 'append', 'vmgenid'] as const) {
     if (options[name] !== undefined) throw new UsageError(`--${name} goes with an image`);
   }
   const start = performance.now();
@@ -165,7 +165,7 @@ const imageOf = async (path: string | undefined, options: RunOptions, io: Io): P
 
 function checkStates({ image, resume, save, saveAt, copies, ...options }: RunOptions): void {
   if (resume !== undefined) {
-    for (const name of ['initrd', 'append', 'memory', 'vcpus'] as const) {
+    for (const name of ['initrd', 'append', 'memory', 'vcpus', 'vmgenid'] as const) {
       if (options[name] !== undefined)
         throw new UsageError(`--${name} goes with an image; --resume has its own`);
     }

@@ -55,6 +55,7 @@ function makeLayer(resolved: ResolvedOptions, host: SyncCpu): SyncCpu {
     const renew = () => {
       random?.discard();
       generation?.renew();
+      host.renewed?.();
     };
     if (host.whileStopped) host.whileStopped(renew);
     else renew();

@@ -3,7 +3,7 @@ import type { Image, Machine } from 'commonhv';
 import { u32 } from './guests.ts';
 
 /** A bzImage by the 32-bit boot protocol whose protected-mode part, at 1 MiB, is the code. */
-function bzImage(code: readonly number[]): Uint8Array {
+export function bzImage(code: readonly number[]): Uint8Array {
   const image = new Uint8Array(1024 + code.length);
   const view = new DataView(image.buffer);
   view.setUint8(0x1f1, 1); // one sector of setup after the first

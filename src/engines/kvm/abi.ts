@@ -101,6 +101,7 @@ export const layout = {
   kvm_irqchip: { size: 520, chip_id: 0 },
   kvm_pit_state2: { size: 112 },
   kvm_clock_data: { size: 48, clock: 0, flags: 8 },
+  kvm_nested_state: { size: 128, flags: 0, format: 2, 'hdr.vmx.vmxon_pa': 8, 'hdr.vmx.vmcs12_pa': 16 },
 } as const;
 
 /** Requests, each to /dev/kvm, to a VM or to a vCPU. */
@@ -158,6 +159,8 @@ export const ioctl = {
   GET_SREGS2: request(READ, 0xcc, layout.kvm_sregs2.size),
   SET_SREGS2: request(WRITE, 0xcd, layout.kvm_sregs2.size),
   GET_XSAVE2: request(READ, 0xcf, layout.kvm_xsave.size),
+  GET_NESTED_STATE: request(READ | WRITE, 0xbe, layout.kvm_nested_state.size),
+  SET_NESTED_STATE: request(WRITE, 0xbf, layout.kvm_nested_state.size),
 } as const;
 
 /** Capabilities, asked for with CHECK_EXTENSION. */
@@ -180,6 +183,7 @@ export const cap = {
   GET_TSC_KHZ: 61,
   MAX_VCPUS: 66,
   IMMEDIATE_EXIT: 136,
+  NESTED_STATE: 157,
   X86_USER_SPACE_MSR: 188,
   X86_MSR_FILTER: 189,
   SYS_HYPERV_CPUID: 191,
@@ -223,4 +227,7 @@ export const value = {
   KVM_INTERNAL_ERROR_EMULATION: 1,
   KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES: 1,
   KVM_PIT_SPEAKER_DUMMY: 1,
+  KVM_STATE_NESTED_FORMAT_SVM: 1,
+  KVM_STATE_NESTED_GUEST_MODE: 1,
+  KVM_STATE_NESTED_GIF_SET: 0x100,
 } as const;

@@ -5,6 +5,7 @@ import type { LayerHost } from './layer-host.ts';
 import type { Task } from './task.ts';
 import type { Threads } from './threads.ts';
 import type { Vm } from './vm.ts';
+import type { VmGenerationPlace } from './vm-generation.ts';
 
 export interface Parts {
   readonly vm: Vm;
@@ -12,6 +13,7 @@ export interface Parts {
   readonly layer: LayerHost;
   readonly hostCpu: CpuidDump;
   readonly resumed: boolean;
+  readonly vmGeneration: VmGenerationPlace | undefined;
   readonly serials: readonly SerialConsole[];
   /** One for each thread. */
   readonly mailboxes: readonly SharedArrayBuffer[];
@@ -23,17 +25,18 @@ export function serialOf(vm: Vm, threads: Threads, thread: number): number | und
   return thread === threads.owner ? 0 : undefined;
 }
 
-export function assignTasks({ vm, threads, layer, hostCpu, resumed, serials, mailboxes }: Parts): Task[] {
+export function assignTasks(parts: Parts): Task[] {
+  const { vm, threads, layer, hostCpu, resumed, vmGeneration, serials, mailboxes } = parts;
   const { source } = layer;
   const { owner, hasIoThread } = threads;
-  const { address, size, fd } = vm.memory;
   return mailboxes.map((box, thread): Task => {
     const isOwner = thread === owner;
     const serial = serialOf(vm, threads, thread);
     const own = source !== undefined && isOwner ? { source, hostCpu, resumed } : undefined;
     return {
       vm: vm.fd,
-      memory: { address, size, fd },
+      memory: vm.memory.place,
+      vmGeneration,
       vcpu: vm.vcpus[thread],
       thread,
       interrupts: vm.options.interrupts,

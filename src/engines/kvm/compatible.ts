@@ -25,13 +25,14 @@ export function checkMachine(
   table: CpuidDump,
   running: ReadonlySet<number>,
 ): void {
-  const saved = { memory, vcpus: description.vcpus.length, interrupts: description.interrupts };
-  for (const name of ['memory', 'vcpus', 'interrupts'] as const) {
+  const { vcpus, interrupts, vmgenid } = description;
+  const saved = { memory, vcpus: vcpus.length, interrupts, vmgenid: vmgenid !== undefined };
+  for (const name of ['memory', 'vcpus', 'interrupts', 'vmgenid'] as const) {
     if (saved[name] === options[name]) continue;
     throw new TypeError(`state: of another machine: ${name} ${saved[name]}; this one has ${options[name]}`);
   }
   checkLeaves(description.table, table);
-  for (const id of description.vcpus.keys()) {
+  for (const id of vcpus.keys()) {
     if (running.has(id) !== description.ended.includes(id)) continue;
     throw new MachineError(
       `state: vCPU ${id} has ended since the machine was saved; resume it as a new machine`,

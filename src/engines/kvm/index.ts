@@ -37,14 +37,15 @@ import { replay } from '../../cpuid-dump.ts';
 import type { Ffi } from '../ffi.ts';
 import { ffi } from '../ffi.ts';
 import { supported } from './cpuid.ts';
+import type { KvmMachine } from './kvm-machine.ts';
 import { resumeMachine, startMachine } from './launch.ts';
-import type { KvmMachine } from './machine.ts';
 import { OpenState, type StateSource } from './state-file.ts';
 import { System } from './system.ts';
+import { generationTables } from './vm-generation.ts';
 
 export type { LayerModule } from '../../cpu.ts';
 export { kvmUnavailable } from './device.ts';
-export type { KvmMachine } from './machine.ts';
+export type { KvmMachine } from './kvm-machine.ts';
 export type { StateSource } from './state-file.ts';
 
 /** The machines that an engine makes. */
@@ -60,6 +61,11 @@ export interface KvmOptions {
    * anyhow. The local APIC's (800H to 8FFH) cannot be taken.
    */
   readonly msrs?: readonly number[] | undefined;
+  /**
+   * ACPI tables with a VM generation device, for a Linux or PVH kernel. Its value is renewed, and the guest notified,
+   * wherever the generation is renewed. A saved machine keeps it; `resume` needs no option.
+   */
+  readonly vmgenid?: boolean | undefined;
   /** KVM's device, `/dev/kvm` by default. */
   readonly device?: string | undefined;
 }
@@ -88,6 +94,7 @@ export function kvm({
   vcpus = 1,
   hyperv = false,
   msrs = [],
+  vmgenid = false,
   device = '/dev/kvm',
 }: KvmOptions = {}): KvmEngine {
   if (!Number.isInteger(memory) || memory < 2 ** 20 || memory > MAX_MEMORY || memory % 4096 !== 0) {
@@ -116,14 +123,21 @@ export function kvm({
     },
     async start(layer, image) {
       checkLayer(layer);
-      const loaded = load(image, memory);
+      const tables = vmgenid ? generationTables(vcpus) : undefined;
+      const loaded = load(image, memory, { ...tables });
+      if (vmgenid && loaded.kind === 'multiboot') {
+        throw new TypeError(
+          'vmgenid: expected a Linux or PVH kernel; a multiboot image finds no ACPI tables',
+        );
+      }
       const system = openSystem(device);
       return closeOnError(system, async () => {
         const limit = system.has('MAX_VCPUS');
         if (vcpus > limit) throw new RangeError(`vcpus: this KVM has at most ${limit}, got ${vcpus}`);
         const hostCpu = supported(system, hyperv);
-        const plan = { memory, vcpus, interrupts: loaded.kind !== 'multiboot', msrs, hostCpu };
-        return startMachine(system, plan, loaded, layer);
+        const interrupts = loaded.kind !== 'multiboot';
+        const plan = { memory, vcpus, interrupts, msrs, vmgenid, hostCpu };
+        return startMachine(system, plan, loaded, tables?.segments ?? [], layer);
       });
     },
     async resume(layer, source) {

@@ -9,6 +9,7 @@ import { tableOf } from './cpuid.ts';
 import { layerMemory, type MemoryPlace } from './memory.ts';
 import type { ExitHandler } from './rpc.ts';
 import type { LayerSource } from './task.ts';
+import { VmGeneration, type VmGenerationPlace } from './vm-generation.ts';
 
 /** The host CPU of one machine: its leaves, its guest's memory. */
 export interface HostParts {
@@ -16,6 +17,7 @@ export interface HostParts {
   readonly memory: MemoryPlace;
   /** Whether the machine is made from a saved state. */
   readonly resumed: boolean;
+  readonly vmGeneration: VmGenerationPlace | undefined;
 }
 
 /** Makes a layer over the host CPU. */
@@ -26,6 +28,7 @@ export function applyLayer(sys: Ffi, layer: Layer, control: Control, parts: Host
     memory: layerMemory(parts.memory, whileStopped),
     whileStopped,
     ...(parts.resumed && { resumed: true }),
+    ...(parts.vmGeneration && { renewed: () => new VmGeneration(sys, parts.vmGeneration!).renew() }),
   });
 }
 

@@ -1,11 +1,12 @@
 /** A machine as the caller's thread has it: its threads, its layer, its serial lines, its saved states, and its end. */
-import type { Console, End, SavableMachine, SavedLayer, SyncCpu } from '../../cpu.ts';
+import type { Console, End, SavedLayer, SyncCpu } from '../../cpu.ts';
 import type { CpuidDump } from '../../cpuid-dump.ts';
 import { assignTasks, serialOf } from './assign.ts';
 import { checkLeaves, checkMachine } from './compatible.ts';
 import { SerialConsole } from './console.ts';
 import type { Control } from './control.ts';
 import { install } from './cpuid.ts';
+import type { KvmMachine } from './kvm-machine.ts';
 import type { LayerHost } from './layer-host.ts';
 import { mailbox, serve } from './rpc.ts';
 import type { Description } from './saved-state.ts';
@@ -13,20 +14,8 @@ import { OpenState, packState, type StateSource, writeStateFile } from './state-
 import type { Message, Task } from './task.ts';
 import { endedError, Threads } from './threads.ts';
 import type { Vm } from './vm.ts';
+import { VmGeneration, type VmGenerationPlace } from './vm-generation.ts';
 import type { Lease } from './worker-pool.ts';
-
-/** A machine on KVM. */
-export interface KvmMachine extends SavableMachine {
-  /** One serial line for each vCPU where each was entered with the image (multiboot), else the machine's one. */
-  readonly consoles: readonly Console[];
-  /**
-   * Writes the machine to a file for `KvmEngine.resume`: complete, or not at all. It is sparse, as long as the memory.
-   * Machines that are resumed from it map it, so it must not be changed while they run; it may be removed or replaced.
-   */
-  saveFile(path: string): Promise<void>;
-  /** Puts a saved state, bytes or a file's path, back into this machine. */
-  restore(state: StateSource): Promise<void>;
-}
 
 /** So often a layer on the caller's thread is polled, in milliseconds. */
 const POLL_MS = 50;
@@ -36,6 +25,7 @@ export interface MachineParts {
   readonly hostCpu: CpuidDump;
   readonly layer: LayerHost;
   readonly resumed: boolean;
+  readonly vmGeneration: VmGenerationPlace | undefined;
   readonly leases: readonly Lease[];
   readonly control: Control;
 }
@@ -49,6 +39,7 @@ export class RunningMachine implements KvmMachine {
   readonly #serials: readonly SerialConsole[];
   readonly #threads: Threads;
   readonly #tasks: readonly Task[];
+  readonly #vmGeneration: VmGeneration | undefined;
   /** Serves the call in a thread's mailbox, where the layer is on this thread. */
   readonly #serve: readonly (() => void)[];
   #paused = false;
@@ -61,7 +52,7 @@ export class RunningMachine implements KvmMachine {
   #finish!: (end: End) => void;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor({ vm, hostCpu, layer, resumed, leases, control }: MachineParts) {
+  constructor({ vm, hostCpu, layer, resumed, vmGeneration, leases, control }: MachineParts) {
     const { vcpus, interrupts } = vm.options;
     this.#vm = vm;
     this.#layer = layer;
@@ -76,7 +67,8 @@ export class RunningMachine implements KvmMachine {
     this.consoles = serials.map((serial) => serial.console);
     this.console = this.consoles[0]!;
     const mailboxes = leases.map(() => mailbox());
-    this.#tasks = assignTasks({ vm, threads, layer, hostCpu, resumed, serials, mailboxes });
+    this.#tasks = assignTasks({ vm, threads, layer, hostCpu, resumed, vmGeneration, serials, mailboxes });
+    this.#vmGeneration = vmGeneration && new VmGeneration(vm.system.sys, vmGeneration);
     this.#serve = mailboxes.map((box) => serve(box, layer.handler));
     this.ended = new Promise<End>((resolve) => {
       this.#finish = resolve;
@@ -96,7 +88,8 @@ export class RunningMachine implements KvmMachine {
     this.#vm.vcpus.forEach(({ fd }, id) => {
       install(this.#vm.system.sys, fd, this.#table, id);
     });
-    if (state !== undefined) await this.#adopt(state);
+    if (state === undefined) this.#vmGeneration?.start();
+    else await this.#adopt(state);
   }
 
   run(): void {
@@ -150,6 +143,8 @@ export class RunningMachine implements KvmMachine {
     description.serials.forEach((serial, i) => {
       this.#serials[i]!.restore(serial);
     });
+    if (description.vmgenid !== undefined) this.#vmGeneration?.restore(description.vmgenid);
+    this.#vmGeneration?.renew();
     for (const id of description.ended) this.#threads.running.delete(id);
     this.#state?.close();
     this.#state = state;
@@ -266,6 +261,7 @@ export class RunningMachine implements KvmMachine {
       serials: this.#serials.map((serial) => serial.save()),
       table: this.#table,
       ...(layer !== undefined && { layer: layer as SavedLayer }),
+      ...(this.#vmGeneration && { vmgenid: this.#vmGeneration.save() }),
     };
   }
 

@@ -45,6 +45,11 @@ export class GuestMemory implements MemoryPlace {
     }
   }
 
+  /** For a task in another thread. */
+  get place(): MemoryPlace {
+    return { address: this.address, size: this.size, fd: this.fd };
+  }
+
   /** Replaces all content, in place, by zeros or by a file's. */
   replace(image?: FileImage): void {
     this.#map(image, this.address);

@@ -6,9 +6,9 @@ const COM1 = 0x3f8;
 const RTC_INDEX = 0x70; // its data is at the next port
 const KEYBOARD = 0x64; // the keyboard controller's command and status
 const KEYBOARD_RESET = 0xfe;
-const RESET = 0xcf9; // the chip set's reset control
-const RESET_CPU = 1 << 2;
-const PM1A_CONTROL = 0x604; // ACPI's PM1a control, where QEMU has it on a PC; the probe powers off there
+export const RESET = 0xcf9; // the chip set's reset control
+export const RESET_CPU = 1 << 2;
+export const PM1A_CONTROL = 0x604; // ACPI's PM1a control, where QEMU has it on a PC; the probe powers off there
 const SCI_ENABLED = 1 << 0; // of its low byte (ACPI 6.5, table 4.11)
 const SLEEP_ENABLE = 1 << 5; // of its high byte: SLP_EN, bit 13
 
@@ -18,7 +18,7 @@ const CLOCK_INDEX = UART_STATE;
 export const DEVICE_STATE = UART_STATE + 1;
 
 /** A device whose registers are one byte at each of `count` ports. */
-interface ByteDevice {
+export interface ByteDevice {
   readonly first: number;
   readonly count: number;
   read(offset: number): number;
@@ -30,6 +30,8 @@ export interface PortOptions {
   /** Called when the guest powers off or asks for a reset. There is no reset here: both end the machine. */
   readonly onEnd: (end: End) => void;
   readonly state?: Uint8Array | undefined;
+  /** Devices of this machine alone. */
+  readonly more?: readonly ByteDevice[] | undefined;
   readonly now?: (() => Date) | undefined;
 }
 
@@ -41,9 +43,16 @@ export interface PortOptions {
 export class Ports {
   readonly #devices: readonly ByteDevice[];
 
-  constructor({ uart, onEnd, state = new Uint8Array(DEVICE_STATE), now = () => new Date() }: PortOptions) {
+  constructor({
+    uart,
+    onEnd,
+    state = new Uint8Array(DEVICE_STATE),
+    more = [],
+    now = () => new Date(),
+  }: PortOptions) {
     const reset = (): void => onEnd({ reason: 'quit', detail: 'the guest asked for a reset' });
     this.#devices = [
+      ...more,
       {
         first: COM1,
         count: 8,

@@ -9,11 +9,13 @@ import type { SavedLayer } from '../../cpu.ts';
 import type { CpuidDump, Row } from '../../cpuid-dump.ts';
 import { layout } from './abi.ts';
 import { MAX_INPUT, type SavedSerial } from './console.ts';
+import { isNested } from './nested-state.ts';
 import { DEVICE_STATE } from './ports.ts';
 import { PART_SIZES, type VcpuState } from './vcpu-state.ts';
+import { ACPI_STATE } from './vm-generation.ts';
 import { IRQCHIPS, type VmState } from './vm-state.ts';
 
-const MAGIC = new TextEncoder().encode('commonhv kvm 1\n\0'); // 16 bytes
+const MAGIC = new TextEncoder().encode('commonhv kvm 2\n\0'); // 16 bytes
 const PAGE = 4096;
 /** Magic; u32 description length, u32 number of runs; u64 memory size; SHA-256 of all before it, description and runs. */
 const HEADER = 64;
@@ -44,6 +46,8 @@ export interface Description {
   readonly table: CpuidDump;
   /** The layer's own state, as it gave it; absent where it has none. */
   readonly layer?: SavedLayer | undefined;
+  /** `ACPI_STATE` bytes: the registers of the VM generation device; absent where there is none. */
+  readonly vmgenid?: Uint8Array | undefined;
 }
 
 /** A run of pages: guest-physical address and content. */
@@ -186,7 +190,9 @@ function revive(_: string, value: unknown): unknown {
 }
 
 function checkDescription(value: Description): void {
-  const { vcpus, ended, interrupts, msrs, tscKhz, vm, serials, table } = Object(value) as Description;
+  const { vcpus, ended, interrupts, msrs, tscKhz, vm, serials, table, vmgenid } = Object(
+    value,
+  ) as Description;
   const is = (condition: boolean, part: string): void => {
     if (!condition) throw broken(part);
   };
@@ -201,12 +207,13 @@ function checkDescription(value: Description): void {
   is(isVm(vm, interrupts), 'device state');
   is(Array.isArray(serials) && serials.length === (interrupts ? 1 : vcpus.length), 'serial lines');
   is(serials.every(isSerial), 'serial lines');
+  is(vmgenid === undefined || (interrupts && hasLength(vmgenid, ACPI_STATE)), 'VM generation device');
   is(Array.isArray(table) && table.length <= MAX_ROWS && table.every(isRow), 'CPUID table');
 }
 
 function isVcpu(vcpu: VcpuState, interrupts: boolean): boolean {
   const parts = Object(vcpu) as VcpuState;
-  const { msrs, xsave } = parts;
+  const { msrs, nested, xsave } = parts;
   const sizes = Object.entries(PART_SIZES) as [keyof typeof PART_SIZES, number][];
   const fixed = sizes.filter(([name]) => name !== 'xsave' && (interrupts || name !== 'lapic'));
   return (
@@ -216,6 +223,7 @@ function isVcpu(vcpu: VcpuState, interrupts: boolean): boolean {
     xsave instanceof Uint8Array &&
     xsave.length >= PART_SIZES.xsave &&
     xsave.length <= MAX_XSAVE &&
+    (nested === undefined || isNested(nested)) &&
     msrs instanceof Uint8Array &&
     msrs.length <= MAX_MSR_BYTES &&
     msrs.length % layout.kvm_msr_entry.size === 0

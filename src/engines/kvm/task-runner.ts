@@ -15,6 +15,7 @@ import { Uart } from './uart.ts';
 import type { VcpuHandle } from './vcpu.ts';
 import { runVcpu } from './vcpu.ts';
 import { setInterrupt } from './vm.ts';
+import { VmGeneration } from './vm-generation.ts';
 
 const COM1_IRQ = 4;
 /** A machine has halted for good when so many timer ticks in a row found all of its vCPUs idle. */
@@ -104,7 +105,7 @@ export class TaskRunner {
   }
 
   #devices(buffers: SerialBuffers): Ports {
-    const { interrupts, thread, vm } = this.#task;
+    const { interrupts, thread, vm, vmGeneration } = this.#task;
     const state = new Uint8Array(buffers.state);
     this.#serial = new GuestSerial(buffers, {
       notify: (kind) => this.#send({ kind }),
@@ -118,7 +119,8 @@ export class TaskRunner {
     const onEnd = (end: End): void => {
       this.#end = end;
     };
-    return new Ports({ uart: this.#uart, onEnd, state });
+    const more = vmGeneration && new VmGeneration(this.#sys, vmGeneration).devices;
+    return new Ports({ uart: this.#uart, onEnd, state, more });
   }
 
   #onSignal(vcpu: VcpuHandle): void {

@@ -3,6 +3,7 @@ import type { End, SavedLayer } from '../../cpu.ts';
 import type { CpuidDump } from '../../cpuid-dump.ts';
 import type { MemoryPlace } from './memory.ts';
 import type { VcpuHandle } from './vcpu.ts';
+import type { VmGenerationPlace } from './vm-generation.ts';
 
 /** A layer module as it is sent to a worker. */
 export interface LayerSource {
@@ -38,6 +39,7 @@ export interface Task {
     | { readonly source: LayerSource; readonly hostCpu: CpuidDump; readonly resumed: boolean }
     | undefined;
   readonly memory: MemoryPlace;
+  readonly vmGeneration: VmGenerationPlace | undefined;
   /** The mailbox for exits that are not served here. */
   readonly upstream: SharedArrayBuffer | undefined;
   /** Whether that mailbox is served by the I/O thread, which the doorbell wakes, or by the caller's thread, by a message. */

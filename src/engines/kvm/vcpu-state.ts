@@ -3,15 +3,20 @@ import { hex, MachineError } from '../../cpu.ts';
 import type { Ffi } from '../ffi.ts';
 import { check, errorName } from '../ffi.ts';
 import { ioctl, layout } from './abi.ts';
+import { leaveNested, readNested, writeNested } from './nested-state.ts';
 import type { Capability, System } from './system.ts';
 
-/** The parts by name; `msrs` is an array of struct kvm_msr_entry. Which of them are there depends on the machine. */
-export type VcpuState = Readonly<Partial<Record<PartName, Uint8Array>>>;
+/**
+ * The parts by name; `msrs` is an array of struct kvm_msr_entry, `nested` a struct kvm_nested_state with its data. Which of
+ * them are there depends on the machine.
+ */
+export type VcpuState = Readonly<Partial<Record<PartName | 'nested', Uint8Array>>>;
 
 export type PartName =
   | 'mpState'
   | 'regs'
   | 'sregs2'
+  | 'nested'
   | 'xsave'
   | 'xcrs'
   | 'debugregs'
@@ -33,8 +38,8 @@ interface Part {
  */
 const BEFORE_MSRS: readonly Part[] = [
   part('mpState', 'MP_STATE', 'MP_STATE', layout.kvm_mp_state.size),
-  part('regs', 'USER_MEMORY', 'REGS', layout.kvm_regs.size),
   part('sregs2', 'SREGS2', 'SREGS2', layout.kvm_sregs2.size),
+  part('regs', 'USER_MEMORY', 'REGS', layout.kvm_regs.size),
   part('xsave', 'XSAVE', 'XSAVE', layout.kvm_xsave.size),
   part('xcrs', 'XCRS', 'XCRS', layout.kvm_xcrs.size),
   part('debugregs', 'DEBUGREGS', 'DEBUGREGS', layout.kvm_debugregs.size),
@@ -69,7 +74,7 @@ function part<Name extends string>(
 /** Reads all of a vCPU's state. No thread may be in it. `interrupts`: the machine has local APICs. */
 export function readVcpu(system: System, vm: number, vcpu: number, interrupts: boolean): VcpuState {
   const { sys } = system;
-  const state: Partial<Record<PartName, Uint8Array>> = {};
+  const state: Partial<Record<PartName | 'nested', Uint8Array>> = {};
   for (const { name, get, size } of partsOf(system, interrupts)) {
     // The area of a processor with large extended state does not fit the old struct.
     const large = name === 'xsave' ? sys.ioctl(vm, ioctl.CHECK_EXTENSION, XSAVE2) : 0;
@@ -79,6 +84,8 @@ export function readVcpu(system: System, vm: number, vcpu: number, interrupts: b
     state[name] = bytes;
   }
   state.msrs = readMsrs(sys, vcpu, msrIndices(system));
+  const nested = readNested(system, vcpu);
+  if (nested !== undefined) state.nested = nested;
   return state;
 }
 
@@ -89,9 +96,16 @@ export function writeVcpu(system: System, vcpu: number, state: VcpuState, interr
   if (state.xcrs !== undefined && parts.every(({ name }) => name !== 'xcrs')) {
     throw new MachineError('state: its guest had XSAVE, which this KVM lacks', { code: 'refused' });
   }
+  if (state.nested !== undefined) {
+    leaveNested(system, vcpu, state.nested);
+    // Without it VMX cannot be on.
+    writeMsrs(sys, vcpu, entriesOf(state.msrs!, FEATURE_CONTROL));
+  }
   for (const { name, set } of parts.filter((each) => state[each.name] !== undefined)) {
     if (name === 'events') writeMsrs(sys, vcpu, state.msrs!);
     check(sys.ioctlAt(vcpu, set, state[name]!), `setting a vCPU's ${name}`);
+    // EFER.SVME and CR4.VMXE are set now; the other registers are those of the nested guest, where there is one.
+    if (name === 'sregs2' && state.nested !== undefined) writeNested(system, vcpu, state.nested);
   }
 }
 
@@ -105,6 +119,7 @@ const partsOf = (system: System, interrupts: boolean): readonly Part[] => [
   EVENTS,
 ];
 
+const FEATURE_CONTROL = 0x3a;
 const TSC_DEADLINE = 0x6e0;
 /** The kernel takes at most 256 at once. */
 const MSR_CHUNK = 128;
@@ -138,6 +153,15 @@ function readMsrs(sys: Ffi, vcpu: number, indices: readonly number[]): Uint8Arra
     at += count < asked.length ? count + 1 : count;
   }
   return Uint8Array.from(Buffer.concat(found));
+}
+
+/** The entries of one MSR. */
+function entriesOf(entries: Uint8Array, msr: number): Uint8Array {
+  const view = new DataView(entries.buffer, entries.byteOffset, entries.length);
+  for (let at = 0; at < entries.length; at += entry.size) {
+    if (view.getUint32(at + entry.index, true) === msr) return entries.subarray(at, at + entry.size);
+  }
+  return new Uint8Array();
 }
 
 /** Sets MSRs. One that the kernel refuses is an error unless it has the value already. */

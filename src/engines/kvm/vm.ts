@@ -1,5 +1,5 @@
 /** A virtual machine and its vCPUs: made, entered at an image's entry, freed (kernel documentation, virt/kvm/api.rst). */
-import type { Loaded } from '../../boot/index.ts';
+import type { Loaded, Segment } from '../../boot/index.ts';
 import type { Ffi } from '../ffi.ts';
 import { check, MAP, PROT } from '../ffi.ts';
 import { cap, ioctl, layout, value } from './abi.ts';
@@ -19,6 +19,8 @@ export interface VmOptions {
   readonly interrupts: boolean;
   /** MSRs whose accesses exit although the kernel has them. */
   readonly msrs: readonly number[];
+  /** With ACPI tables and a VM generation device. */
+  readonly vmgenid: boolean;
 }
 
 // Three pages and one that KVM keeps for itself on Intel processors, where there is nothing else: below 4 GiB, above all
@@ -61,11 +63,11 @@ export class Vm {
     }
   }
 
-  /** Puts an image into the memory and the vCPUs at its entry. */
-  enterImage(loaded: Loaded): void {
+  /** Puts an image and the engine's tables into the memory, and the vCPUs at its entry. */
+  enterImage(loaded: Loaded, tables: readonly Segment[]): void {
     const { interrupts, vcpus } = this.options;
-    const table = interrupts && vcpus > 1 ? [mpTable(vcpus)] : [];
-    for (const { address, bytes } of [...loaded.segments, ...table]) this.memory.load(address, bytes);
+    const mp = interrupts && vcpus > 1 ? [mpTable(vcpus)] : [];
+    for (const { address, bytes } of [...loaded.segments, ...tables, ...mp]) this.memory.load(address, bytes);
     this.vcpus.forEach(({ fd }, id) => {
       // With interrupt controllers a second processor waits until the first one starts it, as on a PC.
       if (id === 0 || !interrupts) enter(this.system.sys, fd, loaded, id);

@@ -51,7 +51,7 @@ async function prepare(task: Task): Promise<unknown> {
 }
 
 /** Builds the layer that belongs to this thread, if one does. */
-async function buildLayer({ layer, memory, control }: Task): Promise<SyncCpu | undefined> {
+async function buildLayer({ layer, memory, control, vmGeneration }: Task): Promise<SyncCpu | undefined> {
   if (layer === undefined) return undefined;
   const { source, hostCpu, resumed } = layer;
   const module = (await import(source.module)) as Record<string, unknown>;
@@ -63,7 +63,12 @@ async function buildLayer({ layer, memory, control }: Task): Promise<SyncCpu | u
   if (typeof made !== 'function') {
     throw new TypeError(`layer: ${source.export} of ${source.module} returned no layer`);
   }
-  return applyLayer(sys, made as Layer, new Control(control), { hostCpu, memory, resumed });
+  return applyLayer(sys, made as Layer, new Control(control), {
+    hostCpu,
+    memory,
+    resumed,
+    vmGeneration,
+  });
 }
 
 /** Runs the guest or serves the vCPUs, and tells how that ended. */

@@ -1,0 +1,140 @@
+/**
+ * The VM generation device: "A hypervisor that offers VMGenID as well MUST renew VMGenID and MSR_COMMONHV_GENERATION at the
+ * same restores", on every route, and its event. Linux' own driver: kvm-vmgenid-linux.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { Layer } from 'commonhv';
+import { type KvmMachine, kvm, type LayerModule } from 'commonhv/engines/kvm';
+import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
+import { probeImage } from 'commonhv/probe';
+import { skip } from './support/kvm-availability.ts';
+import { GENERATION_GUEST, looker, type Seen } from './support/kvm-generation-guest.ts';
+import { url } from './support/kvm-layers.ts';
+import { scaled } from './support/time.ts';
+
+const memory = 4 * 2 ** 20;
+const folder = mkdtempSync(join(tmpdir(), 'commonhv-vmgenid-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+const limit = { skip, timeout: scaled(60_000) };
+const whole = (): Layer =>
+  commonhv({ rng: { source: systemSource() }, generation: { next: systemGeneration() } });
+const layers: Record<string, () => Layer | LayerModule> = {
+  'a function': whole,
+  'a module': () => ({ module: url, export: 'whole' }),
+};
+
+/** Both values are other ones, or neither is. */
+function renewed(before: Seen, now: Seen): boolean {
+  const [id, generation] = [before.id !== now.id, before.generation !== now.generation];
+  assert.equal(id, generation, `VMGenID and generation, ${JSON.stringify([before, now])}`);
+  return id;
+}
+
+for (const vcpus of [1, 2]) {
+  for (const [name, layer] of Object.entries(layers)) {
+    test(`VMGenID and generation of ${vcpus} vCPUs under ${name} are renewed together`, limit, async () => {
+      const engine = kvm({ memory, vcpus, vmgenid: true });
+      const machines: KvmMachine[] = [];
+      const keep = (machine: KvmMachine): KvmMachine => {
+        machines.push(machine);
+        return machine;
+      };
+      try {
+        const machine = keep(await engine.start(layer(), GENERATION_GUEST));
+        const look = looker(machine);
+        const first = await look();
+        assert.deepEqual([first.pending, first.line], [false, false], 'no event at the start');
+        assert.notEqual(first.id, '0'.repeat(32));
+        const file = join(folder, `state-${vcpus}-${name.at(-1)}`);
+        await machine.saveFile(file);
+        const bytes = await machine.save();
+        await machine.pause();
+        await machine.unpause();
+        assert.equal(renewed(first, await look()), false, 'a save and a pause restore nothing');
+
+        const ids = new Set([first.id]);
+        for (const state of [bytes, file, file]) {
+          const copy = looker(keep(await kvm().resume(layer(), state)));
+          const seen = await copy(true);
+          assert.equal(renewed(first, seen), true);
+          assert.deepEqual([seen.pending, seen.line], [true, true], 'the event, as a new machine');
+          const later = await copy();
+          assert.deepEqual([later.pending, later.line], [false, false], 'the guest has cleared it');
+          assert.equal(renewed(seen, later), false);
+          ids.add(seen.id);
+        }
+        for (const state of [bytes, file]) {
+          const before = await look(true);
+          await machine.restore(state);
+          const seen = await look();
+          assert.equal(renewed(before, seen), true);
+          assert.deepEqual([seen.pending, seen.line], [true, true], 'the event, in place');
+          ids.add(seen.id);
+        }
+        assert.equal(ids.size, 6);
+      } finally {
+        await Promise.all(machines.map((each) => each.close()));
+      }
+    });
+  }
+}
+
+test('a renewed outer generation renews both, and notifies the guest', limit, async () => {
+  let outer = 1n;
+  const layer = commonhv({
+    rng: { source: systemSource() },
+    generation: { next: systemGeneration(), outer: () => outer },
+  });
+  const machine = await kvm({ memory, vmgenid: true }).start(layer, GENERATION_GUEST);
+  try {
+    const look = looker(machine);
+    const first = await look();
+    outer = 2n;
+    const seen = await look(); // reading the generation notices it
+    const both = await look();
+    assert.notEqual(both.id, first.id);
+    assert.notEqual(both.generation, first.generation);
+    assert.equal(seen.generation, both.generation);
+    assert.deepEqual([both.pending, both.line], [true, true]);
+  } finally {
+    await machine.close();
+  }
+});
+
+test('two machines start with different values', limit, async () => {
+  const machines = await Promise.all(
+    [1, 2].map(() => kvm({ memory, vmgenid: true }).start(whole(), GENERATION_GUEST)),
+  );
+  try {
+    const [a, b] = await Promise.all(machines.map((machine) => looker(machine)()));
+    assert.notEqual(a!.id, b!.id);
+  } finally {
+    await Promise.all(machines.map((machine) => machine.close()));
+  }
+});
+
+test(
+  'an image that finds no tables is refused, and a state of a machine without the device',
+  limit,
+  async () => {
+    const engine = kvm({ memory, vmgenid: true });
+    await assert.rejects(
+      engine.start(whole(), { kernel: probeImage() }),
+      /^TypeError: vmgenid: expected a Linux or PVH kernel/,
+    );
+    const without = await kvm({ memory }).start(whole(), GENERATION_GUEST);
+    const machine = await engine.start(whole(), GENERATION_GUEST);
+    try {
+      await assert.rejects(machine.restore(await without.save()), {
+        name: 'TypeError',
+        message: 'state: of another machine: vmgenid false; this one has true',
+      });
+    } finally {
+      await Promise.all([without, machine].map((each) => each.close()));
+    }
+  },
+);
