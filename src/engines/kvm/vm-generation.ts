@@ -109,7 +109,7 @@ export class VmGeneration {
     if (count < bytes.length) throw new MachineError('the memory of the machine cannot be written');
   }
 
-  /** Another thread may change the registers between a look at them and the call: the line is set until both agree. */
+  /** Another thread may change the registers between the check and the call: the line is set until both agree. */
   #updateLine(): void {
     let level: boolean | undefined;
     while (level !== this.#pending) {
