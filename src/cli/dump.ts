@@ -28,7 +28,10 @@ async function ofFiles(
   io: Io,
 ): Promise<readonly Recorded[]> {
   const { readMachines } = await import('./read-dump.ts');
-  const cpus = (await readMachines(files, io)).flatMap((machine) => machine.cpus);
+  // Each machine's processors are numbered from 0, so that a reader tells the machines apart again.
+  const cpus = (await readMachines(files, io)).flatMap((machine) =>
+    machine.cpus.map(({ dump, number }, i) => ({ dump, number: number ?? i })),
+  );
   if (leaf === undefined) return cpus;
   const one = cpus.map(({ dump, number }) => ({
     number,

@@ -71,7 +71,7 @@ export async function findingOf(
     interfaces: [...detection.interfaces.map((found) => withDoubt(found, genuineHyperv)), ...extras],
     genuineHyperv,
     ...(await processorOf(cpu, has)),
-    confidential: await confidentialOf(cpu, hyperv !== undefined),
+    confidential: await confidentialOf(cpu, has, hyperv !== undefined),
     missing,
   };
 }
@@ -144,9 +144,14 @@ async function processorOf(
   return { processor: vendors.join(', '), emulator };
 }
 
-async function confidentialOf(cpu: Cpu, hyperv: boolean): Promise<Finding['confidential']> {
+async function confidentialOf(
+  cpu: Cpu,
+  has: (leaf: number) => boolean,
+  hyperv: boolean,
+): Promise<Finding['confidential']> {
   const { eax: maxBasic } = await cpu.cpuid(0, 0);
-  if (maxBasic >= LEAF_TDX) {
+  // A decoded dump has no highest leaf.
+  if (maxBasic >= LEAF_TDX || (maxBasic === 0 && has(LEAF_TDX))) {
     const { ebx, ecx, edx } = await cpu.cpuid(LEAF_TDX, 0);
     if (decodeSignature({ ebx, ecx: edx, edx: ecx }) === 'IntelTDX    ') return 'TDX';
   }

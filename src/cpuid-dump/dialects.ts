@@ -1,61 +1,25 @@
-/** One line of a dump, whichever tool printed it: a processor's heading, a table's name, or the registers of a leaf. */
-import type { Row } from './walk.ts';
-
-/** The registers of a leaf. `table` names one of several views in a text: VirtualBox prints its guest's and its host's. */
-export interface RowText extends Omit<Row, 'indexed'> {
-  readonly table?: string | undefined;
-  /** Where the row ends in its line. */
-  readonly end: number;
-  /** Where it begins. */
-  readonly start: number;
-}
-
-/** The state left by earlier lines. */
-export interface Context {
-  /** The leaf whose subleaves follow (kcpuid), or whose host's registers follow (VirtualBox). */
-  leaf?: number | undefined;
-  subleaf?: number | undefined;
-  /** The view that rows belong to from here on (xen-cpuid, XTF). */
-  table?: string | undefined;
-}
+/** One line of a dump, whichever tool printed it: the registers of a leaf. */
+import {
+  type Context,
+  type Dialect,
+  four,
+  HEX,
+  number,
+  plain,
+  type RowText,
+  registersAt,
+  WORD,
+} from './dialect.ts';
+import { LOG_DIALECTS } from './log-dialects.ts';
+import { isIndexed } from './walk.ts';
 
 const SEPARATOR = String.raw`[\s|:,;=>\])('"\[*-]{0,24}`;
-const HEX = String.raw`(?:0x)?([\da-f]{1,8})h?`;
-const WORD = String.raw`([\da-f]{8})`;
 const register = (name: string): string => String.raw`${name}[\s|]{0,4}[=:][\s|'"]{0,4}${HEX}['"]?`;
 // A value that goes on with another character was damaged.
 const REGISTERS = `${['eax', 'ebx', 'ecx', 'edx'].map(register).join(String.raw`[\s|,;]{0,24}`)}(?!\\w)`;
-const words = (between: string): string => Array(4).fill(WORD).join(between);
-
-type Read = (
-  match: RegExpExecArray,
-  context: Context,
-) => Partial<Row> & { readonly table?: string | undefined };
-interface Dialect {
-  readonly pattern: RegExp;
-  /** By default the groups are leaf, subleaf, and the four registers. */
-  readonly read?: Read;
-}
-
-const number = (text: string | undefined): number => (text === undefined ? 0 : Number.parseInt(text, 16));
-const registersAt = (match: RegExpExecArray, at: number) => ({
-  eax: number(match[at]),
-  ebx: number(match[at + 1]),
-  ecx: number(match[at + 2]),
-  edx: number(match[at + 3]),
-});
-/** Three registers of eight digits, and a shorter one at the end of the line: the line was broken inside of a number. */
-function isCutOff(match: RegExpExecArray, at: number): boolean {
-  const lengths = [0, 1, 2, 3].map((i) => match[at + i]!.length);
-  const padded = lengths.slice(0, 3).every((length) => length === 8);
-  return padded && lengths[3]! < 8 && match.index + match[0].length === match.input.trimEnd().length;
-}
-
-const plain: Read = (match) => ({
-  leaf: number(match[1]),
-  subleaf: number(match[2]),
-  ...registersAt(match, 3),
-});
+/** Between two columns. */
+const GAP = String.raw`[\s|,;:"'(){}[\]]{1,24}`;
+const words = (between: string): string => four(WORD, between);
 
 /** libcpuid's arrays: the first leaf of each, and whether the index counts subleaves. */
 const ARRAYS: Readonly<Record<string, readonly [first: number, subleaves: boolean]>> = {
@@ -78,13 +42,14 @@ const DIALECTS: readonly Dialect[] = [
   // Todd Allen's cpuid -r, kcpuid, a kernel's or a hypervisor's log, libvirt's <cpuid eax_in=…>
   {
     pattern: new RegExp(
-      String.raw`(?:0x([\da-f]{1,8})|\b([\da-f]{8}))h?(?:${SEPARATOR}(?:(?:sub-?leaf|index|ecx_in)[\s=:'"]{0,3})?${HEX})??${SEPARATOR}\b(?:->\s?)?${REGISTERS}`,
+      String.raw`(?:0x(?<!\bflags\W{1,4}0x)([\da-f]{1,8})|\b([\da-f]{8}))h?(?:${SEPARATOR}(?:(?:sub-?leaf|index|ecx_in)[\s=:'"]{0,3})?${HEX})??${SEPARATOR}\b(?:->\s?)?${REGISTERS}`,
       'gi',
     ),
-    read: (match) =>
-      isCutOff(match, 4)
-        ? {}
-        : { leaf: number(match[1] ?? match[2]), subleaf: number(match[3]), ...registersAt(match, 4) },
+    read: (match) => ({
+      leaf: number(match[1] ?? match[2]),
+      subleaf: number(match[3]),
+      ...registersAt(match, 4),
+    }),
   },
   // kcpuid's subleaves, below a line with their leaf; their numbers are decimal
   {
@@ -114,14 +79,12 @@ const DIALECTS: readonly Dialect[] = [
   // xen-cpuid -p, XTF: subleaf ffffffff says that the leaf takes none
   {
     pattern: new RegExp(String.raw`${WORD}:${WORD}\s{0,4}->\s{0,4}${words(':')}`, 'gi'),
-    read: (match, { table }) => {
+    read(match, { table }) {
+      const leaf = number(match[1]);
       const subleaf = number(match[2]);
-      return {
-        leaf: number(match[1]),
-        subleaf: subleaf === 0xffff_ffff ? 0 : subleaf,
-        ...registersAt(match, 3),
-        table,
-      };
+      // A policy has the highest leaf there and no more: Xen makes its own leaves when they are asked for.
+      if (leaf >>> 28 === 4 && table?.endsWith('policy')) return {};
+      return { leaf, subleaf: subleaf === 0xffff_ffff ? 0 : subleaf, ...registersAt(match, 3), table };
     },
   },
   // libcpuid's raw dump
@@ -138,57 +101,42 @@ const DIALECTS: readonly Dialect[] = [
         : { leaf: first + index, subleaf: 0, ...registersAt(match, 3) };
     },
   },
-  // FreeBSD's cpucontrol -i and -I
-  {
-    pattern: new RegExp(
-      String.raw`cpuid level ${HEX}(?:,\s?level_type ${HEX})?:\s?${Array(4).fill(HEX).join(String.raw`[\s,]{1,4}`)}`,
-      'gi',
-    ),
-  },
-  // VirtualBox.log: the guest's registers, and the host's below or instead
-  {
-    pattern: new RegExp(
-      String.raw`\b(Gst|Hst):\s{1,24}${WORD}(?:/([\da-f]{1,8}))?\s{1,8}${words(String.raw`\s{1,4}`)}`,
-      'g',
-    ),
-    read(match, context) {
-      context.leaf = number(match[2]);
-      context.subleaf = number(match[3]);
-      return {
-        leaf: context.leaf,
-        subleaf: context.subleaf,
-        ...registersAt(match, 4),
-        table: VIEWS[match[1]!],
-      };
-    },
-  },
-  {
-    pattern: new RegExp(String.raw`\b(Hst):\s{1,24}${words(String.raw`\s{1,4}`)}`, 'g'),
-    read: (match, { leaf, subleaf }) =>
-      leaf === undefined ? {} : { leaf, subleaf: subleaf ?? 0, ...registersAt(match, 2), table: VIEWS.Hst },
-  },
+  ...LOG_DIALECTS,
 ];
-const VIEWS: Readonly<Record<string, string>> = { Gst: "VirtualBox's guest", Hst: "VirtualBox's host" };
 
-/** Columns of bare numbers: a leaf, a subleaf or none, four registers (jrmwng, tables, comma-separated values). */
+/** Columns of bare numbers: a leaf, a subleaf or none, four registers (CPU-Z, jrmwng, tables, source code, comma-separated values). */
 const COLUMNS: Dialect = {
   pattern: new RegExp(
-    String.raw`(?:^|[\s|>"])${HEX}[\s|,;:"]{1,24}(?:${HEX}[\s|,;:"]{1,24})?${Array(4).fill(HEX).join(String.raw`[\s|,;"]{1,24}`)}(?=$|[\s|,;"])`,
+    String.raw`(?:^[\s|>"'({[,;:*-]{0,40}|[|>"'({[:]\s{0,8})${HEX}${GAP}(?:${HEX}${GAP})?${four(HEX, GAP)}(?=$|[\s|,;"')}\]])`,
     'gi',
   ),
+  read(match, context) {
+    const row = plain(match, context);
+    const { leaf = 0, ebx = 0 } = row;
+    // Without its last number a row with a subleaf looks like one without.
+    const isShifted = leaf >>> 28 === 4 && ebx >>> 8 === leaf >>> 8;
+    if (!isPlausible(leaf) || isShifted) return {};
+    // CPU-Z writes no subleaves: those of a leaf follow each other.
+    if (match[2] === undefined && leaf === context.leaf && isIndexed(leaf))
+      row.subleaf = (context.subleaf ?? 0) + 1;
+    context.leaf = leaf;
+    context.subleaf = row.subleaf;
+    return row;
+  },
 };
-
-/** The dialect that matched last is tried first. */
-let likely = DIALECTS[0]!;
+/** Groups of two or four digits, as programs print memory. */
+const HEX_DUMP = /^[\s>|]{0,8}[\da-f]{4,16}:?\s{1,4}(?:[\da-f]{2}){1,2}(?:\s{1,2}(?:[\da-f]{2}){1,2}){4}/i;
 
 /** The first row of `line` from `from` on, or `undefined`. `columns`: also rows of bare numbers, which prose can look like. */
 export function readRow(line: string, from: number, context: Context, columns: boolean): RowText | undefined {
-  const found = attempt(likely, line, from, context);
+  if (columns) return HEX_DUMP.test(line) ? undefined : attempt(COLUMNS, line, from, context);
+  const { likely } = context;
+  const found = likely && attempt(likely, line, from, context);
   if (found !== undefined) return found;
-  for (const dialect of columns ? [COLUMNS] : DIALECTS) {
+  for (const dialect of DIALECTS) {
     const row = dialect === likely ? undefined : attempt(dialect, line, from, context);
     if (row === undefined) continue;
-    if (!columns) likely = dialect;
+    context.likely = dialect;
     return row;
   }
   return undefined;
@@ -203,11 +151,17 @@ function attempt(
   pattern.lastIndex = from;
   const match = pattern.exec(line);
   if (match === null) return undefined;
-  const { leaf, subleaf = 0, eax = 0, ebx = 0, ecx = 0, edx = 0, table } = read(match, context);
-  if (leaf === undefined || (read === plain && pattern === COLUMNS.pattern && !isPlausible(leaf)))
-    return undefined;
-  const row = { leaf, subleaf, eax, ebx, ecx, edx };
-  return { ...row, table, start: match.index, end: pattern.lastIndex };
+  const { leaf, subleaf = 0, eax = 0, ebx = 0, ecx = 0, edx = 0, table, logged } = read(match, context);
+  if (leaf === undefined) return undefined;
+  if (edx < 0x1000_0000 && pattern.lastIndex >= line.trimEnd().length && isCutOff(match[0])) return undefined;
+  return { leaf, subleaf, eax, ebx, ecx, edx, table, logged, start: match.index, end: pattern.lastIndex };
+}
+
+/** Three values of eight digits, and a shorter one at the end of the line: the line was broken inside of a number. */
+function isCutOff(row: string): boolean {
+  return /[\da-f]{8}\b\W+(?:e?cx\W+)?(?:0x)?[\da-f]{8}\b\W+(?:e?dx\W+)?(?:0x)?[\da-f]{1,7}$/i.test(
+    row.trimEnd(),
+  );
 }
 
 /** Ranges in which tools ask. */
@@ -220,36 +174,5 @@ function isPlausible(leaf: number): boolean {
     leaf >>> 12 === 0x8_0000 ||
     leaf >>> 16 === 0x8086 ||
     leaf >>> 8 === 0xc0_0000
-  );
-}
-
-/** A line that names a processor: its number, or `null` where it has none. */
-export function readHeading(line: string): number | null | undefined {
-  if (!line.includes('CPU')) return undefined;
-  const match = HEADING.exec(line);
-  if (match === null) return undefined;
-  const digits = match[1] ?? match[2] ?? match[3];
-  return digits === undefined ? null : Number(digits);
-}
-const HEADING =
-  /(?:^|[\s>|:+-])CPU(?:[ #]{1,2}(\d{1,5}))?:\s*(?:$|(?=0x|CPUID))|CPU#(\d{1,5}) AffMask|CPU #(\d{1,5})(?: Virtual)?(?:\)|\s?\]-|\s_{2})/;
-
-/** A line that names the view that follows. */
-export function readTable(line: string): string | undefined {
-  return TABLE.exec(line)?.[1];
-}
-const TABLE =
-  /\b((?:Raw|Host|(?:PV|HVM) (?:Max|Default|Def)|Domain \d+) policy|(?:Native|Emulated) cpuid)\s?:/i;
-
-/** A line with the leaf whose subleaves follow (kcpuid). */
-export function readLeafLine(line: string): number | undefined {
-  const match = /0x([\da-f]{8}): subleafs:/i.exec(line);
-  return match === null ? undefined : number(match[1]);
-}
-
-/** Whether a line that could not be read is a damaged row, rather than prose beside the dump. */
-export function looksDamaged(line: string): boolean {
-  return /\b0x[\da-f]{8} 0x[\da-f]{2}\b|\be[abcd]x=0x[\da-f]|\bCPUID [\da-f]{8}\b|\b[\da-f]{8}:[\da-f]{8} ->|\b(?:basic|ext)_cpuid\[/i.test(
-    line,
   );
 }

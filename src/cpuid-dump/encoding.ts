@@ -8,7 +8,8 @@ export function decodeText(bytes: Uint8Array): string {
   if (a === 0xff && b === 0xfe) return new TextDecoder('utf-16le').decode(bytes);
   if (a === 0xfe && b === 0xff) return utf16be(bytes);
   if (a === 0xef && b === 0xbb && c === 0xbf) return new TextDecoder().decode(bytes.subarray(3));
-  // ASCII text in UTF-16 has a NUL in every other byte.
+  // ASCII text in UTF-16 has a NUL in every other byte; where it follows UTF-8 (a redirect that appends), the NULs are dropped.
+  if (!bytes.subarray(0, 4).includes(0)) return new TextDecoder().decode(bytes).replaceAll('\0', '');
   const head = bytes.subarray(0, HEAD_BYTES);
   const nuls = [0, 0];
   for (let i = 0; i < head.length; i++) if (head[i] === 0) nuls[i & 1]!++;

@@ -17,13 +17,10 @@ const NAMES = {
 /** Reads `{ cpus: [[row, …], …], numbers: […] }`, a list of such lists, or one list of rows. */
 export function readJson(text: string): Reading {
   const fail = (problem: string): Reading => ({ sections: [], problems: [problem] });
-  let data: unknown;
-  try {
-    data = JSON.parse(text);
-  } catch {
-    return fail(TRUNCATED);
-  }
-  const lists = listsOf(data);
+  const documents = documentsOf(text);
+  if (documents === undefined) return fail(TRUNCATED);
+  const [data] = documents;
+  const lists = documents.length === 1 ? listsOf(data) : documents.flatMap((one) => listsOf(one) ?? []);
   if (lists === undefined) return fail('the JSON is not a CPUID dump: expected { "cpus": [[...]] }');
   const numbers = (data as { numbers?: unknown } | null)?.numbers;
   const unreadable = tally((first, rest) => `row ${first} of the JSON is not a leaf${rest}`);
@@ -51,12 +48,36 @@ export function readJson(text: string): Reading {
   return { sections, problems: [...unreadable.problems(), ...contrary.problems()] };
 }
 
+/** One document, or several after each other. */
+function documentsOf(text: string): readonly unknown[] | undefined {
+  for (const parts of [[text], text.split(/(?<=[}\]])\s{0,100}\n(?=\s{0,100}[{[])/)]) {
+    try {
+      return parts.map((part) => JSON.parse(part) as unknown);
+    } catch {}
+  }
+  return undefined;
+}
+
 function listsOf(data: unknown): readonly unknown[] | undefined {
   const lists = (data as { cpus?: unknown } | null)?.cpus;
   if (Array.isArray(lists)) return lists;
+  const template = (data as { cpuid_modifiers?: unknown } | null)?.cpuid_modifiers;
+  if (Array.isArray(template)) return [template.map(ofTemplate)];
   if (!Array.isArray(data) || data.length === 0) return undefined;
   if (data.every(Array.isArray)) return data;
   return data.some((row) => !valuesOf(row).includes(Number.NaN)) ? [data] : undefined;
+}
+
+/** Firecracker's CPU template: a bit map for each register. A register that is not given, or in part, is no value. */
+function ofTemplate(entry: unknown): unknown {
+  const { leaf, subleaf, modifiers } = (entry ?? {}) as Record<string, unknown>;
+  const registers: Record<string, unknown> = {};
+  for (const one of Array.isArray(modifiers) ? modifiers : []) {
+    const { register, bitmap } = (one ?? {}) as Record<string, unknown>;
+    if (typeof register === 'string' && typeof bitmap === 'string' && /^0b[01]{1,32}$/.test(bitmap))
+      registers[register] = Number(bitmap);
+  }
+  return { ...registers, leaf, subleaf };
 }
 
 function valuesOf(row: unknown): readonly number[] {

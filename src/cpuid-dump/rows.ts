@@ -1,14 +1,8 @@
 /** Reads the lines of a dump in whatever form it was sent: quoted, prefixed, compared, wrapped. */
 import { readDecoded } from './decoded.ts';
-import {
-  type Context,
-  looksDamaged,
-  type RowText,
-  readHeading,
-  readLeafLine,
-  readRow,
-  readTable,
-} from './dialects.ts';
+import type { Context, RowText } from './dialect.ts';
+import { readRow } from './dialects.ts';
+import { looksDamaged, readHeading, readLeafLine, readTable } from './headings.ts';
 import { withoutQuotes } from './normalise.ts';
 import { add, type Section } from './sections.ts';
 
@@ -20,7 +14,7 @@ export interface Reading {
 /** More processors than any machine that a dump can come from; a bound for noise that looks like headings. */
 const MAX_SECTIONS = 16_384;
 /** A row that mail or a terminal broke has at most so many further lines. */
-const MAX_JOINED = 3;
+const MAX_JOINED = 5;
 const MIN_ROW = 10;
 
 /** `columns`: take rows of bare numbers too. */
@@ -73,6 +67,7 @@ class RowReader {
     const number = readHeading(line);
     if (number !== undefined) {
       this.current.clear();
+      this.context.leaf = undefined;
       this.heading = { number: number ?? undefined, line: i + 1 };
       return 0;
     }
@@ -83,7 +78,7 @@ class RowReader {
     if (table !== undefined || leaf !== undefined) return 0;
     const joined = this.joined(i);
     if (joined > 0) return joined;
-    const decoded = this.columns ? undefined : readDecoded(line);
+    const decoded = this.columns ? undefined : readDecoded(line, this.context);
     if (decoded !== undefined) this.take(decoded, i, undefined);
     else if (!this.columns && looksDamaged(line)) this.damaged.add(i + 1);
     return 0;
@@ -161,7 +156,8 @@ class RowReader {
     const answer = partial ? { eax, ebx, ecx, edx, partial } : { eax, ebx, ecx, edx };
     for (const view of views) {
       const section = this.sectionFor(view, row, i);
-      if (section !== undefined && !add(section.leaves, leaf, subleaf, answer)) this.contrary.add(i + 1);
+      if (section === undefined || add(section.leaves, leaf, subleaf, answer)) continue;
+      if (!row.logged) this.contrary.add(i + 1);
     }
   }
 

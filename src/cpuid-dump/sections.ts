@@ -26,7 +26,7 @@ export interface Assembled extends Section {
   readonly machine: number;
 }
 
-/** False where the leaf was given before, with other registers. A partial answer is no contradiction, and gives way. */
+/** False where the leaf was given before, with other registers. Partial answers add up, contradict nothing, and give way. */
 export function add(leaves: Leaves, leaf: number, subleaf: number, answer: Answer): boolean {
   let subleaves = leaves.get(leaf);
   if (subleaves === undefined) {
@@ -38,7 +38,19 @@ export function add(leaves: Leaves, leaf: number, subleaf: number, answer: Answe
     subleaves.set(subleaf, answer);
     return true;
   }
+  if (earlier.partial && answer.partial) subleaves.set(subleaf, sum(earlier, answer));
   return answer.partial === true || regsEqual(earlier, answer);
+}
+
+function sum(a: Answer, b: Answer): Answer {
+  const either = (x: number, y: number): number => (x | y) >>> 0;
+  return {
+    eax: either(a.eax, b.eax),
+    ebx: either(a.ebx, b.ebx),
+    ecx: either(a.ecx, b.ecx),
+    edx: either(a.edx, b.edx),
+    partial: true,
+  };
 }
 
 /**

@@ -48,7 +48,7 @@ test('damaged and contradicting rows are reported, in one line each', () => {
   ]);
   assert.deepEqual(problems(''), ['no leaf could be read']);
   assert.deepEqual(problems('processor\t: 0\nvendor_id\t: GenuineIntel\n'), [
-    'no leaf could be read: /proc/cpuinfo holds no CPUID leaves',
+    'no leaf could be read: /proc/cpuinfo holds no CPUID leaves; run cpuid -r or commonhv dump on that machine',
   ]);
 });
 
@@ -85,12 +85,13 @@ test('noise never throws, and megabytes of it are read in linear time', () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(piece, fc.string())), (pieces) => {
       const { cpus, problems } = parseDump(pieces.join(''));
-      assert.ok(cpus.length > 0 || problems.includes('no leaf could be read'));
+      assert.ok(cpus.length > 0 || problems.some((problem) => problem.startsWith('no leaf could be read')));
     }),
   );
   for (const noise of ['\n', 'CPU 0:\n', '0', ' ', ' 0x', `${KVM}\n`]) {
-    const started = performance.now();
+    const before = process.cpuUsage();
     parseDump(noise.repeat(1_000_000 / noise.length));
-    assert.ok(performance.now() - started < 5000);
+    const { user, system } = process.cpuUsage(before);
+    assert.ok(user + system < 10_000_000); // about 0.1 s; a quadratic reading takes minutes
   }
 });

@@ -43,7 +43,11 @@ export interface Parsed {
  */
 export function parseDump(input: string | Uint8Array): Parsed {
   const raw = typeof input === 'string' ? redecode(input) : decodeText(input);
-  if (isBinary(raw)) return { cpus: [], processors: [], problems: ['no leaf could be read: it is not text'] };
+  if (isBinary(raw)) {
+    const kind = PACKED.find(([marks]) => marks.some((mark) => raw.startsWith(mark)))?.[1];
+    const problem = `no leaf could be read: ${kind ?? 'it is not text'}`;
+    return { cpus: [], processors: [], problems: [problem] };
+  }
   const { sections, problems } = readText(raw);
   const processors = assemble(sections).map(recorded);
   return {
@@ -63,31 +67,69 @@ function isBinary(raw: string): boolean {
   return strange * 8 > raw.length;
 }
 
+/** Files out of which text has to be taken first, by the first bytes. */
+const PACKED: readonly (readonly [readonly string[], string])[] = [
+  [['\x1f\ufffd', '\x1f\x8b'], 'it is gzip: unpack it first'],
+  [['PK\x03\x04'], 'it is a ZIP archive or an office document: take the text out first'],
+  [['\ufffd7zXZ', '7z\ufffd', 'BZh', '(\ufffd/\ufffd'], 'it is compressed: unpack it first'],
+  [['\ufffdPNG', '\ufffd\ufffd\ufffd', 'GIF8', 'RIFF'], 'it is a picture: the text is needed'],
+  [['%PDF'], 'it is PDF: take the text out first'],
+  [['\x7fELF', 'MZ'], 'it is a program'],
+];
+
 function readText(raw: string): Reading {
   const json = /^\s{0,100}[{[]/.test(raw) ? readJson(raw) : undefined;
-  if (json !== undefined && (json.sections.length > 0 || json.problems[0] !== TRUNCATED)) return json;
+  if (json !== undefined && json.sections.length > 0) return json;
   const text = normalise(raw);
   const reading = readRows(text, false);
   if (reading.sections.length > 0) return reading;
-  // The shape of JSON, and not only a bracket at the start of a log.
+  // Truncated, with the shape of JSON and not only a bracket at the start of a log.
+  if (json !== undefined && json.problems[0] !== TRUNCATED) return json;
   if (json !== undefined && /^\s{0,100}[{[]\s{0,100}["[{}\]]/.test(raw)) return json;
   const begin = text.search(/\{\s{0,100}"cpus"\s{0,100}:/);
   if (begin >= 0) return readJson(text.slice(begin, text.lastIndexOf('}') + 1));
+  if (otherKind(text) !== undefined) return reading;
   const columns = readRows(text, true);
   return columns.sections.length > 0 ? columns : reading;
 }
 
-/** Texts that name a hypervisor and hold no leaf, by a mark of each. */
+/** Texts that name a hypervisor, or a processor's features, and hold no leaf, by a mark of each. */
 const OTHERS: readonly (readonly [RegExp, string])[] = [
+  [/^CPU implementer[ \t]{0,8}:/m, '/proc/cpuinfo of an Arm processor, which has no CPUID'],
   [/^processor[ \t]{0,8}: \d/m, '/proc/cpuinfo holds no CPUID leaves'],
   [/^Architecture: /m, 'lscpu prints no CPUID leaves'],
   [/feature information \(1\/edx\)|version information \(1\/eax\)/, 'cpuid printed it decoded: run cpuid -r'],
+  [/^CPU features:\n=+$|^CPUID_0x[\da-f]+_ECX\[/m, 'kcpuid printed it decoded: run kcpuid -r'],
+  [/^nr_features: \d|^(?:Static|Dynamic) sets:/m, 'xen-cpuid printed feature words: run xen-cpuid -p'],
   [/\b(?:Raw|Host|PV|HVM)\b\s+[\da-f]{8}:[\da-f]{8}:/i, 'xen-cpuid printed feature words: run xen-cpuid -p'],
+  [/^x86info v/m, 'x86info printed it decoded: run x86info -r'],
+  [/^CPU Info[^\n]{0,40}:\n-{4}/m, 'libcpuid printed it decoded: run cpuid_tool --save=-'],
+  [/^Coreinfo v/m, 'Coreinfo prints no CPUID leaves'],
+  [/^# dmidecode |^Handle 0x[\da-f]{4}, DMI type/im, 'dmidecode shows the firmware, not CPUID'],
+  [/^machdep\.cpu\./m, 'sysctl prints no CPUID leaves'],
+  [/^cpu\d+: (?:highest (?:basic|hypervisor|extended) info|features\d?) /m, 'cpuctl prints it decoded'],
+  [/<(?:domain|domainC|c)apabilities>|<cpu mode=/, 'libvirt names features and no CPUID leaves'],
+  [
+    /^\[[ \d.]{5,20}\] (?:Linux version|Hypervisor detected:|Hyper-V:)/m,
+    "a kernel's log holds no CPUID leaves",
+  ],
+  [
+    /^(?:[\da-f]{7,8}:?|\*)(?: {1,2}[\da-f]{4}){8}|^[\da-f]{8}(?: {1,2}[\da-f]{2}){16}/m,
+    'a hex dump does not tell which leaf it is',
+  ],
+  [
+    /^\s{0,9}(?:kvm|qemu|vmware|xen|microsoft|oracle|hyperv|virtualbox|bhyve|amazon|none|parallels|wsl|docker|lxc)\s/,
+    'the name of a hypervisor holds no CPUID leaves',
+  ],
 ];
 
+const otherKind = (text: string): string | undefined =>
+  OTHERS.find(([mark]) => mark.test(text.slice(0, 65_536)))?.[1];
+
 function emptyReason(text: string): string {
-  const other = OTHERS.find(([mark]) => mark.test(text.slice(0, 65_536)))?.[1];
-  return `no leaf could be read${other === undefined ? '' : `: ${other}`}`;
+  const other = otherKind(text);
+  if (other === undefined) return 'no leaf could be read';
+  return `no leaf could be read: ${other}${other.includes(' run ') || other.includes('Arm') ? '' : '; run cpuid -r or commonhv dump on that machine'}`;
 }
 
 function recorded({ leaves, number, machine, view, line, excerpt }: Assembled): RecordedCpu {
