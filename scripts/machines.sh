@@ -20,6 +20,7 @@ not-root        an ordinary user
 no-gcc          no C compiler, assembler or make
 no-chromium     no browser
 no-qemu         no QEMU
+nothing         none of the above: no /dev/kvm, compiler, browser or QEMU, an ordinary user
 one-cpu         one processor
 space           the project is in a folder with a space in its name
 read-only-home  HOME is read-only, npm's cache is elsewhere
@@ -74,6 +75,8 @@ without_kvm() {
   for file in /dev/*; do
     new=$work/dev/${file##*/}
     if [ "$file" = /dev/kvm ]; then continue
+    # Bound as a file it would not find the terminals beside it.
+    elif [ "$file" = /dev/ptmx ]; then mknod -m 666 "$new" c 5 2
     elif [ -L "$file" ]; then cp -P "$file" "$new"
     elif [ -d "$file" ]; then mkdir "$new" && mount --rbind "$file" "$new"
     else : >"$new" && mount --bind "$file" "$new"
@@ -92,6 +95,10 @@ without() {
     for pattern in "$@"; do (cd $bin && rm -f $pattern); done
   done
 }
+
+compilers="gcc gcc-[0-9]* cc c99 c89 clang clang-[0-9]* as ld make gmake x86_64-linux-gnu-*"
+browsers="chromium* google-chrome* chrome*"
+without_chromium() { [ ! -d /usr/lib/chromium ] || mount -t tmpfs -o ro none /usr/lib/chromium; }
 
 # A copy of the project that an ordinary user owns; the big folders are shared, and read-only for that user.
 as_user() {
@@ -114,10 +121,10 @@ case $machine in
   kvm-other) without_kvm; mknod /dev/kvm c 1 3 ;;
   kvm-unwritable) without_kvm; mknod -m 444 /dev/kvm c 10 232; as_user "$@" ;;
   not-root) as_user "$@" ;;
-  no-gcc) without gcc gcc-'[0-9]*' cc c99 c89 clang clang-'[0-9]*' as ld make gmake 'x86_64-linux-gnu-*' ;;
-  no-chromium) without 'chromium*' 'google-chrome*' 'chrome*'
-    [ ! -d /usr/lib/chromium ] || mount -t tmpfs -o ro none /usr/lib/chromium ;;
+  no-gcc) without $compilers ;;
+  no-chromium) without $browsers; without_chromium ;;
   no-qemu) without 'qemu-*' ;;
+  nothing) without_kvm; without_chromium; without $compilers $browsers 'qemu-*'; as_user "$@" ;;
   one-cpu) exec taskset -c "$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')" "$@" ;;
   space) mkdir -p "$work/a space/project"; mount --bind "$here" "$work/a space/project"; cd "$work/a space/project" ;;
   read-only-home)

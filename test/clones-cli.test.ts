@@ -1,13 +1,13 @@
 /** `commonhv clones` as a process: the user's own commands, files, bad input, and the sampler itself. */
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { compare, SampleReader } from 'commonhv/clones';
+import { noCompiler32 } from './support/compiler.ts';
 import { lines, own } from './support/fake-vmm.ts';
-import { skipUnless } from './support/require.ts';
 import { scaled } from './support/time.ts';
 
 const limit = { timeout: scaled(60_000) };
@@ -111,14 +111,9 @@ function commandOf(pid: string): string {
   }
 }
 
-const compiler =
-  spawnSync('cc', ['-m32', '-E', '-'], { input: '#include <cpuid.h>\n' }).status === 0 &&
-  existsSync('/usr/bin/make');
-const noCompiler = skipUnless('cc', compiler, 'there is no make and C compiler that knows -m32');
-
 test('the sampler prints whole lines, its generator repeats nothing, and refuses bad words', {
   ...limit,
-  skip: noCompiler,
+  skip: noCompiler32,
 }, async () => {
   for (const arch of ['amd64', 'i386']) {
     const path = join(folder, `sampler-${arch}`);

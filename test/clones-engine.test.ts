@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { noCompiler32 } from './support/compiler.ts';
 import { debianGuest } from './support/debian-guest.ts';
 import { scaled } from './support/time.ts';
 
-const { skip } = debianGuest();
-const limit = { timeout: scaled(400_000), skip };
+const limit = { timeout: scaled(400_000), skip: noCompiler32 || debianGuest().skip };
 
 test('copies of a stock kernel without a remedy share its values to the end', limit, () => {
   const words = [

@@ -119,6 +119,6 @@ test('a static program and one that is not there: one line each', { skip: cc }, 
   assert.match(stderr, /^commonhv: preload: \S+ is statically linked, [^\n]* docs\/embedding\.md\n$/);
   assert.match(
     preload(['--', 'no-such-vmm']).stderr,
-    /^commonhv: preload: no-such-vmm cannot be started \(ENOENT\)\n$/,
+    /^commonhv: preload: no-such-vmm cannot be started \((?:ENOENT|EACCES)\)\n$/,
   );
 });

@@ -13,12 +13,8 @@ import { scaled } from './support/time.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'commonhv-terminal-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
-const hasScript = spawnSync('script', ['--version']).status === 0;
-const skip = skipUnless(
-  'script',
-  hasScript,
-  'there is no script (util-linux), which makes a pseudo-terminal',
-);
+const hasTerminal = spawnSync('script', ['-qec', 'true', '/dev/null']).status === 0;
+const skip = skipUnless('terminal', hasTerminal, 'script (util-linux) makes no pseudo-terminal here');
 const limit = { timeout: scaled(60_000), skip };
 
 function image(name: string, ...code: readonly number[]): string {

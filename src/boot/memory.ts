@@ -52,12 +52,7 @@ export function layOut(size: number): Memory {
   return {
     size,
     segments,
-    map: [
-      { address: 0, size: 0x9_fc00, type: 1 },
-      { address: 0x9_fc00, size: 0x400, type: 2 },
-      { address: 0xf_0000, size: 0x1_0000, type: 2 },
-      ...(size > HIGH ? [{ address: HIGH, size: size - HIGH, type: 1 } as const] : []),
-    ],
+    map: mapOf(size),
     put,
     low(what, bytes) {
       let address = PAGE;
@@ -90,6 +85,14 @@ export function layOut(size: number): Memory {
     taken: (address) => claims.some(({ from, to }, i) => i > 0 && address >= from && address < to),
   };
 }
+
+/** A PC's memory map, as a BIOS gives it. */
+const mapOf = (size: number): Memory['map'] => [
+  { address: 0, size: 0x9_fc00, type: 1 },
+  { address: 0x9_fc00, size: 0x400, type: 2 },
+  { address: 0xf_0000, size: 0x1_0000, type: 2 },
+  ...(size > HIGH ? [{ address: HIGH, size: size - HIGH, type: 1 } as const] : []),
+];
 
 const pageBelow = (address: number) => Math.floor(address / PAGE) * PAGE;
 const span = (from: number, to: number) => `${hex(from)} to ${hex(to)}`;

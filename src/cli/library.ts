@@ -74,7 +74,8 @@ function run(cc: string, args: readonly string[]): Promise<void> {
   return new Promise((done, fail) => {
     execFile(cc, args, { timeout: COMPILE_MS }, (error, _, stderr) => {
       if (error === null) return done();
-      if (error.code === 'ENOENT') {
+      // EACCES: a folder of PATH may not be searched, and none of the others has it.
+      if (error.code === 'ENOENT' || error.code === 'EACCES') {
         const cause = `preload: the C compiler ${cc}, which makes its library on first use, is not there`;
         return fail(new MachineError(`${cause}: install it (Debian: gcc libc6-dev), ${WAY_OUT}`));
       }

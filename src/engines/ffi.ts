@@ -152,8 +152,6 @@ function bind(koffi: Koffi): Ffi {
   const sigtimedwait = libc.func('syscall', 'long', ['long', 'void *', 'void *', 'void *', 'long']);
   const machineCode = koffi.proto('void MachineCode(void *words)');
   const errno = (result: number): number => (result < 0 ? -koffi.errno() : result);
-  const timerCreate = libc.func('syscall', 'long', ['long', 'long', 'void *', 'void *']);
-  const timerSettime = libc.func('syscall', 'long', ['long', 'long', 'long', 'void *', 'void *']);
   const gettid = (): number => Number(syscall(SYS_GETTID, 0, 0, 0));
   const now = new Uint8Array(16); // a struct timespec of zero: do not wait
   return {
@@ -177,21 +175,26 @@ function bind(koffi: Koffi): Ffi {
     affinity: (into) => errno(Number(syscallAt(SYS_SCHED_GETAFFINITY, 0, BigInt(into.length), into, 0))),
     setAffinity: (mask) => errno(Number(syscallAt(SYS_SCHED_SETAFFINITY, 0, BigInt(mask.length), mask, 0))),
     block: (signal) => errno(Number(syscallAt(SYS_RT_SIGPROCMASK, SIG_BLOCK, signalSet(signal), null, 8))),
-    startTimer(signal, milliseconds) {
-      const event = new Uint32Array(16); // struct sigevent: a value of 8 bytes, signal, kind, thread
-      event.set([signal, SIGEV_THREAD_ID, gettid()], 2);
-      const timer = new Int32Array(1);
-      const made = Number(timerCreate(SYS_TIMER_CREATE, CLOCK_MONOTONIC, event, timer));
-      if (made < 0) check(-koffi.errno(), 'timer_create');
-      const every = BigInt(milliseconds) * 1_000_000n;
-      const times = new BigUint64Array([0n, every, 0n, every]); // struct itimerspec: the interval, the first time
-      if (Number(timerSettime(SYS_TIMER_SETTIME, timer[0]!, 0, times, null)) < 0) {
-        check(-koffi.errno(), 'timer_settime');
-      }
-      return timer[0]!;
-    },
+    startTimer: starter(koffi, libc, gettid),
     stopTimer: (timer) => void syscall(SYS_TIMER_DELETE, timer, 0, 0),
     takeSignal: (signal) =>
       Number(sigtimedwait(SYS_RT_SIGTIMEDWAIT, signalSet(signal), null, now, 8)) === signal,
+  };
+}
+
+function starter(koffi: Koffi, libc: ReturnType<Koffi['load']>, gettid: () => number): Ffi['startTimer'] {
+  const create = libc.func('syscall', 'long', ['long', 'long', 'void *', 'void *']);
+  const setTime = libc.func('syscall', 'long', ['long', 'long', 'long', 'void *', 'void *']);
+  return (signal, milliseconds) => {
+    const event = new Uint32Array(16); // struct sigevent: a value of 8 bytes, signal, kind, thread
+    event.set([signal, SIGEV_THREAD_ID, gettid()], 2);
+    const timer = new Int32Array(1);
+    const made = Number(create(SYS_TIMER_CREATE, CLOCK_MONOTONIC, event, timer));
+    if (made < 0) check(-koffi.errno(), 'timer_create');
+    const every = BigInt(milliseconds) * 1_000_000n;
+    const times = new BigUint64Array([0n, every, 0n, every]); // struct itimerspec: the interval, the first time
+    if (Number(setTime(SYS_TIMER_SETTIME, timer[0]!, 0, times, null)) < 0)
+      check(-koffi.errno(), 'timer_settime');
+    return timer[0]!;
   };
 }

@@ -1,7 +1,7 @@
 /** A v86 machine without firmware: powered on, its memory empty, its processor under a layer, and not yet running. */
 import type { Layer, SyncCpu } from '../../cpu.ts';
 import { MachineError } from '../../cpu.ts';
-import { type Exports, makeHook } from './hook.ts';
+import { type Exports, Hook } from './hook.ts';
 import { type Emulator, emulatorOf } from './library.ts';
 import { GuestRam } from './memory.ts';
 
@@ -19,7 +19,7 @@ export interface Events {
 
 export interface Board {
   readonly emulator: Emulator;
-  /** v86's module: its memory holds the processor's state (`hook.ts`). */
+  /** v86's module: its memory holds the processor's state (`registers.ts`). */
   readonly exports: Exports;
   /** The guest's view: the layer's processor. */
   readonly cpu: SyncCpu;
@@ -46,52 +46,15 @@ export async function powerOn(
   events: Events,
 ): Promise<Board> {
   const V86 = await emulatorOf();
+  const wiring = new Wiring(events);
   return new Promise((resolve, reject) => {
-    let board: Board | undefined;
-    let exports: Exports;
-    let cpu: SyncCpu;
-    let starved = false;
-    const ram = new GuestRam();
     const emulator = new V86({
-      // v86 has no catch for this promise: it is never rejected, and where it is never resolved v86 just waits.
-      async wasm_fn({ env }) {
-        try {
-          const panic = (at: number, size: number) => events.panic(text(exports.memory, at, size));
-          const readByte = env!.io_port_read8 as (port: number) => number;
-          const io_port_read8 = (port: number) => {
-            const value = readByte(port);
-            if (port === LINE_STATUS) events.polled(value);
-            return value;
-          };
-          const hook = makeHook({ ...env, io_port_read8, console_log_from_wasm: panic }, layer, {
-            memory: ram,
-            resumed,
-          });
-          const instance = await WebAssembly.instantiate(module, { env: hook.env });
-          exports = instance.exports as unknown as Exports;
-          ram.attach(exports);
-          cpu = hook.attach(exports);
-        } catch (cause) {
+      wasm_fn: ({ env }) =>
+        // v86 has no catch for this promise: it is never rejected, and where it is never resolved v86 just waits.
+        wiring.instantiate(module, env!, layer, resumed).catch((cause: unknown) => {
           reject(cause);
           return new Promise(() => {});
-        }
-        return {
-          ...exports,
-          rust_init() {
-            hideWorker();
-            exports.rust_init();
-          },
-          allocate_memory(size: number) {
-            const address = exports.allocate_memory(size);
-            if (address === 0) starved = true;
-            ram.allocated(address, size);
-            return address;
-          },
-          main_loop: () => (board === undefined ? 0 : events.slice(exports.main_loop)),
-          // Called once by v86 itself, then whenever the guest resets.
-          reset_cpu: () => (board === undefined ? exports.reset_cpu() : events.reset()),
-        } as unknown as WebAssembly.Exports;
-      },
+        }),
       memory_size: memory,
       vga_memory_size: videoMemory,
       disable_keyboard: true,
@@ -99,16 +62,85 @@ export async function powerOn(
       disable_speaker: true,
     });
     emulator.add_listener('emulator-loaded', () => {
-      if (starved) return reject(new MachineError(`v86: no ${memory / 2 ** 20} MiB of memory for the guest`));
+      if (wiring.starved)
+        return reject(new MachineError(`v86: no ${memory / 2 ** 20} MiB of memory for the guest`));
       try {
         settle(emulator);
-        board = { emulator, exports, cpu };
-        resolve(board);
+        resolve(wiring.connect(emulator));
       } catch (cause) {
         reject(new MachineError(`v86: cannot be started: ${(cause as Error).message}`, { cause }));
       }
     });
   });
+}
+
+/** v86's module between v86 and this engine: the imports that it gets, and the exports that v86 gets. */
+class Wiring {
+  /** The module had no memory for the guest. */
+  starved = false;
+  readonly #events: Events;
+  readonly #ram = new GuestRam();
+  #exports!: Exports;
+  #cpu!: SyncCpu;
+  #board: Board | undefined;
+
+  constructor(events: Events) {
+    this.#events = events;
+  }
+
+  async instantiate(
+    module: WebAssembly.Module,
+    env: WebAssembly.ModuleImports,
+    layer: Layer,
+    resumed: boolean,
+  ): Promise<WebAssembly.Exports> {
+    const hook = new Hook(this.#imports(env), layer, { memory: this.#ram, resumed });
+    const instance = await WebAssembly.instantiate(module, { env: hook.env });
+    this.#exports = instance.exports as unknown as Exports;
+    this.#ram.attach(this.#exports);
+    this.#cpu = hook.attach(this.#exports);
+    return this.#exportsForV86();
+  }
+
+  /** From here on the events are called. */
+  connect(emulator: Emulator): Board {
+    this.#board = { emulator, exports: this.#exports, cpu: this.#cpu };
+    return this.#board;
+  }
+
+  #imports(env: WebAssembly.ModuleImports): WebAssembly.ModuleImports {
+    const readByte = env.io_port_read8 as (port: number) => number;
+    return {
+      ...env,
+      io_port_read8: (port: number) => {
+        const value = readByte(port);
+        if (port === LINE_STATUS) this.#events.polled(value);
+        return value;
+      },
+      console_log_from_wasm: (at: number, size: number) =>
+        this.#events.panic(text(this.#exports.memory, at, size)),
+    };
+  }
+
+  #exportsForV86(): WebAssembly.Exports {
+    const exports = this.#exports;
+    return {
+      ...exports,
+      rust_init() {
+        hideWorker();
+        exports.rust_init();
+      },
+      allocate_memory: (size: number) => {
+        const address = exports.allocate_memory(size);
+        if (address === 0) this.starved = true;
+        this.#ram.allocated(address, size);
+        return address;
+      },
+      main_loop: () => (this.#board === undefined ? 0 : this.#events.slice(exports.main_loop)),
+      // Called once by v86 itself, then whenever the guest resets.
+      reset_cpu: () => (this.#board === undefined ? exports.reset_cpu() : this.#events.reset()),
+    } as unknown as WebAssembly.Exports;
+  }
 }
 
 /** The part that v86 leaves to its firmware, and the lines of a modem cable that is plugged in. */

@@ -7,97 +7,113 @@ const FIFO = 16;
 const UNREAD = 1 << 20;
 const CHUNK = 1 << 16;
 
-export interface ConsoleLine {
-  readonly console: Console;
-  /** A byte out of the guest. */
-  sent(byte: number): void;
-  /** Delivers the guest's output. */
-  flush(): void;
-  /** The reader is behind: the guest should wait. */
-  full(): boolean;
-  /** Input is waiting. */
-  waiting(): boolean;
-  /** Takes input for a FIFO that already holds `level` bytes. */
-  take(level: number): Uint8Array;
-  /** The machine is no more: ends both streams. */
-  close(): void;
+interface Input {
+  readonly bytes: Uint8Array;
+  at: number;
+  /** The guest's end of the line has taken it. */
+  readonly done: () => void;
 }
 
-/** `wake` is called when there is input, or room for output, again. */
-export function makeLine(wake: () => void): ConsoleLine {
-  let output = new Uint8Array(256);
-  let length = 0;
-  let reader: ReadableStreamDefaultController<Uint8Array> | undefined;
-  const input: { readonly bytes: Uint8Array; at: number; readonly done: () => void }[] = [];
-  let writer: WritableStreamDefaultController | undefined;
+export class ConsoleLine {
+  readonly console: Console;
+  readonly #wake: () => void;
+  #output = new Uint8Array(256);
+  #length = 0;
+  #reader: ReadableStreamDefaultController<Uint8Array> | undefined;
+  readonly #input: Input[] = [];
+  #writer: WritableStreamDefaultController | undefined;
 
-  const flush = () => {
-    if (length > 0) reader?.enqueue(output.slice(0, length));
-    length = 0;
-  };
+  /** `wake` is called when there is input, or room for output, again. */
+  constructor(wake: () => void) {
+    this.#wake = wake;
+    this.console = { readable: this.#readable(), writable: this.#writable() };
+  }
 
-  const readable = new ReadableStream<Uint8Array>(
-    {
-      start(controller) {
-        reader = controller;
+  /** A byte out of the guest. */
+  sent(byte: number): void {
+    if (this.#length === this.#output.length) {
+      const larger = new Uint8Array(this.#length * 2);
+      larger.set(this.#output);
+      this.#output = larger;
+    }
+    this.#output[this.#length++] = byte;
+    if (this.#length === CHUNK) this.flush();
+  }
+
+  /** Delivers the guest's output. */
+  flush(): void {
+    if (this.#length > 0) this.#reader?.enqueue(this.#output.slice(0, this.#length));
+    this.#length = 0;
+  }
+
+  /** The reader is behind: the guest should wait. */
+  get full(): boolean {
+    return (this.#reader?.desiredSize ?? 1) <= 0;
+  }
+
+  /** Input is waiting. */
+  get waiting(): boolean {
+    return this.#input.length > 0;
+  }
+
+  /** Takes input for a FIFO that already holds `level` bytes. */
+  take(level: number): Uint8Array {
+    const taken: number[] = [];
+    const input = this.#input;
+    for (let first = input[0]; first !== undefined && level + taken.length < FIFO; first = input[0]) {
+      taken.push(first.bytes[first.at++]!);
+      if (first.at < first.bytes.length) continue;
+      input.shift();
+      first.done();
+    }
+    return Uint8Array.from(taken);
+  }
+
+  /** The machine is no more: ends both streams. */
+  close(): void {
+    this.flush();
+    this.#reader?.close();
+    this.#reader = undefined;
+    this.#drop();
+    this.#writer?.error(new MachineError('the machine has ended', { code: 'ended' }));
+    this.#writer = undefined;
+  }
+
+  #drop(): void {
+    for (const { done } of this.#input.splice(0)) done();
+  }
+
+  #readable(): ReadableStream<Uint8Array> {
+    return new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          this.#reader = controller;
+        },
+        pull: () => this.#wake(),
+        // Nobody wants it any more: the guest talks to an unplugged cable.
+        cancel: () => {
+          this.#reader = undefined;
+        },
       },
-      pull: wake,
-      // Nobody wants it any more: the guest talks to an unplugged cable.
-      cancel() {
-        reader = undefined;
-      },
-    },
-    { highWaterMark: UNREAD, size: (chunk) => chunk.length },
-  );
-  const writable = new WritableStream<Uint8Array>({
-    start(controller) {
-      writer = controller;
-    },
-    write(bytes) {
-      if (!(bytes instanceof Uint8Array)) throw new TypeError('console: expected a Uint8Array');
-      if (bytes.length === 0) return undefined;
-      const copy = new Uint8Array(bytes); // a Buffer's `slice` would be no copy
-      return new Promise<void>((done) => {
-        input.push({ bytes: copy, at: 0, done });
-        wake();
-      });
-    },
-    abort() {
-      for (const { done } of input.splice(0)) done();
-    },
-  });
+      { highWaterMark: UNREAD, size: (chunk) => chunk.length },
+    );
+  }
 
-  return {
-    console: { readable, writable },
-    sent(byte) {
-      if (length === output.length) {
-        const larger = new Uint8Array(length * 2);
-        larger.set(output);
-        output = larger;
-      }
-      output[length++] = byte;
-      if (length === CHUNK) flush();
-    },
-    flush,
-    full: () => (reader?.desiredSize ?? 1) <= 0,
-    waiting: () => input.length > 0,
-    take(level) {
-      const taken: number[] = [];
-      for (let first = input[0]; first !== undefined && level + taken.length < FIFO; first = input[0]) {
-        taken.push(first.bytes[first.at++]!);
-        if (first.at < first.bytes.length) continue;
-        input.shift();
-        first.done();
-      }
-      return Uint8Array.from(taken);
-    },
-    close() {
-      flush();
-      reader?.close();
-      reader = undefined;
-      for (const { done } of input.splice(0)) done();
-      writer?.error(new MachineError('the machine has ended', { code: 'ended' }));
-      writer = undefined;
-    },
-  };
+  #writable(): WritableStream<Uint8Array> {
+    return new WritableStream<Uint8Array>({
+      start: (controller) => {
+        this.#writer = controller;
+      },
+      write: (bytes) => {
+        if (!(bytes instanceof Uint8Array)) throw new TypeError('console: expected a Uint8Array');
+        if (bytes.length === 0) return undefined;
+        const copy = new Uint8Array(bytes); // a Buffer's `slice` would be no copy
+        return new Promise<void>((done) => {
+          this.#input.push({ bytes: copy, at: 0, done });
+          this.#wake();
+        });
+      },
+      abort: () => this.#drop(),
+    });
+  }
 }

@@ -1,6 +1,6 @@
 /** The processor that v86 gives its guests, asked without any guest: under no layer, in no machine. */
 import { bare, type SyncCpu } from '../../cpu.ts';
-import { type Exports, makeHook } from './hook.ts';
+import { type Exports, Hook } from './hook.ts';
 
 /** An instance of the module of its own. Writes to its MSRs reach no guest. */
 export async function hostCpu(module: WebAssembly.Module): Promise<SyncCpu> {
@@ -10,7 +10,7 @@ export async function hostCpu(module: WebAssembly.Module): Promise<SyncCpu> {
   }
   env.microtick = () => performance.now();
   let hostCpu: SyncCpu = bare;
-  const hook = makeHook(env, (under) => {
+  const hook = new Hook(env, (under) => {
     hostCpu = under;
     return under;
   });

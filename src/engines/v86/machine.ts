@@ -1,8 +1,9 @@
 /** A running v86 machine: its console, how it ends, pausing, saving and restoring. */
-import { type End, hex, type Layer, MachineError, type SavableMachine } from '../../cpu.ts';
-import { type Board, powerOn, type Setup } from './board.ts';
-import { makeLine } from './console.ts';
-import { FLAGS, IN_HLT, INSTRUCTION_COUNTER, INSTRUCTION_POINTER } from './hook.ts';
+import { type Console, type End, hex, type Layer, MachineError, type SavableMachine } from '../../cpu.ts';
+import { type Board, type Events, powerOn, type Setup } from './board.ts';
+import { ConsoleLine } from './console.ts';
+import { FLAGS, IN_HLT, INSTRUCTION_POINTER } from './registers.ts';
+import { SerialInput } from './serial-input.ts';
 import { readState, restoreState, saveState } from './state.ts';
 
 /** A word with bit 13 set, written here, turns the machine off: QEMU's ACPI PM1a control register, which v86 lacks. */
@@ -13,16 +14,6 @@ const SLEEP_ENABLE = 1 << 13;
 const PCI_ADDRESS = 0xcf8;
 
 const INTERRUPT_FLAG = 1 << 9;
-const REQUEST_TO_SEND = 1 << 1;
-const LOOPBACK = 1 << 4;
-const RECEIVE_INTERRUPT = 1 << 0;
-const DATA_READY = 1;
-/** So many looks at an empty line in a row: the guest has nothing else to do. */
-const IDLE_POLLS = 64;
-/** How long such a guest rests, in ms, unless input comes. */
-const IDLE = 4;
-/** More than the instructions that v86 runs (LOOP_COUNTER in its cpu.rs) before it looks at the clock. */
-const ENOUGH = 200_000;
 /** How long to wait, in ms, before looking again whether the reader has caught up, where it does not say so itself. */
 const TIMEOUT_MS = 20;
 
@@ -34,164 +25,161 @@ export async function makeMachine(
   resumed: boolean,
   prepare: (board: Board) => void | Promise<void>,
 ): Promise<SavableMachine> {
-  let board: Board | undefined;
-  let over: End | undefined;
-  let released: Promise<void> = Promise.resolve();
-  let lastWords = '';
-  let ended: (end: End) => void;
-  const promise = new Promise<End>((resolve) => {
-    ended = resolve;
-  });
-  const line = makeLine(() => wake());
+  const machine = new RunningMachine(setup);
+  const board = await powerOn(module, layer, setup, resumed, machine.events);
+  await machine.run(board, prepare);
+  return machine;
+}
 
-  const wake = () => {
-    if (board === undefined || over !== undefined || !board.emulator.v86.running) return;
-    feed(board);
-    board.emulator.v86.next_tick(0);
-  };
+class RunningMachine implements SavableMachine {
+  readonly console: Console;
+  readonly ended: Promise<End>;
+  /** For its board. */
+  readonly events: Events;
+  readonly #setup: Setup;
+  readonly #line: ConsoleLine;
+  readonly #input: SerialInput;
+  /** There once it runs. */
+  #board: Board | undefined;
+  #over: End | undefined;
+  #released: Promise<void> = Promise.resolve();
+  #lastWords = '';
+  #end!: (end: End) => void;
+  #last: Promise<unknown> = Promise.resolve();
 
-  const finish = (end: End) => {
-    if (over !== undefined) return;
-    over = end;
-    line.close();
-    released = board?.emulator.destroy() ?? released;
-    ended({ ...end });
-  };
+  constructor(setup: Setup) {
+    this.#setup = setup;
+    this.#line = new ConsoleLine(() => this.#wake());
+    this.#input = new SerialInput(this.#line, setup.byInterrupt);
+    this.console = this.#line.console;
+    this.ended = new Promise<End>((resolve) => {
+      this.#end = resolve;
+    });
+    this.events = {
+      slice: (run) => this.#slice(run),
+      polled: (status) => this.#board && this.#input.polled(this.#board, status),
+      reset: () => this.#stopShort({ reason: 'quit', detail: 'the guest reset its machine' }),
+      panic: (text) => {
+        this.#lastWords = text;
+      },
+    };
+  }
 
-  /** Characters for the guest, as many as the serial port holds, where it listens and has not asked for a pause. */
-  let ready = true;
-  let asked = false;
-  const feed = ({ emulator }: Board): boolean => {
-    const { modem_control, ier, input } = emulator.v86.cpu.devices.uart0;
-    asked ||= (modem_control & REQUEST_TO_SEND) !== 0;
-    // A guest that never touches the line "request to send" has no use for it; one that drops it wants nothing now.
-    const wanted = !asked || (modem_control & REQUEST_TO_SEND) !== 0;
-    const listens = !setup.byInterrupt || (ier & RECEIVE_INTERRUPT) !== 0;
-    ready = wanted && listens && (modem_control & LOOPBACK) === 0;
-    if (!ready || !line.waiting()) return false;
-    emulator.serial_send_bytes(0, line.take(input.length));
-    return true;
-  };
-
-  /**
-   * A guest that waits for input by looking again and again would run its slice to the end before the input could come.
-   * v86 ends a slice early for a processor that halts: so this one seems to, until the slice is over.
-   */
-  let polls = 0;
-  let resting = false;
-  const polled = (status: number) => {
-    if ((status & DATA_READY) !== 0) polls = 0;
-    else if (++polls >= IDLE_POLLS && board !== undefined) {
-      if (line.waiting() && feed(board)) {
-        polls = 0;
-        return;
-      }
-      const { buffer } = board.exports.memory;
-      const counter = new Uint32Array(buffer, INSTRUCTION_COUNTER, 1);
-      counter[0] = counter[0]! + ENOUGH; // compiled code looks at its instructions alone
-      new Uint8Array(buffer)[IN_HLT] = 1;
-      resting = true;
+  /** A machine that `prepare` cannot fill has ended. */
+  async run(board: Board, prepare: (board: Board) => void | Promise<void>): Promise<void> {
+    this.#board = board;
+    const { emulator } = board;
+    emulator.add_listener('serial0-output-byte', (byte) => {
+      this.#input.sent();
+      this.#line.sent(byte);
+    });
+    const { io, devices } = emulator.v86.cpu;
+    const powerControl = (value: number): void => {
+      if ((value & SLEEP_ENABLE) !== 0) this.#stopShort({ reason: 'quit', detail: 'the guest powered off' });
+    };
+    io.register_write(POWER_PORT, {}, undefined, powerControl, powerControl);
+    // v86 splits this access into bytes, and the second one then counts as a write to the reset control at CF9H.
+    io.register_write(PCI_ADDRESS, devices.pci, undefined, undefined, (value) => {
+      for (let i = 0; i < 4; i++) devices.pci.pci_addr[i] = (value >>> (8 * i)) & (i === 0 ? 0xfc : 0xff);
+    });
+    try {
+      await prepare(board);
+    } catch (cause) {
+      this.#finish({ reason: 'failed', cause });
+      throw cause;
     }
-  };
+    await emulator.run();
+  }
 
-  const slice = (run: () => number): number => {
-    if (board === undefined || over !== undefined) return 0;
-    if (line.full()) return TIMEOUT_MS;
-    feed(board);
+  async close(): Promise<void> {
+    this.#finish({ reason: 'closed' });
+    await this.#released;
+  }
+
+  pause(): Promise<void> {
+    return this.#inTurn(({ emulator }) => emulator.stop());
+  }
+
+  unpause(): Promise<void> {
+    return this.#inTurn(({ emulator }) => emulator.run());
+  }
+
+  save(): Promise<Uint8Array> {
+    return this.#inTurn((board) => saveState(board, this.#setup));
+  }
+
+  restore(bytes: Uint8Array): Promise<void> {
+    return this.#inTurn(async (board) => {
+      const saved = readState(bytes);
+      const { memory, videoMemory } = saved.setup;
+      if (memory !== this.#setup.memory || videoMemory !== this.#setup.videoMemory) {
+        throw new TypeError(
+          `state: of a machine with ${memory} bytes of memory; this one has ${this.#setup.memory}`,
+        );
+      }
+      try {
+        await restoreState(board, saved);
+      } catch (cause) {
+        // Half of one machine, half of another: nothing to go on with.
+        this.#finish({ reason: 'failed', detail: (cause as Error).message, cause });
+        throw cause;
+      }
+      this.#wake();
+    });
+  }
+
+  #slice(run: () => number): number {
+    const board = this.#board;
+    if (board === undefined || this.#over !== undefined) return 0;
+    if (this.#line.full) return TIMEOUT_MS;
+    this.#input.feed(board);
     let rest = 0;
     try {
       board.cpu.poll?.();
       rest = run();
-      if (resting && over === undefined) new Uint8Array(board.exports.memory.buffer)[IN_HLT] = 0;
-      resting = false;
+      this.#input.sliceOver(board, this.#over !== undefined);
     } catch (cause) {
-      line.flush();
-      finish(broken(board, cause, lastWords));
+      this.#line.flush();
+      this.#finish(broken(board, cause, this.#lastWords));
     }
-    line.flush();
-    if (dead(board)) finish({ reason: 'halt', detail: `halted with interrupts off at ${where(board)}` });
-    if (ready && line.waiting()) return 0;
-    return polls >= IDLE_POLLS ? IDLE : rest;
-  };
+    this.#line.flush();
+    if (dead(board))
+      this.#finish({ reason: 'halt', detail: `halted with interrupts off at ${where(board)}` });
+    return this.#input.rest(rest);
+  }
+
+  #wake(): void {
+    const board = this.#board;
+    if (board === undefined || this.#over !== undefined || !board.emulator.v86.running) return;
+    this.#input.feed(board);
+    board.emulator.v86.next_tick(0);
+  }
+
+  #finish(end: End): void {
+    if (this.#over !== undefined) return;
+    this.#over = end;
+    this.#line.close();
+    this.#released = this.#board?.emulator.destroy() ?? this.#released;
+    this.#end({ ...end });
+  }
 
   /** Ends the guest from within one of its instructions. */
-  const stopShort = (end: End) => {
-    if (board === undefined) return;
-    new Uint8Array(board.exports.memory.buffer)[IN_HLT] = 1;
-    finish(end);
-  };
-
-  board = await powerOn(module, layer, setup, resumed, {
-    slice,
-    polled,
-    reset: () => stopShort({ reason: 'quit', detail: 'the guest reset its machine' }),
-    panic: (text) => {
-      lastWords = text;
-    },
-  });
-  const { emulator } = board;
-  emulator.add_listener('serial0-output-byte', (byte) => {
-    polls = 0;
-    line.sent(byte);
-  });
-  const { io, devices } = emulator.v86.cpu;
-  const powerControl = (value: number): void => {
-    if ((value & SLEEP_ENABLE) !== 0) stopShort({ reason: 'quit', detail: 'the guest powered off' });
-  };
-  io.register_write(POWER_PORT, {}, undefined, powerControl, powerControl);
-  // v86 splits this access into bytes, and the second one then counts as a write to the reset control at CF9H.
-  io.register_write(PCI_ADDRESS, devices.pci, undefined, undefined, (value) => {
-    for (let i = 0; i < 4; i++) devices.pci.pci_addr[i] = (value >>> (8 * i)) & (i === 0 ? 0xfc : 0xff);
-  });
-  try {
-    await prepare(board);
-  } catch (cause) {
-    finish({ reason: 'failed', cause });
-    throw cause;
+  #stopShort(end: End): void {
+    if (this.#board === undefined) return;
+    new Uint8Array(this.#board.exports.memory.buffer)[IN_HLT] = 1;
+    this.#finish(end);
   }
-  await emulator.run();
 
   /** One operation after the other, and none on a machine that has ended. */
-  let last: Promise<unknown> = Promise.resolve();
-  const inTurn = <T>(operation: () => Promise<T>): Promise<T> => {
-    const result = last.then(() => {
-      if (over !== undefined)
-        throw new MachineError(`the machine has ended: ${over.reason}`, { code: 'ended' });
-      return operation();
+  #inTurn<T>(operation: (board: Board) => Promise<T>): Promise<T> {
+    const result = this.#last.then(() => {
+      if (this.#over !== undefined)
+        throw new MachineError(`the machine has ended: ${this.#over.reason}`, { code: 'ended' });
+      return operation(this.#board!);
     });
-    last = result.catch(() => {});
+    this.#last = result.catch(() => {});
     return result;
-  };
-
-  return {
-    console: line.console,
-    ended: promise,
-    async close() {
-      finish({ reason: 'closed' });
-      await released;
-    },
-    pause: () => inTurn(() => emulator.stop()),
-    unpause: () => inTurn(() => emulator.run()),
-    save: () => inTurn(() => saveState(board, setup)),
-    restore: (bytes) =>
-      inTurn(async () => {
-        const saved = readState(bytes);
-        const { memory, videoMemory } = saved.setup;
-        if (memory !== setup.memory || videoMemory !== setup.videoMemory) {
-          throw new TypeError(
-            `state: of a machine with ${memory} bytes of memory; this one has ${setup.memory}`,
-          );
-        }
-        try {
-          await restoreState(board, saved);
-        } catch (cause) {
-          // Half of one machine, half of another: nothing to go on with.
-          finish({ reason: 'failed', detail: (cause as Error).message, cause });
-          throw cause;
-        }
-        wake();
-      }),
-  };
+  }
 }
 
 /** Halted with interrupts off: nothing can wake it any more. */
