@@ -14,8 +14,14 @@ export class Evidence {
     return holds;
   }
 
+  /** Whether the rule has failed. */
   has(id: string): boolean {
     return this.#failures.has(id);
+  }
+
+  /** Whether the rule was asked. */
+  knows(id: string): boolean {
+    return this.#asked.has(id);
   }
 
   /** The rule's finding; `reason`: why it was not asked, where it was not. */

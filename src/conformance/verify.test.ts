@@ -58,7 +58,7 @@ test('a question without an answer costs its patience once', async () => {
 });
 
 test('a machine that breaks in the middle keeps what was judged before', async () => {
-  let left = 60;
+  let left = 500;
   const ends: Cpu = {
     ...good,
     rdmsr(index) {
@@ -132,7 +132,7 @@ test('whatever a machine answers: a report, its counts, and a bounded number of 
           restore: async () => cpu,
         });
         assert.equal(report.passed + report.failed + report.warned + report.skipped, report.rules.length);
-        assert.ok(asked < 20_000, `${asked} questions`);
+        assert.ok(asked < 60_000, `${asked} questions`);
       },
     ),
     { numRuns: 60 },

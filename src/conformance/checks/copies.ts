@@ -1,48 +1,64 @@
 /** The last stages: pauses, resets and migrations, machines beside this one, and every route by which a saved state comes back. */
-import { hex } from '../../cpu.ts';
-import { encodePage, flawOf } from '../../spec/index.ts';
+import { encodePage, flawOf, PAGE_SIZE } from '../../spec/index.ts';
 import { isFault, shown } from '../answers.ts';
 import { evidenceOf, stage } from '../evidence.ts';
 import { type Implementation, once } from '../implementation.ts';
-import type { Machine } from '../machine.ts';
-import { Copy, MARK } from './copy.ts';
-import { bytesOf, OWN, pagesOf } from './page.ts';
+import { Copy, MARK, MARK_AT, type SavedPage } from './copy.ts';
+import { bytesOf, comparePage, OWN, pagesOf } from './page.ts';
 import { privilegeStage } from './privilege.ts';
-import { watchOf } from './reads.ts';
+import { stillRandom, watchOf } from './reads.ts';
 import { readRow, streamsOf } from './streams.ts';
 import { Watch } from './watch.ts';
 
 /** Each route is taken so often: a mistake may show only at the second or third time. */
 const TIMES = 3;
 
-/** Generations of all machines, in the order in which they were made. */
-const generationsOf = once(async (): Promise<bigint[]> => []);
+/** Generations of all machines, in the order in which they were made, and those of copies. */
+const generationsOf = once(
+  async (): Promise<Record<'all' | 'copies', bigint[]>> => ({ all: [], copies: [] }),
+);
 
-async function examine(copy: Copy, saved: bigint | undefined): Promise<void> {
+async function examine(copy: Copy, saved: bigint | undefined, savedPage: SavedPage): Promise<void> {
   const { implementation } = copy;
-  const page = await copy.page();
+  const page = copy.kind === 'copy' ? await copy.page(savedPage) : undefined;
   const value = await copy.generation(saved);
-  await page?.(value);
-  if (value !== undefined) (await generationsOf(implementation)).push(value);
+  if (value !== undefined) {
+    await page?.(value, saved);
+    const generations = await generationsOf(implementation);
+    generations.all.push(value);
+    if (copy.kind === 'copy') generations.copies.push(value);
+  }
   await copy.values();
   const watch = new Watch(implementation, copy.machine, copy.label);
   watch.last = value;
   if (implementation.generation !== undefined) await watch.check('random values were read');
-  if (copy.kind === 'copy') {
-    await copy.leaves('discovery.restored');
-    await copy.writes(saved, value);
-  }
+  if (copy.kind === 'copy') await copy.leaves('discovery.restored');
+  await copy.writes(saved, watch.last);
 }
 
-/** Enables the page, and marks the memory beside it: the state that is saved next has both. */
-async function prepare(implementation: Implementation): Promise<void> {
+/** Whether the page can be used: it is offered, its memory can be reached, and it takes what it has to. */
+async function usablePages(implementation: Implementation) {
   const pages = await pagesOf(implementation);
+  const { page } = implementation;
   const evidence = evidenceOf(implementation);
-  if (implementation.page === undefined || pages === undefined || evidence.has('page.enable')) return;
-  const { memory, first, second } = pages;
-  await implementation.machine.cpus[0].wrmsr(implementation.page.msr, encodePage(first));
+  if (page === undefined || pages === undefined || evidence.has('page.enable') || evidence.has('msrs.page'))
+    return undefined;
+  return { ...pages, msr: page.msr };
+}
+
+/** Enables or disables the page, and marks the memory beside it: the state that is saved next has both. */
+async function prepare(implementation: Implementation, savedPage: SavedPage): Promise<void> {
+  const pages = await usablePages(implementation);
+  if (pages === undefined) return;
+  const { memory, first, second, msr } = pages;
+  const cpu = implementation.machine.cpus[0];
+  await cpu.wrmsr(msr, savedPage === 'enabled' ? encodePage(first) : 0n);
+  if (savedPage === 'disabled') await memory.write(first, bytesOf(OWN));
   await memory.write(first + 8, bytesOf(OWN));
-  if (second !== undefined) await memory.write(second, bytesOf(MARK));
+  if (second === undefined) return;
+  const marked = new Uint8Array(PAGE_SIZE);
+  marked.set(bytesOf(MARK), MARK_AT);
+  await memory.write(second, marked);
 }
 
 /** The guest's work between a save and a restore in place: none of it may be there afterwards. */
@@ -62,87 +78,146 @@ async function disturb(implementation: Implementation, turn: number): Promise<vo
 }
 
 export const pauseStage = stage(privilegeStage, async (implementation) => {
-  const { controls, machine, rng } = implementation;
+  const { controls } = implementation;
   if (!controls.has('pause')) return;
   for (let i = 0; i < 2; i++) {
     await controls.pause();
     await watchOf(implementation)?.check('a pause', 'generation.pause');
-    for (const [cpu, asked] of machine.cpus.entries())
-      if (rng !== undefined)
-        await readRow(implementation, asked, { machine: 'the machine', kind: 'first', cpu }, 8);
+    await stillRandom(implementation, 8);
   }
 });
 
-async function moved(implementation: Implementation, name: 'reset' | 'migrate'): Promise<void> {
-  if (!implementation.controls.has(name)) return;
-  const machine = await implementation.controls.machine(name);
-  const [label, kind, rule] =
-    name === 'reset'
-      ? (['the machine after a reset', 'other', 'generation.pause'] as const)
-      : (['the machine after a migration', 'copy', 'generation.migration'] as const);
-  if (name === 'reset' && implementation.page !== undefined)
-    for (const cpu of machine.cpus) {
-      const value = await cpu.rdmsr(implementation.page.msr);
-      evidenceOf(implementation).expect(
-        'page.zero',
-        value === 0n || isFault(value),
-        () => `RDMSR ${hex(implementation.page!.msr)} after a reset: expected 0, got ${shown(value)}`,
-      );
-    }
-  await watchOf(implementation)?.check(`a ${name === 'reset' ? 'reset' : 'migration'}`, rule);
-  const copy = new Copy(implementation, machine, label, kind, 1);
+/** The page as it is enabled on the machine, after something that keeps it. */
+async function pageKept(implementation: Implementation, label: string): Promise<void> {
+  const pages = await usablePages(implementation);
+  const watch = watchOf(implementation);
+  const evidence = evidenceOf(implementation);
+  if (pages === undefined || watch?.last === undefined || evidence.has('generation.migration')) return;
+  for (const [cpu, asked] of implementation.machine.cpus.entries()) {
+    const now = await asked.rdmsr(pages.msr);
+    const expected = encodePage(pages.first);
+    evidence.expect(
+      'page.exception',
+      !isFault(now),
+      () => `the page's register on ${label}, CPU ${cpu}: raises ${shown(now)}`,
+    );
+    if (isFault(now)) continue;
+    evidence.expect(
+      'page.value',
+      now === expected,
+      () => `the page's register on ${label}, CPU ${cpu}: expected ${shown(expected)}, got ${shown(now)}`,
+    );
+  }
+  const { memory } = implementation.machine;
+  if (memory !== undefined)
+    await comparePage(implementation, memory, pages.first, [watch.last, OWN], 'page.holds', `on ${label}`);
+}
+
+async function reset(implementation: Implementation): Promise<void> {
+  const { controls } = implementation;
+  if (!controls.has('reset')) return;
+  await prepare(implementation, 'enabled');
+  const machine = await controls.machine('reset');
+  const copy = new Copy(implementation, machine, 'the machine after a reset', 'other', 1);
+  await copy.noPage('after a reset');
+  const watch = watchOf(implementation);
+  await watch?.check('a reset', 'generation.pause');
   await copy.leaves('discovery.restored');
   await copy.values();
+  await copy.writes(undefined, watch?.last);
+}
+
+async function migrate(implementation: Implementation): Promise<void> {
+  const { controls } = implementation;
+  if (!controls.has('migrate')) return;
+  const label = 'the machine after a migration';
+  const watch = watchOf(implementation);
+  await prepare(implementation, 'enabled');
+  const machine = await controls.machine('migrate');
+  await watch?.checkEach('a migration', 'generation.migration', () => controls.machine('migrate'));
+  await pageKept(implementation, label);
+  const copy = new Copy(implementation, machine, label, 'copy', 1);
+  await copy.leaves('discovery.restored');
+  await copy.values();
+  await copy.writes(undefined, watch?.last);
+}
+
+async function beside(implementation: Implementation): Promise<void> {
+  const { controls } = implementation;
+  const first = watchOf(implementation)?.last;
+  for (let turn = 0; turn < 2 && controls.has('another'); turn++) {
+    const machine = await controls.machine('another');
+    const copy = new Copy(implementation, machine, `another machine, ${turn + 1}`, 'other', turn);
+    await copy.noPage('after power-on');
+    await examine(copy, first, 'disabled');
+  }
+}
+
+/** The generation of the state that is restored: without a save there is only the first state. */
+async function savedOf(implementation: Implementation): Promise<bigint | undefined> {
+  const kept = await firstSaved(implementation);
+  if (kept.value === undefined || implementation.controls.has('save'))
+    kept.value = watchOf(implementation)?.last;
+  return kept.value;
+}
+const firstSaved = once(async (): Promise<{ value: bigint | undefined }> => ({ value: undefined }));
+
+/** Restores a saved state in place, or makes machines of it, several times. */
+async function restored(
+  implementation: Implementation,
+  how: 'restore' | 'resume',
+  turns: readonly number[],
+  savedPage: SavedPage,
+): Promise<void> {
+  const { controls } = implementation;
+  if (!controls.has(how)) return;
+  const watch = watchOf(implementation);
+  await prepare(implementation, savedPage);
+  await controls.save();
+  // A hypervisor that renews the generation at a save: the copies have to differ from the machine that goes on, too.
+  await watch?.check('a save');
+  const saved = await savedOf(implementation);
+  await stillRandom(implementation, 1);
+  for (const turn of turns) {
+    if (how === 'restore') await disturb(implementation, turn);
+    const machine = await controls.machine(how);
+    const label = how === 'restore' ? `restore ${turn + 1} in place` : `resumed copy ${turn + 1}`;
+    await examine(new Copy(implementation, machine, label, 'copy', turn), saved, savedPage);
+    if (how === 'restore' && watch !== undefined) await watch.resume();
+  }
 }
 
 export const copiesStage = stage(pauseStage, async (implementation) => {
   const { controls } = implementation;
-  const evidence = evidenceOf(implementation);
   const watch = watchOf(implementation);
-  if (watch?.last !== undefined) (await generationsOf(implementation)).push(watch.last);
-  await moved(implementation, 'reset');
-  await moved(implementation, 'migrate');
-  for (let turn = 0; turn < 2 && controls.has('another'); turn++) {
-    const machine = await controls.machine('another');
-    await examine(
-      new Copy(implementation, machine, `another machine, ${turn + 1}`, 'other', turn),
-      undefined,
-    );
-    await powerOn(implementation, machine);
-  }
+  await watch?.check('every leaf was read');
+  if (watch?.last !== undefined) (await generationsOf(implementation)).all.push(watch.last);
+  await stillRandom(implementation);
+  await reset(implementation);
+  await migrate(implementation);
+  await beside(implementation);
   await watch?.check('another machine was started');
-  await prepare(implementation);
-  if (controls.has('restore') || controls.has('resume')) await controls.save();
-  const saved = watch?.last;
-  for (const how of ['restore', 'resume'] as const) {
-    for (let turn = 0; turn < TIMES && controls.has(how); turn++) {
-      if (how === 'restore') await disturb(implementation, turn);
-      const machine = await controls.machine(how);
-      const label = how === 'restore' ? `restore ${turn + 1} in place` : `resumed copy ${turn + 1}`;
-      await examine(new Copy(implementation, machine, label, 'copy', turn), saved);
-    }
-  }
-  const values = await generationsOf(implementation);
+  const turns = Array.from({ length: TIMES }, (_, turn) => turn);
+  await restored(implementation, 'restore', turns, 'enabled');
+  // A second state, of a machine that was restored itself; without saves there is only the first one.
+  if (controls.has('save')) await restored(implementation, 'restore', [TIMES], 'disabled');
+  await restored(implementation, 'resume', turns, 'enabled');
+  fresh(implementation, await generationsOf(implementation));
+});
+
+/** All generations together: random values, and none that was served as one. */
+function fresh(
+  implementation: Implementation,
+  { all: values, copies }: Readonly<Record<'all' | 'copies', readonly bigint[]>>,
+): void {
   independent(implementation, values);
   if (values.length < 2) return;
-  const flaw = flawOf(values);
-  evidence.expect(
+  const flaw = flawOf(values) ?? (copies.length > 1 ? flawOf(copies) : undefined);
+  evidenceOf(implementation).expect(
     'generation.fresh',
     flaw === undefined,
     () =>
       `the generations of ${values.length} machines and copies: expected random values, got ${flaw?.text}`,
-  );
-});
-
-/** A machine that was started from nothing has no page yet. */
-async function powerOn(implementation: Implementation, { cpus }: Machine): Promise<void> {
-  const { page } = implementation;
-  if (page === undefined) return;
-  const value = await cpus[0].rdmsr(page.msr);
-  evidenceOf(implementation).expect(
-    'page.zero',
-    value === 0n || isFault(value),
-    () => `RDMSR ${hex(page.msr)} on another machine after power-on: expected 0, got ${shown(value)}`,
   );
 }
 

@@ -20,7 +20,7 @@ export const EXPLAINED_BY: Readonly<Record<string, readonly string[]>> = {
   'generation.exception': ['msrs.generation', 'features.generation'],
   'generation.halves': ['msrs.generation', 'generation.write-keeps'],
   'generation.same': ['generation.restored'],
-  'generation.steady': ['generation.same'],
+  'generation.steady': ['generation.same', 'generation.write-keeps', 'generation.migration'],
   'generation.write-keeps': ['generation.same', 'generation.exception'],
   'generation.pause': ['generation.same'],
   'generation.halves-restored': [

@@ -10,8 +10,7 @@ import {
   SCAN_FIRST,
   SIGNATURE,
 } from '../../spec/index.ts';
-import { isPromise } from '../deadline.ts';
-import { type Implementation, isZeros, MAX_TUPLES, show } from '../implementation.ts';
+import { type Implementation, isQuick, isZeros, MAX_TUPLES, show } from '../implementation.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
 import { ODD_SUBLEAVES, quote } from './discovery.ts';
 
@@ -153,15 +152,16 @@ export const preferred = withList(({ interfaces: { ebx }, count: said }) => {
   return failed(`${at(0)}: expected EBX from 0 to ${hex(said, 1)}, the number of tuples, got ${hex(ebx)}`);
 });
 
-/** Subleaves past the end: over a line at least the first number is asked, and the time decides; in this process the second. */
+/** Subleaves past the end: the first number over a line, the second of a CPU that answers at once, within the time. */
 const MIN_PAST = 256;
-const MAX_PAST = 4096;
-const PAST_MS = 20;
+const MAX_PAST = 20_000;
+const PAST_MS = 50;
 
 /** Subleaves that alias the list where an implementation looks at some bits of ECX alone, and both ends of the range. */
 function aliases(first: number): readonly number[] {
   const powers = Array.from({ length: 25 }, (_, i) => 2 ** (i + 7));
-  const some = powers.flatMap((power) => [power - 1, power, power + 1, power + 2]);
+  const tens = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+  const some = [...powers, ...tens].flatMap((power) => [power - 1, power, power + 1, power + 2]);
   return [...some, ...ODD_SUBLEAVES, 0xffff_fffe].filter((i) => i >= first && i <= 0xffff_ffff);
 }
 
@@ -185,10 +185,11 @@ export const end = withList(async (implementation) => {
       if (finding !== undefined) return finding;
     }
     if (open) continue;
-    const near = isPromise(asked.cpuid(LEAF_INTERFACES, first)) ? MIN_PAST : MAX_PAST;
-    const until = performance.now() + (cpu === 0 ? PAST_MS : 0);
-    for (let i = first; i <= Math.min(first + MAX_PAST, 0xffff_ffff); i++) {
-      if (i > first + (cpu === 0 ? near : 8) && performance.now() > until) break;
+    const many = cpu === 0 && (await isQuick(implementation));
+    const last = Math.min(first + (many ? MAX_PAST : cpu === 0 ? MIN_PAST : 8), 0xffff_ffff);
+    const until = performance.now() + PAST_MS;
+    for (let i = first; i <= last; i++) {
+      if (i > first + MIN_PAST && performance.now() > until) break;
       const finding = await wrong(i);
       if (finding !== undefined) return finding;
     }

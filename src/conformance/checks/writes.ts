@@ -2,10 +2,11 @@
 import { type Cpu, type Fault, hex } from '../../cpu.ts';
 import { isFault, type Reading, shown } from '../answers.ts';
 import { evidenceOf, stage } from '../evidence.ts';
-import { type Implementation, once } from '../implementation.ts';
+import { type Implementation, isQuick, once } from '../implementation.ts';
 import { ALL, formsOf, INPUTS, swapped, WRITTEN } from './inputs.ts';
-import { rngStage, watchOf } from './reads.ts';
+import { rngStage, stillRandom, watchOf } from './reads.ts';
 import { readRow } from './streams.ts';
+import type { Watch } from './watch.ts';
 
 /** Bits that are equal in 8 random values: half a bit is expected, 24 are no accident. */
 const MAX_STUCK_BITS = 24;
@@ -139,71 +140,92 @@ function related(writes: readonly Write[]): string | undefined {
 }
 
 /** Values other than the current one: near it, a half of it, and far from it. */
-const othersThan = (value: bigint): readonly bigint[] => [
-  value ^ 1n,
-  value ^ (1n << 63n),
-  value ^ (1n << 32n),
-  BigInt.asUintN(32, value),
-  (value >> 32n) << 32n,
-  swapped(value),
-  BigInt.asUintN(64, ~value),
-  0n,
-  ALL,
-  0x0123_4567_89ab_cdefn,
+const OTHERS: readonly ((current: bigint) => bigint)[] = [
+  (current) => current ^ 1n,
+  (current) => current ^ (1n << 63n),
+  (current) => current ^ (1n << 32n),
+  (current) => BigInt.asUintN(32, current),
+  (current) => (current >> 32n) << 32n,
+  swapped,
+  (current) => BigInt.asUintN(64, ~current),
+  () => 0n,
+  () => ALL,
+  () => 0x0123_4567_89ab_cdefn,
 ];
 
-/** WRMSR of the generation's register; `current`: of the value that it has. */
-async function writeGeneration(
-  implementation: Implementation,
-  cpu: number,
-  value: bigint,
-  current: boolean,
-): Promise<void> {
-  const { generation, machine, controls } = implementation;
-  const { msr, acknowledged } = generation!;
-  const evidence = evidenceOf(implementation);
-  const counts = acknowledged && controls.has('acknowledgements');
-  const before = counts ? await controls.acknowledgements() : 0;
-  const fault = await machine.cpus[cpu]!.wrmsr(msr, value);
-  const name = `WRMSR ${hex(msr)} of ${current ? 'its value' : 'another value'}, ${shown(value)}, on CPU ${cpu}`;
-  if (!acknowledged)
-    evidence.expect('generation.write', fault === '#GP', () => `${name}: expected #GP, got ${shown(fault)}`);
-  else if (current)
-    evidence.expect(
-      'acknowledgement.accepted',
-      fault === undefined,
-      () => `${name}: expected no exception, got ${fault}`,
+/** Generations whose acknowledgement was written, by implementation: the first one of each is reported. */
+const toldOf = once(async () => new Set<bigint>());
+
+class GenerationWrites {
+  readonly #implementation: Implementation;
+  readonly #watch: Watch;
+  readonly #counts: boolean;
+
+  constructor(implementation: Implementation, watch: Watch) {
+    this.#implementation = implementation;
+    this.#watch = watch;
+    this.#counts = implementation.generation!.acknowledged && implementation.controls.has('acknowledgements');
+  }
+
+  /** WRMSR of the generation's register on one CPU, of a value that is made of the current one. */
+  async write(cpu: number, make: (current: bigint) => bigint): Promise<void> {
+    const { machine, controls } = this.#implementation;
+    const { msr } = this.#implementation.generation!;
+    const before = this.#counts ? await controls.acknowledgements() : 0;
+    let current = this.#watch.last!;
+    let value = make(current);
+    let fault = await machine.cpus[cpu]!.wrmsr(msr, value);
+    if (value === current && fault !== undefined && (await this.#watch.update('a WRMSR')) !== current) {
+      // Renewed meanwhile, so that it was another value by then.
+      current = value = this.#watch.last!;
+      fault = await machine.cpus[cpu]!.wrmsr(msr, value);
+    }
+    const of = value === current ? 'its value' : 'another value';
+    const name = `WRMSR ${hex(msr)} of ${of}, ${shown(value)}, on CPU ${cpu}`;
+    this.#answered(value === current, fault, name);
+    await this.#watch.checkEach(`a WRMSR of ${of}`, 'generation.write-keeps', async () =>
+      machine.cpus[cpu]!.wrmsr(msr, make(this.#watch.last!)),
     );
-  else
-    evidence.expect(
-      'acknowledgement.other',
-      fault === '#GP',
-      () => `${name}: expected #GP, got ${shown(fault)}`,
+    if (this.#counts) await this.#reported(value, current, before, name);
+  }
+
+  #answered(current: boolean, fault: Fault | undefined, name: string): void {
+    const evidence = evidenceOf(this.#implementation);
+    const [id, right] = !this.#implementation.generation!.acknowledged
+      ? (['generation.write', '#GP'] as const)
+      : current
+        ? (['acknowledgement.accepted', undefined] as const)
+        : (['acknowledgement.other', '#GP'] as const);
+    const expected = right ?? 'no exception';
+    evidence.expect(id, fault === right, () => `${name}: expected ${expected}, got ${shown(fault)}`);
+  }
+
+  async #reported(value: bigint, current: bigint, before: number, name: string): Promise<void> {
+    const told = await toldOf(this.#implementation);
+    const reported = (await this.#implementation.controls.acknowledgements()) - before;
+    const first = value === current && !told.has(value);
+    if (value === current) told.add(value);
+    evidenceOf(this.#implementation).expect(
+      first ? 'acknowledgement.report' : 'acknowledgement.repeated',
+      reported === (first ? 1 : 0),
+      () => `${name}: expected ${first ? 'one report' : 'no report'} to the owner, got ${reported}`,
     );
-  await watchOf(implementation)!.check(
-    `a WRMSR of ${current ? 'its value' : 'another value'}`,
-    'generation.write-keeps',
-  );
-  if (!counts) return;
-  const reported = (await controls.acknowledgements()) - before;
-  const first = current && !told.has(implementation);
-  if (current) told.add(implementation);
-  evidence.expect(
-    first ? 'acknowledgement.report' : 'acknowledgement.repeated',
-    reported === (first ? 1 : 0),
-    () => `${name}: expected ${first ? 'one report' : 'no report'} to the owner, got ${reported}`,
-  );
+  }
 }
-const told = new WeakSet<Implementation>();
 
 export const generationWriteStage = stage(rngWriteStage, async (implementation) => {
   const watch = watchOf(implementation);
-  const value = watch?.last;
-  if (watch === undefined || value === undefined) return;
+  if (watch?.last === undefined) return;
+  const writes = new GenerationWrites(implementation, watch);
+  const quick = await isQuick(implementation);
   for (let cpu = 0; cpu < implementation.machine.cpus.length; cpu++) {
-    for (const other of othersThan(value).slice(0, cpu === 0 ? 10 : 3))
-      if (other !== watch.last) await writeGeneration(implementation, cpu, other, false);
-    for (let i = 0; i < 2; i++) await writeGeneration(implementation, cpu, watch.last!, true);
-    await writeGeneration(implementation, cpu, watch.last! ^ 2n, false);
+    for (const other of OTHERS.slice(0, cpu === 0 || quick ? OTHERS.length : 3))
+      await writes.write(cpu, (current) => {
+        const value = other(current);
+        return value === current ? current ^ 4n : value;
+      });
+    for (let i = 0; i < 2; i++) await writes.write(cpu, (current) => current);
+    await writes.write(cpu, (current) => current ^ 2n);
   }
+  await stillRandom(implementation);
 });

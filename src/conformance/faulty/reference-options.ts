@@ -36,6 +36,8 @@ export interface Hooks {
   /** After the saved state was loaded, or the machine was started, reset or moved. */
   arrived?(moment: Moment, machine: ReferenceMachine): void;
   paused?(machine: ReferenceMachine): void;
+  /** After a state was saved. */
+  saved?(machine: ReferenceMachine): void;
   /** At CPL 3; the right answer is #GP. */
   ring3?(
     answer: Reading | undefined,
@@ -72,12 +74,14 @@ export interface ReferenceOptions {
   readonly maxLeaf?: number | undefined;
   /** Physical address width, as CPUID.80000008H.EAX says. */
   readonly width?: number | undefined;
+  /** Page-aligned addresses of RAM that the suite may overwrite; default: its own. */
+  readonly pages?: readonly number[] | undefined;
   readonly hooks?: Hooks | undefined;
 }
 
 /** Options with every default filled in. */
 export type Settled = {
-  readonly [K in keyof ReferenceOptions]-?: K extends 'secure' | 'maxLeaf'
+  readonly [K in keyof ReferenceOptions]-?: K extends 'secure' | 'maxLeaf' | 'pages'
     ? ReferenceOptions[K]
     : Exclude<ReferenceOptions[K], undefined>;
 };

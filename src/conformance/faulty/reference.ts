@@ -26,7 +26,16 @@ export class World {
 }
 
 const HALF = 0xffff_ffffn;
-const random = (): bigint => crypto.getRandomValues(new BigUint64Array(1))[0]!;
+const pool = new BigUint64Array(512);
+let drawn = pool.length;
+/** One value of the system's generator, which is asked for many at a time. */
+function random(): bigint {
+  if (drawn === pool.length) {
+    crypto.getRandomValues(pool);
+    drawn = 0;
+  }
+  return pool[drawn++]!;
+}
 
 /** A new value of the generation: neither half is 0, nor the half of the value before. */
 function freshGeneration(before: bigint | undefined): bigint {
@@ -87,6 +96,7 @@ export class ReferenceMachine implements MachineControls, MachineUnderTest {
     this.cpus = indices.map((cpu) => this.#cpu(cpu));
     this.ring3 = indices.map((cpu) => this.#cpu3(cpu));
     this.memory = {
+      pages: options.pages,
       read: (address, length) =>
         this.#page(address).slice(address % PAGE_SIZE, (address % PAGE_SIZE) + length),
       write: (address, bytes) => this.#page(address).set(bytes, address % PAGE_SIZE),
@@ -114,6 +124,7 @@ export class ReferenceMachine implements MachineControls, MachineUnderTest {
       memory,
       extra: { ...this.extra },
     };
+    this.options.hooks.saved?.(this);
   }
 
   async restore(): Promise<MachineUnderTest> {

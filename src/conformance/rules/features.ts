@@ -13,6 +13,7 @@ export const features: readonly Rule[] = [
       'CPUID.4F000002H.EAX is nonzero if the CommonHV RNG interface is available. If CPUID.4F000002H.EAX is nonzero, then it ' +
       'contains an MSR index used to communicate with a hypervisor random number generator.',
     check: rng.rngThere,
+    again: true,
   },
   {
     id: 'features.rng',
@@ -23,6 +24,7 @@ export const features: readonly Rule[] = [
       'CPUID.4F000002H.EAX bit 0 is set if the the CommonHV RNG interface is available. ' +
       'CPUID.4F000003H.0H.EAX will contain an MSR index.',
     check: rng.rngThere,
+    again: true,
   },
   {
     id: 'features.rng',
@@ -30,6 +32,7 @@ export const features: readonly Rule[] = [
     level: 'MUST',
     text: 'Bit 0 of CPUID.4F000002H.0.EAX MUST be set where the RNG is provided and clear where it is not.',
     check: rng.rngThere,
+    again: true,
   },
   {
     id: 'features.input',
@@ -51,6 +54,7 @@ export const features: readonly Rule[] = [
     level: 'MUST',
     text: 'Bit 2 of CPUID.4F000002H.0.EAX MUST be set where the generation is provided and clear where it is not.',
     check: generation.generationThere,
+    again: true,
   },
   {
     id: 'features.reserved',
@@ -154,6 +158,7 @@ export const msrs: readonly Rule[] = [
     level: 'MUST',
     text: 'CPUID.4F000003H.0.EAX MUST be the index of MSR_COMMONHV_RNG where the RNG is provided.',
     check: rng.rngIndex,
+    again: true,
   },
   {
     id: 'msrs.generation',
@@ -161,6 +166,7 @@ export const msrs: readonly Rule[] = [
     level: 'MUST',
     text: 'CPUID.4F000003H.0.ECX MUST be the index of MSR_COMMONHV_GENERATION where the generation is provided.',
     check: generation.generationIndex,
+    again: true,
   },
   {
     id: 'msrs.two',
@@ -225,6 +231,7 @@ export const msrs: readonly Rule[] = [
     level: 'MUST',
     text: 'CPUID.4F000003H.0.EDX MUST be the index of MSR_COMMONHV_GENERATION_PAGE where the generation page is provided.',
     check: generation.pageIndex,
+    again: true,
   },
   {
     id: 'msrs.rng-page',
@@ -253,6 +260,7 @@ export const msrs: readonly Rule[] = [
     level: 'MUST',
     text: 'RDMSR and WRMSR of a register of this specification MUST raise #GP at CPL 1 to 3.',
     check: generation.privilege,
+    again: true,
   },
   {
     id: 'msrs.instructions',

@@ -25,6 +25,7 @@ export const acknowledgement: readonly Rule[] = [
     level: 'MUST',
     text: "A hypervisor MUST report the first acknowledgement of each generation, the one at power-on included, to the machine's owner.",
     check: check.ackReported,
+    again: true,
   },
   {
     id: 'acknowledgement.repeated',
@@ -32,6 +33,7 @@ export const acknowledgement: readonly Rule[] = [
     level: 'MUST',
     text: 'A hypervisor MUST NOT report a repeated acknowledgement, or a write of any other value, as an acknowledgement.',
     check: check.ackRepeated,
+    again: true,
   },
   {
     id: 'acknowledgement.bounded',
@@ -73,6 +75,7 @@ export const page: readonly Rule[] = [
     level: 'MUST',
     text: 'RDMSR of MSR_COMMONHV_GENERATION_PAGE MUST return, on every vCPU, the value that a WRMSR last set.',
     check: check.pageRule('page.value'),
+    again: true,
   },
   {
     id: 'page.zero',
@@ -88,6 +91,7 @@ export const page: readonly Rule[] = [
     level: 'MUST',
     text: 'WRMSR of 0 to MSR_COMMONHV_GENERATION_PAGE MUST NOT raise an exception, and disables the page.',
     check: check.pageRule('page.disable'),
+    again: true,
   },
   {
     id: 'page.enable',
@@ -95,6 +99,7 @@ export const page: readonly Rule[] = [
     level: 'MUST',
     text: 'WRMSR of MSR_COMMONHV_GENERATION_PAGE MUST NOT raise an exception where bit 0 is set, bits 11:1 are clear, and the page at the address is wholly writable RAM.',
     check: check.pageRule('page.enable'),
+    again: true,
   },
   {
     id: 'page.reserved-bits',
@@ -102,6 +107,7 @@ export const page: readonly Rule[] = [
     level: 'MUST',
     text: 'WRMSR of MSR_COMMONHV_GENERATION_PAGE MUST raise #GP where one of bits 11:1 is set.',
     check: check.pageRule('page.reserved-bits'),
+    again: true,
   },
   {
     id: 'page.half',
@@ -109,6 +115,7 @@ export const page: readonly Rule[] = [
     level: 'MUST',
     text: 'WRMSR of MSR_COMMONHV_GENERATION_PAGE MUST raise #GP where bit 0 is clear and the address is not 0.',
     check: check.pageRule('page.half'),
+    again: true,
   },
   {
     id: 'page.width',
@@ -116,6 +123,7 @@ export const page: readonly Rule[] = [
     level: 'MUST',
     text: 'WRMSR of MSR_COMMONHV_GENERATION_PAGE MUST raise #GP where the address has bits above the physical address width.',
     check: check.pageRule('page.width'),
+    again: true,
   },
   {
     id: 'page.ram',
@@ -123,6 +131,7 @@ export const page: readonly Rule[] = [
     level: 'MUST',
     text: 'WRMSR of MSR_COMMONHV_GENERATION_PAGE MUST raise #GP where the page at the address is not wholly writable RAM.',
     check: check.pageRule('page.ram'),
+    again: true,
   },
   {
     id: 'page.unchanged',
@@ -130,6 +139,7 @@ export const page: readonly Rule[] = [
     level: 'MUST',
     text: 'WRMSR of MSR_COMMONHV_GENERATION_PAGE that raises an exception MUST NOT change its value or any memory.',
     check: check.pageRule('page.unchanged'),
+    again: true,
   },
   {
     id: 'page.holds',
@@ -137,6 +147,7 @@ export const page: readonly Rule[] = [
     level: 'MUST',
     text: 'Bytes 0 to 7 of the enabled page MUST hold the generation once the WRMSR that enables it is complete.',
     check: check.pageRule('page.holds'),
+    again: true,
   },
   {
     id: 'page.renewed',

@@ -133,6 +133,7 @@ export const rng: readonly Rule[] = [
     level: 'SHOULD',
     text: 'WRMSR of MSR_COMMONHV_RNG SHOULD raise #GP where bit 1 of CPUID.4F000002H.0.EAX is clear.',
     check: check.writeRefused,
+    again: true,
   },
   {
     id: 'rng.unspecified',
@@ -170,6 +171,7 @@ export const rng: readonly Rule[] = [
     level: 'SHOULD',
     text: VISIBLE,
     check: check.noEcho,
+    again: true,
   },
   {
     id: 'rng.echo',
