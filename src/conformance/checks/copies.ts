@@ -4,7 +4,7 @@ import { isFault, shown } from '../answers.ts';
 import { evidenceOf, stage } from '../evidence.ts';
 import { type Implementation, once } from '../implementation.ts';
 import { Copy, MARK, MARK_AT, type SavedPage } from './copy.ts';
-import { bytesOf, comparePage, OWN, pagesOf } from './page.ts';
+import { bytesOf, OWN, pageHolds, pagesOf } from './page.ts';
 import { privilegeStage } from './privilege.ts';
 import { stillRandom, watchOf } from './reads.ts';
 import { readRow, streamsOf } from './streams.ts';
@@ -110,7 +110,7 @@ async function pageKept(implementation: Implementation, label: string): Promise<
   }
   const { memory } = implementation.machine;
   if (memory !== undefined)
-    await comparePage(implementation, memory, pages.first, [watch.last, OWN], 'page.holds', `on ${label}`);
+    await pageHolds(implementation, memory, pages.first, OWN, 'page.holds', `on ${label}`);
 }
 
 async function reset(implementation: Implementation): Promise<void> {

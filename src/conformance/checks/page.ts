@@ -78,6 +78,27 @@ export async function comparePage(
   return differs < 0;
 }
 
+/** Compares a page of the first machine with its generation, which may be renewed meanwhile, and the page with it. */
+export async function pageHolds(
+  implementation: Implementation,
+  memory: MemoryControl,
+  address: number,
+  own: bigint,
+  rule: string,
+  when: string,
+  length?: number,
+): Promise<void> {
+  const watch = watchOf(implementation)!;
+  const compare = (note: boolean): Promise<boolean> =>
+    comparePage(implementation, memory, address, [watch.last!, own], rule, when, length, note);
+  for (let turn = 0; turn < RENEWALS; turn++) {
+    if (await compare(false)) return;
+    const before = watch.last;
+    if ((await watch.update(when)) === before) break;
+  }
+  await compare(true);
+}
+
 class PageTest {
   readonly #implementation: Implementation;
   readonly #pages: Pages;
@@ -134,26 +155,8 @@ class PageTest {
     await this.reads(0n, `after a WRMSR of 0 on CPU ${cpu}`, 'page.disable');
   }
 
-  async holds(address: number, own: bigint, rule: string, when: string, length?: number): Promise<void> {
-    const watch = watchOf(this.#implementation)!;
-    const compare = (note: boolean): Promise<boolean> =>
-      comparePage(
-        this.#implementation,
-        this.#pages.memory,
-        address,
-        [watch.last!, own],
-        rule,
-        when,
-        length,
-        note,
-      );
-    // The generation may have been renewed meanwhile, and the page with it.
-    for (let turn = 0; turn < RENEWALS; turn++) {
-      if (await compare(false)) return;
-      const before = watch.last;
-      if ((await watch.update(when)) === before) break;
-    }
-    await compare(true);
+  holds(address: number, own: bigint, rule: string, when: string, length?: number): Promise<void> {
+    return pageHolds(this.#implementation, this.#pages.memory, address, own, rule, when, length);
   }
 
   /** A page that was left keeps its stale bytes. */

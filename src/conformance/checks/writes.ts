@@ -156,6 +156,9 @@ const OTHERS: readonly ((current: bigint) => bigint)[] = [
 /** Generations whose acknowledgement was written, by implementation: the first one of each is reported. */
 const toldOf = once(async () => new Set<bigint>());
 
+/** How often the generation may be renewed while its acknowledgement is written. */
+const RENEWALS = 4;
+
 class GenerationWrites {
   readonly #implementation: Implementation;
   readonly #watch: Watch;
@@ -175,18 +178,20 @@ class GenerationWrites {
     let current = this.#watch.last!;
     let value = make(current);
     let fault = await machine.cpus[cpu]!.wrmsr(msr, value);
-    if (value === current && fault !== undefined && (await this.#watch.update('a WRMSR')) !== current) {
-      // Renewed meanwhile, so that it was another value by then.
+    // Renewed meanwhile, it was another value by then.
+    for (let turn = 0; turn < RENEWALS && value === current && fault !== undefined; turn++) {
+      if ((await this.#watch.update('a WRMSR')) === current) break;
       current = value = this.#watch.last!;
       fault = await machine.cpus[cpu]!.wrmsr(msr, value);
     }
     const of = value === current ? 'its value' : 'another value';
     const name = `WRMSR ${hex(msr)} of ${of}, ${shown(value)}, on CPU ${cpu}`;
     this.#answered(value === current, fault, name);
+    if (this.#counts && (value !== current || fault === undefined))
+      await this.#reported(value, current, before, name);
     await this.#watch.checkEach(`a WRMSR of ${of}`, 'generation.write-keeps', async () =>
       machine.cpus[cpu]!.wrmsr(msr, make(this.#watch.last!)),
     );
-    if (this.#counts) await this.#reported(value, current, before, name);
   }
 
   #answered(current: boolean, fault: Fault | undefined, name: string): void {
