@@ -378,7 +378,7 @@ const draft3: readonly ValidMachine[] = [
     warns: ['generation.steady'],
     either: ['generation.pause'],
   }),
-  reference('draft 3 that renews its generation after 13 questions', renewsOften(13), {
+  reference('draft 3 that renews its generation after 31 questions', renewsOften(31), {
     warns: ['generation.steady'],
     either: ['generation.pause'],
   }),

@@ -189,9 +189,11 @@ class GenerationWrites {
     this.#answered(value === current, fault, name);
     if (this.#counts && (value !== current || fault === undefined))
       await this.#reported(value, current, before, name);
-    await this.#watch.checkEach(`a WRMSR of ${of}`, 'generation.write-keeps', async () =>
-      machine.cpus[cpu]!.wrmsr(msr, make(this.#watch.last!)),
-    );
+    await this.#watch.checkEach(`a WRMSR of ${of}`, 'generation.write-keeps', async () => {
+      const again = make(this.#watch.last!);
+      if (again === this.#watch.last) (await toldOf(this.#implementation)).add(again);
+      return machine.cpus[cpu]!.wrmsr(msr, again);
+    });
   }
 
   #answered(current: boolean, fault: Fault | undefined, name: string): void {
