@@ -2,11 +2,21 @@
 import { readFileSync } from 'node:fs';
 import { Marked } from 'marked';
 import { defineConfig, type Plugin } from 'vite';
-import { sentenceId } from './conformance/sentence.ts';
+import { sentenceId } from './model/sentence.ts';
+
+/** The folder of `scripts/build-lab.js --linux`: kernel, initrd and a text on both. */
+const LINUX_FOLDER = process.env.COMMONHV_LAB_LINUX;
+const LINUX = LINUX_FOLDER && {
+  title: readFileSync(`${LINUX_FOLDER}/title`, 'utf8').trim(),
+  kernel: './linux-kernel',
+  initrd: './linux-initrd',
+  notes: './linux.txt',
+};
 
 export default defineConfig({
   base: './',
-  plugins: [draft3()],
+  plugins: [draft3(), linux()],
+  define: { __LINUX__: JSON.stringify(LINUX) ?? 'undefined' },
   build: {
     target: 'es2022',
     outDir: '../dist/lab',
@@ -28,6 +38,18 @@ export default defineConfig({
   },
   worker: { format: 'es' },
 });
+
+/** The small Linux as files beside the page. */
+function linux(): Plugin {
+  return {
+    name: 'linux',
+    generateBundle() {
+      if (LINUX_FOLDER === undefined) return;
+      for (const fileName of ['linux-kernel', 'linux-initrd', 'linux.txt'])
+        this.emitFile({ type: 'asset', fileName, source: readFileSync(`${LINUX_FOLDER}/${fileName}`) });
+    },
+  };
+}
 
 /** Draft 3 as a page beside the lab, in which every binding sentence has a name to link to. */
 function draft3(): Plugin {

@@ -6,14 +6,14 @@ import { rulesOf } from 'commonhv/conformance';
 import type { Draft } from 'commonhv/spec';
 import { formatSignature, parseSignature } from 'commonhv/spec';
 import fc from 'fast-check';
-import { sentenceId, sentenceLink } from '../lab/conformance/sentence.ts';
-import { callName } from '../lab/leaves/text.ts';
-import { fieldsOf, REGISTERS } from '../lab/leaves/words.ts';
-import { chacha20 } from '../lab/random/chacha.ts';
-import { faultyNames } from '../lab/settings/faulty.ts';
-import { DEFAULTS, fromFragment, type Settings, toFragment } from '../lab/settings/settings.ts';
-import { eventText, nearest } from '../lab/timeline/reading.ts';
-import { store } from '../lab/timeline/store.ts';
+import { chacha20 } from '../lab/model/chacha.ts';
+import { faultyNames } from '../lab/model/faulty.ts';
+import { eventText, nearest } from '../lab/model/reading.ts';
+import { sentenceId, sentenceLink } from '../lab/model/sentence.ts';
+import { DEFAULTS, fromFragment, type Settings, toFragment } from '../lab/model/settings.ts';
+import { store } from '../lab/model/store.ts';
+import { callName } from '../lab/model/text.ts';
+import { fieldsOf, REGISTERS } from '../lab/model/words.ts';
 
 const draft3 = readFileSync('docs/draft3.md', 'utf8').replace(/\s+/g, ' ');
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
@@ -25,6 +25,7 @@ const settings: fc.Arbitrary<Settings> = fc
   .record(
     {
       engine: fc.constantFrom('v86' as const, 'model' as const),
+      commonhv: fc.boolean(),
       draft: fc.constantFrom<Draft>(1, 2, 3),
       hypervisorBit: fc.boolean(),
       interfaces: fc.array(fc.record({ signature, location: u32 }, { noNullPrototype: true }), {
@@ -50,7 +51,8 @@ const settings: fc.Arbitrary<Settings> = fc
 test('an address gives back the settings that it was made from', () => {
   fc.assert(
     fc.property(settings, (all) => {
-      assert.deepEqual(fromFragment(`#${toFragment(all)}`, faultyNames), { settings: all, problems: [] });
+      const { settings: read, problems } = fromFragment(`#${toFragment(all)}`, faultyNames);
+      assert.deepEqual([read, problems], [all, []]);
     }),
   );
 });
@@ -63,7 +65,12 @@ test('any address gives settings that make sense, and names what it did not unde
       assert.ok(problems.every((problem) => problem.length < 200));
     }),
   );
-  assert.deepEqual(fromFragment('', faultyNames), { settings: DEFAULTS, problems: [] });
+  const nothing = { settings: DEFAULTS, story: undefined, embedded: false, problems: [] };
+  assert.deepEqual(fromFragment('', faultyNames), nothing);
+  assert.deepEqual(fromFragment('#faulty=no.such', faultyNames).problems, [
+    'faulty: expected the name of a faulty hypervisor, as the form has them, got “no.such”',
+  ]);
+  assert.equal(fromFragment('#story=copies&embed=1', faultyNames).story, 'copies');
 });
 
 test('a signature is read as it was written', () => {
@@ -142,7 +149,7 @@ test('the store keeps what it can draw, counts the rest, and finds the scan', ()
   };
   kept.add(events);
   assert.deepEqual(kept.scans, [{ start: 1, end: 256, steps: 256 }]);
-  assert.equal(kept.searched, 256);
+  assert.equal(kept.scanned, 256);
   assert.deepEqual([...kept.numbers.subarray(0, kept.length)], [...numbers]);
   const many = {
     times: new Float64Array(1 << 20),

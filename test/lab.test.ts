@@ -7,6 +7,7 @@ import { everybody } from './support/lab-accessibility.ts';
 import { images } from './support/lab-images.ts';
 import { hostile } from './support/lab-robustness.ts';
 import { serving } from './support/lab-serving.ts';
+import { stories } from './support/lab-stories.ts';
 import { seeing } from './support/lab-views.ts';
 import { skipUnless } from './support/require.ts';
 
@@ -36,6 +37,7 @@ describe('the lab', { skip, timeout: 240_000 }, () => {
   };
   const address = () => served.url;
 
+  stories(inPage);
   seeing(inPage);
   images(inPage);
   hostile(inPage);

@@ -1,0 +1,13 @@
+/** Constants that the build puts in. */
+
+/** The small Linux beside the page: addresses relative to it. */
+interface LabLinux {
+  readonly title: string;
+  readonly kernel: string;
+  readonly initrd: string;
+  /** Versions and the source offer. */
+  readonly notes: string;
+}
+
+/** `undefined` where the lab was built without `--linux`. */
+declare const __LINUX__: LabLinux | undefined;

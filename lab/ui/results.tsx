@@ -1,0 +1,40 @@
+/** The results on the running machine in one line at the top, each a link to its section. */
+import { machines, shown } from '../state/lab.ts';
+import { type Answer, answers } from '../state/results.ts';
+
+const SIGNS = { well: '✓', ill: '✗', warned: '!', none: '–', waiting: '…' } as const;
+
+export function Results() {
+  return (
+    <section class="results" id="results" aria-label="Results on the machine that runs">
+      <ul role="status">
+        {answers(machines.value, shown.value).map((answer) => (
+          <AnswerView key={answer.id} {...answer} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function AnswerView({ id, title, text, standing, section }: Answer) {
+  return (
+    <li class={`answer ${standing}`} data-answer={id}>
+      <a href={`#${section}`}>
+        <span class="answer-title">{title}</span>
+        <span class="answer-text">
+          <span aria-hidden="true" class="sign">
+            {SIGNS[standing]}
+          </span>{' '}
+          {text}
+        </span>
+      </a>
+    </li>
+  );
+}
+
+/** Brings a section's result into view where it is not, once the page has drawn it. */
+export function showResult(section: string): void {
+  requestAnimationFrame(() =>
+    document.getElementById(section)?.scrollIntoView({ block: 'nearest', behavior: 'auto' }),
+  );
+}

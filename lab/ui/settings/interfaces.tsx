@@ -1,0 +1,99 @@
+/** The interfaces that the hypervisor advertises, in its order: moved by drag, by buttons, or by the arrow keys. */
+import { formatSignature, KNOWN, type Tuple } from 'commonhv/spec';
+import { useRef, useState } from 'preact/hooks';
+import { InterfaceList, MAX_INTERFACES } from '../../model/interface-list.ts';
+import { change, settings } from '../../state/lab.ts';
+import { InterfaceEntry } from './interface-entry.tsx';
+
+export function InterfacesView() {
+  const { interfaces, preferred, draft } = settings.value;
+  const list = new InterfaceList(interfaces, preferred);
+  const [dragged, setDragged] = useState<number>();
+  const [said, setSaid] = useState('');
+  const fieldset = useRef<HTMLFieldSetElement>(null);
+
+  const put = (next: InterfaceList) => change({ interfaces: next.interfaces, preferred: next.preferred });
+  const move = (from: number, to: number) => {
+    if (to < 0 || to >= interfaces.length || from === to) return;
+    put(list.move(from, to));
+    setSaid(`${formatSignature(interfaces[from]!.signature)} is now ${to + 1} of ${interfaces.length}`);
+  };
+  const focus = (at: number, ...selectors: readonly string[]) => focusIn(fieldset.current, at, selectors);
+  const entry = (tuple: Tuple, i: number) => (
+    <InterfaceEntry
+      tuple={tuple}
+      at={i}
+      last={interfaces.length - 1}
+      preferred={draft === 3 ? preferred === i + 1 : undefined}
+      onMove={(by, ...selectors) => {
+        move(i, i + by);
+        focus(Math.min(interfaces.length - 1, Math.max(0, i + by)), ...selectors);
+      }}
+      onRemove={() => {
+        put(list.remove(i));
+        focus(Math.min(i, interfaces.length - 2), '.remove');
+      }}
+      onChange={(part) => put(list.replace(i, part))}
+      onPrefer={(on) => put(new InterfaceList(interfaces, on ? i + 1 : 0))}
+      onDrag={(on) => setDragged(on ? i : undefined)}
+    />
+  );
+
+  return (
+    <fieldset ref={fieldset}>
+      <legend>Interfaces, in order</legend>
+      <ol class="interfaces">
+        {interfaces.map((tuple, i) => (
+          <li
+            key={i}
+            class={dragged === i ? 'dragged' : undefined}
+            onDragOver={(event) => {
+              if (dragged !== undefined) event.preventDefault();
+            }}
+            onDrop={(event) => {
+              event.preventDefault();
+              if (dragged !== undefined) move(dragged, i);
+              setDragged(undefined);
+            }}
+          >
+            {entry(tuple, i)}
+          </li>
+        ))}
+      </ol>
+      {interfaces.length === 0 && <p class="hint">None: the list is empty.</p>}
+      <button
+        type="button"
+        class="add"
+        disabled={interfaces.length >= MAX_INTERFACES}
+        onClick={() => put(list.add())}
+      >
+        Add an interface
+      </button>
+      <Signatures />
+      <p role="status" class="unseen">
+        {said}
+      </p>
+    </fieldset>
+  );
+}
+
+/** The list is redrawn first: the focus goes where an entry went, or to the nearest one left. */
+function focusIn(fieldset: HTMLElement | null, at: number, selectors: readonly string[]): void {
+  requestAnimationFrame(() => {
+    const entry = fieldset?.querySelectorAll('.interfaces li')[at];
+    const controls = selectors.map((selector) => entry?.querySelector<HTMLElement>(selector));
+    (controls.find((control) => control) ?? fieldset?.querySelector<HTMLElement>('.add'))?.focus();
+  });
+}
+
+function Signatures() {
+  return (
+    <datalist id="signatures">
+      {KNOWN.map(({ signature, product }) => (
+        <option key={signature} value={formatSignature(signature)}>
+          {product}
+        </option>
+      ))}
+    </datalist>
+  );
+}

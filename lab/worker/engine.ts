@@ -1,0 +1,81 @@
+/** The engines that run in a page, behind one shape: v86 with its machine, and the model, which is a processor alone. */
+import type { Console, Cpu, End, Image, Layer, Machine } from 'commonhv';
+import { model } from 'commonhv/engines/model';
+import wasm from 'v86/build/v86.wasm?url';
+import type { Settings } from '../model/settings.ts';
+
+/** A guest that runs; `cpu` where it can be asked without a console. */
+export interface Booted {
+  readonly console: Console | undefined;
+  readonly cpu: Cpu | undefined;
+  readonly ended: Promise<End>;
+  pause(): Promise<void>;
+  unpause(): Promise<void>;
+  save(): Promise<Uint8Array>;
+  /** Puts a saved state back in place. */
+  restore(state: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Bootable {
+  start(layer: Layer, image: Image): Promise<Booted>;
+  resume(layer: Layer, state: Uint8Array): Promise<Booted>;
+}
+
+export async function engineOf(settings: Settings): Promise<Bootable> {
+  return settings.engine === 'model' ? modelled : embedded(settings.memory);
+}
+
+/** Nothing boots: the layer answers as it is. For a browser without WebAssembly, and for a check beside the machine. */
+export const modelled: Bootable = {
+  start: async (layer) => {
+    let end: (end: End) => void = () => {};
+    const ended = new Promise<End>((resolve) => {
+      end = resolve;
+    });
+    const cpu = model(layer);
+    return {
+      console: undefined,
+      cpu,
+      ended,
+      pause: async () => {},
+      unpause: async () => {},
+      save: async () => new Uint8Array(0),
+      restore: async () => cpu.restored?.(),
+      close: async () => end({ reason: 'closed' }),
+    };
+  },
+  resume: (layer) => modelled.start(layer, { kernel: new Uint8Array(0) }),
+};
+
+/** Requested before any machine starts: the first one is all that a visitor waits for. */
+const library = typeof WebAssembly === 'undefined' ? undefined : import('commonhv/engines/v86');
+library?.catch(() => {}); // whoever starts a machine gets the error
+
+async function embedded(memory: number): Promise<Bootable> {
+  if (library === undefined) throw new Error('this browser has no WebAssembly: choose the model');
+  const { v86 } = await library;
+  const engine = v86({ memory: memory * 2 ** 20, wasm });
+  return {
+    start: async (layer, image) => booted(await engine.start(layer, image)),
+    resume: async (layer, state) => booted(await engine.resume(layer, state)),
+  };
+}
+
+function booted(machine: Machine): Booted {
+  const { console, ended, close } = machine;
+  const has = <T>(control: T | undefined, name: string): T => {
+    if (control === undefined) throw new Error(`this engine cannot ${name}`);
+    return control;
+  };
+  return {
+    console,
+    cpu: undefined,
+    ended,
+    pause: () => has(machine.pause, 'pause')(),
+    unpause: () => has(machine.unpause, 'go on')(),
+    save: () => has(machine.save, 'save')(),
+    restore: (state) => has(machine.restore, 'restore')(state),
+    close,
+  };
+}

@@ -1,0 +1,34 @@
+/** One machine and all that happens inside of it, off the page's own thread: a guest that floods or spins freezes nothing. */
+
+import type { Calls, Push, Reply, Request } from '../model/protocol.ts';
+import { WorkerMachine } from './worker-machine.ts';
+
+// The page's types and a worker's exclude each other; this is all that is needed of the latter.
+const port = globalThis as unknown as {
+  postMessage(message: unknown, transfer?: Transferable[]): void;
+  onmessage: (event: MessageEvent<Request>) => void;
+};
+
+const push = (message: Push): void => {
+  const transfer: Transferable[] =
+    message.push === 'events'
+      ? [message.events.times, message.events.ops, message.events.numbers, message.events.subleaves].map(
+          (c) => c.buffer,
+        )
+      : message.push === 'values'
+        ? [message.values.buffer]
+        : [];
+  port.postMessage(message, transfer);
+};
+
+const calls: Calls = new WorkerMachine(push);
+
+port.onmessage = async ({ data: { id, call, args } }) => {
+  let reply: Reply;
+  try {
+    reply = { id, value: await (calls[call] as (...args: readonly unknown[]) => Promise<unknown>)(...args) };
+  } catch (error) {
+    reply = { id, error: error instanceof Error ? error.message : String(error) };
+  }
+  port.postMessage(reply);
+};

@@ -1,0 +1,98 @@
+/** The three stories and the line of results: each story is started, stepped and left in the lab with its state. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type InPage, press, register, says, textOf } from './browser.ts';
+import { settled, throughStory } from './lab-states.ts';
+
+export function stories(inPage: InPage): void {
+  test('two copies of a machine draw the same without CommonHV; with it they part, and both acknowledge', () =>
+    inPage('', async (page) => {
+      await press(page, '▶ Two copies, one secret');
+      await throughStory(page);
+      const results = await page.locator('.story-pair .verdict').allTextContents();
+      assert.match(results[0]!, /^The same secret twice\. All 64 values are alike/);
+      assert.match(results[1]!, /^Two different secrets\..*Acknowledged after \d+ ms and \d+ ms/);
+      const pictures = await page
+        .locator('.story-picture canvas')
+        .evaluateAll((all) => all.map((canvas) => (canvas as HTMLCanvasElement).toDataURL()));
+      assert.equal(pictures.length, 4);
+      assert.equal(pictures[0], pictures[1]);
+      assert.notEqual(pictures[2], pictures[3]);
+      // The lab has the last two copies, and the address the story's name.
+      assert.equal(await page.locator('.console').count(), 2);
+      assert.match(await textOf(page, '[data-answer="copies"]'), /✓ differ$/);
+      assert.match(page.url(), /#story=copies$/);
+      await press(page, 'Back');
+      await press(page, 'Next step');
+      await press(page, 'Close');
+      assert.equal(await page.locator('.stage').count(), 0);
+      assert.equal(await page.locator('.console').count(), 2);
+      assert.doesNotMatch(page.url(), /story/);
+    }));
+
+  test('a story that the address names plays by itself to its end: 261 questions without CommonHV, 7 with it', () =>
+    inPage('#story=scan', async (page) => {
+      await says(page, '.stage', /7 questions instead of 261\./);
+      await says(page, '.stage .hint', /step 3 of 3. The lab below is in this state/);
+      await says(page, '#timeline .lead', /of them 7 for discovery, 256 steps of the scan/);
+      await press(page, 'Replay');
+      await says(page, '.stage .hint', /working|step 1/);
+      await page.getByLabel('draft 2', { exact: true }).check();
+      assert.match(page.url(), /#draft=2$/, 'the form’s settings take the address over');
+    }));
+
+  test('the fault that no guest sees is found, with its sentence', () =>
+    inPage('#story=fault', async (page) => {
+      await page.waitForSelector('.findings .well:nth-child(3)');
+      assert.match(await textOf(page, '[data-answer="conformance"]'), /not verified$/);
+      await throughStory(page);
+      assert.match(await textOf(page, '.stage .verdict'), /^The fault is found\. 1 failed, \d+ passed/);
+      assert.match(await textOf(page, '.broken'), /^generation\.restored MUST/);
+      assert.match((await page.locator('.broken a').getAttribute('href')) ?? '', /^\.\/draft3\.html#./);
+      assert.match(await textOf(page, '[data-answer="conformance"]'), /✗ breaks generation\.restored$/);
+      assert.match(await textOf(page, '[data-answer="generation"]'), /✗ wrong/);
+    }));
+
+  test('the results are there by themselves after a start, and no two of them contradict', () =>
+    inPage('', async (page) => {
+      await settled(page);
+      const answer = (id: string) => textOf(page, `[data-answer="${id}"]`);
+      assert.equal(await answer('draft'), 'Draft✓ draft 3');
+      assert.equal(await answer('interfaces'), 'Interfaces✓ VMware');
+      assert.equal(await answer('rng'), 'RNG✓ said to be secure');
+      assert.match(await answer('generation'), /^Generation✓ acknowledged, \d+ ms$/);
+      assert.match(await answer('conformance'), /^Conformance✓ conforms, \d+ rules$/);
+      assert.equal(await answer('copies'), 'Copies– none made');
+      await press(page, 'Save');
+      await says(page, '#saved', /A machine is saved/);
+      await press(page, '… under the faulty hypervisor that keeps the generation');
+      await says(page, '[data-answer="copies"]', /✗ draw the same 64 values/);
+      await settled(page);
+      assert.match(await answer('conformance'), /✗ breaks generation\.restored/);
+      assert.match(await answer('generation'), /✗ wrong/);
+      const top = await page.locator('#random .verdict').evaluate((one) => one.getBoundingClientRect().top);
+      assert.ok(top >= 0 && top < 900, `the result is in view: ${top}`);
+    }));
+
+  test('a hypervisor without CommonHV is found by the scan, and the results say so', () =>
+    inPage('#commonhv=0', async (page) => {
+      await settled(page);
+      assert.match(
+        await textOf(page, '#leaves .lead'),
+        /^The guest finds no CommonHV\. .* found 1 interface with 261 CPUIDs\.$/,
+      );
+      assert.equal(await register(page, 'CPUID.4F000000H.0.EBX'), '00000000');
+      assert.match(await textOf(page, '[data-answer="interfaces"]'), /! VMware by scan$/);
+      assert.match(await textOf(page, '[data-answer="conformance"]'), /! no CommonHV$/);
+    }));
+
+  test('an embedded story shows itself and its results alone, and the way to the lab', () =>
+    inPage('#story=fault&embed=1', async (page) => {
+      await page.waitForSelector('.stage');
+      assert.equal(await page.locator('#settings, header').count(), 0);
+      assert.equal(
+        await page.getByRole('link', { name: /^The whole lab/ }).getAttribute('href'),
+        './#story=fault',
+      );
+    }));
+}
