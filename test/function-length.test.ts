@@ -9,18 +9,6 @@ const MAX_LINES = 60;
 
 /** Longer ones, each with the reason why it still is. An entry that is no longer needed fails: the list only shrinks. */
 const LONGER: Readonly<Record<string, string>> = {
-  'lab/leaves/bits.tsx BitsView': 'the lab’s views are to be split',
-  'lab/leaves/view.tsx LeavesView': 'the lab’s views are to be split',
-  'lab/leaves/words.ts features': 'one sentence for each feature of a draft',
-  'lab/machine/line.ts openLine': 'a session object in the form of a closure',
-  'lab/machine/session.ts session': 'a session object in the form of a closure',
-  'lab/machine/worker-machine.ts room': 'a session object in the form of a closure',
-  'lab/random/view.tsx RandomView': 'the lab’s views are to be split',
-  'lab/settings/interfaces.tsx Entry': 'the lab’s views are to be split',
-  'lab/settings/interfaces.tsx InterfacesView': 'the lab’s views are to be split',
-  'lab/settings/view.tsx SettingsView': 'the lab’s views are to be split',
-  'lab/timeline/chart.tsx open': 'a chart object in the form of a closure',
-  'lab/timeline/view.tsx Counts': 'the lab’s views are to be split',
   'src/cli/implementation.ts openImplementation': 'its machines are to become a table',
   'src/hypervisor/layer.ts makeLayer': 'a machine’s layer, whose state is to become a class',
 };

@@ -1,4 +1,4 @@
-/** The shape of src and lab: no files import each other in a circle, the lab's folders import in one direction, functions are short. */
+/** The shape of src and lab: no files import each other in a circle, the lab's folders import in one direction. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -123,20 +123,4 @@ test('the lab’s folders import from ui to state to worker to model, never back
     .flatMap((file) => imports(file, { types: true }))
     .filter(({ from, to }) => place(from) < place('lab/worker') && place(to) === place('lab/worker'));
   assert.deepEqual(worker, [], `only ${WORKER_ADDRESS} names the worker, by its address`);
-});
-
-test('no function of the lab is longer than 60 lines', () => {
-  const long: string[] = [];
-  for (const file of lab) {
-    const visit = (node: ts.Node): void => {
-      if (ts.isFunctionLike(node) && 'body' in node && node.body) {
-        const line = (at: number) => file.getLineAndCharacterOfPosition(at).line;
-        const lines = line(node.end) - line(node.getStart()) + 1;
-        if (lines > 60) long.push(`${file.fileName}:${line(node.getStart()) + 1}: ${lines} lines`);
-      }
-      ts.forEachChild(node, visit);
-    };
-    visit(file);
-  }
-  assert.deepEqual(long, []);
 });

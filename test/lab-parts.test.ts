@@ -11,7 +11,7 @@ import { faultyNames } from '../lab/model/faulty.ts';
 import { eventText, nearest } from '../lab/model/reading.ts';
 import { sentenceId, sentenceLink } from '../lab/model/sentence.ts';
 import { DEFAULTS, fromFragment, type Settings, toFragment } from '../lab/model/settings.ts';
-import { store } from '../lab/model/store.ts';
+import { Store } from '../lab/model/store.ts';
 import { callName } from '../lab/model/text.ts';
 import { fieldsOf, REGISTERS } from '../lab/model/words.ts';
 
@@ -138,7 +138,7 @@ test('ChaCha20 gives the block of RFC 8439, 2.3.2', () => {
 });
 
 test('the store keeps what it can draw, counts the rest, and finds the scan', () => {
-  const kept = store();
+  const kept = new Store();
   const steps = Array.from({ length: 256 }, (_, i) => 0x4000_0000 + 0x100 * i);
   const numbers = Uint32Array.from([1, ...steps, 0x4f00_0000]);
   const events = {
@@ -163,7 +163,7 @@ test('the store keeps what it can draw, counts the rest, and finds the scan', ()
 });
 
 test('the event that is read is the nearest, of the row that is pointed at where one is near', () => {
-  const kept = store();
+  const kept = new Store();
   kept.add({
     times: Float64Array.of(1, 2, 3, 4),
     ops: Uint8Array.of(0, 1, 0, 5),
@@ -174,7 +174,7 @@ test('the event that is read is the nearest, of the row that is pointed at where
   assert.equal(nearest(kept, 3.1, 2, isRead), 1);
   assert.equal(nearest(kept, 3.1, 0.5, isRead), 2);
   assert.equal(nearest(kept, 99, 1, isRead), 3);
-  assert.equal(nearest(store(), 1, 1, isRead), undefined);
+  assert.equal(nearest(new Store(), 1, 1, isRead), undefined);
   assert.deepEqual(
     [0, 1, 2, 3].map((at) => eventText(kept, at).replace(/^event (.) of 4, at \1 ms: /, '')),
     ['CPUID 1H.6C65746EH', 'RDMSR 400000A0H', 'CPUID 4F000001H.2', 'RDMSR 1234H, a fault'],

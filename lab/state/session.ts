@@ -6,7 +6,7 @@ import type { Tally } from 'commonhv/trace';
 import type { BootImage, Checked, Push, Saved, Seen } from '../model/protocol.ts';
 import type { Row } from '../model/row.ts';
 import type { Settings } from '../model/settings.ts';
-import { store } from '../model/store.ts';
+import { Store } from '../model/store.ts';
 import { ConsoleFeed } from './console-feed.ts';
 import { picture } from './picture.ts';
 import { remote } from './remote.ts';
@@ -59,7 +59,7 @@ export class Session {
   /** Milliseconds from the start or the restore to the guest's acknowledgement of its generation. */
   readonly acknowledged = signal<number | undefined>(undefined);
   readonly tally = signal<Tally | undefined>(undefined);
-  readonly store = store();
+  readonly store = new Store();
   /** Counts up whenever the store has grown. */
   readonly grown = signal(0);
   /** The values that the guest read from the RNG. */

@@ -32,9 +32,11 @@ function AnswerView({ id, title, text, standing, section }: Answer) {
   );
 }
 
-/** Brings a section's result into view where it is not, once the page has drawn it. */
+/** Brings a section's result, at its top, into view where it is not, once the page has drawn it. */
 export function showResult(section: string): void {
-  requestAnimationFrame(() =>
-    document.getElementById(section)?.scrollIntoView({ block: 'nearest', behavior: 'auto' }),
-  );
+  requestAnimationFrame(() => {
+    const place = document.getElementById(section);
+    const top = place?.getBoundingClientRect().top ?? 0;
+    if (top < 0 || top > innerHeight / 2) place?.scrollIntoView();
+  });
 }

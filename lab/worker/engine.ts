@@ -63,19 +63,19 @@ async function embedded(memory: number): Promise<Bootable> {
 }
 
 function booted(machine: Machine): Booted {
-  const { console, ended, close } = machine;
-  const has = <T>(control: T | undefined, name: string): T => {
-    if (control === undefined) throw new Error(`this engine cannot ${name}`);
-    return control;
+  const { console, ended } = machine;
+  const missing = (name: string): never => {
+    throw new Error(`this engine cannot ${name}`);
   };
+  // Called on the machine: its methods may need their `this`.
   return {
     console,
     cpu: undefined,
     ended,
-    pause: () => has(machine.pause, 'pause')(),
-    unpause: () => has(machine.unpause, 'go on')(),
-    save: () => has(machine.save, 'save')(),
-    restore: (state) => has(machine.restore, 'restore')(state),
-    close,
+    pause: async () => machine.pause?.() ?? missing('pause'),
+    unpause: async () => machine.unpause?.() ?? missing('go on'),
+    save: async () => machine.save?.() ?? missing('save'),
+    restore: async (state) => machine.restore?.(state) ?? missing('restore'),
+    close: () => machine.close(),
   };
 }

@@ -62,8 +62,8 @@ function canSave(): boolean {
 /** Saving, the saved machine as a file, and its copies. */
 function Copies() {
   const saved = savedMachine.value;
-  const copy = (faulty: '' | typeof KEEPS_GENERATION) => {
-    copies(undefined, faulty);
+  const copy = async (faulty: '' | typeof KEEPS_GENERATION) => {
+    await Promise.all(copies(undefined, faulty).map(({ ready }) => ready));
     showResult('random');
   };
   return (
@@ -73,7 +73,7 @@ function Copies() {
           Save
         </button>
       )}
-      <button type="button" disabled={saved === undefined} onClick={() => copy('')}>
+      <button type="button" disabled={saved === undefined} onClick={() => void copy('')}>
         Resume two copies
       </button>
       {saved?.saved.probe && (
@@ -81,7 +81,7 @@ function Copies() {
           type="button"
           disabled={whyNotKept.value !== undefined}
           aria-describedby="saved"
-          onClick={() => copy(KEEPS_GENERATION)}
+          onClick={() => void copy(KEEPS_GENERATION)}
         >
           … under the faulty hypervisor that keeps the generation
         </button>

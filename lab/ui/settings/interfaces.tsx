@@ -8,7 +8,6 @@ import { InterfaceEntry } from './interface-entry.tsx';
 export function InterfacesView() {
   const { interfaces, preferred, draft } = settings.value;
   const list = new InterfaceList(interfaces, preferred);
-  const [dragged, setDragged] = useState<number>();
   const [said, setSaid] = useState('');
   const fieldset = useRef<HTMLFieldSetElement>(null);
 
@@ -19,47 +18,10 @@ export function InterfacesView() {
     setSaid(`${formatSignature(interfaces[from]!.signature)} is now ${to + 1} of ${interfaces.length}`);
   };
   const focus = (at: number, ...selectors: readonly string[]) => focusIn(fieldset.current, at, selectors);
-  const entry = (tuple: Tuple, i: number) => (
-    <InterfaceEntry
-      tuple={tuple}
-      at={i}
-      last={interfaces.length - 1}
-      preferred={draft === 3 ? preferred === i + 1 : undefined}
-      onMove={(by, ...selectors) => {
-        move(i, i + by);
-        focus(Math.min(interfaces.length - 1, Math.max(0, i + by)), ...selectors);
-      }}
-      onRemove={() => {
-        put(list.remove(i));
-        focus(Math.min(i, interfaces.length - 2), '.remove');
-      }}
-      onChange={(part) => put(list.replace(i, part))}
-      onPrefer={(on) => put(new InterfaceList(interfaces, on ? i + 1 : 0))}
-      onDrag={(on) => setDragged(on ? i : undefined)}
-    />
-  );
-
   return (
     <fieldset ref={fieldset}>
       <legend>Interfaces, in order</legend>
-      <ol class="interfaces">
-        {interfaces.map((tuple, i) => (
-          <li
-            key={i}
-            class={dragged === i ? 'dragged' : undefined}
-            onDragOver={(event) => {
-              if (dragged !== undefined) event.preventDefault();
-            }}
-            onDrop={(event) => {
-              event.preventDefault();
-              if (dragged !== undefined) move(dragged, i);
-              setDragged(undefined);
-            }}
-          >
-            {entry(tuple, i)}
-          </li>
-        ))}
-      </ol>
+      <Entries list={list} listPreferred={draft === 3} put={put} move={move} focus={focus} />
       {interfaces.length === 0 && <p class="hint">None: the list is empty.</p>}
       <button
         type="button"
@@ -74,6 +36,60 @@ export function InterfacesView() {
         {said}
       </p>
     </fieldset>
+  );
+}
+
+interface EntriesProps {
+  readonly list: InterfaceList;
+  /** Whether the draft has a preferred interface. */
+  readonly listPreferred: boolean;
+  put(next: InterfaceList): void;
+  move(from: number, to: number): void;
+  focus(at: number, ...selectors: readonly string[]): void;
+}
+
+function Entries({ list, listPreferred, put, move, focus }: EntriesProps) {
+  const [dragged, setDragged] = useState<number>();
+  const { interfaces, preferred } = list;
+  const last = interfaces.length - 1;
+  const entry = (tuple: Tuple, i: number) => (
+    <InterfaceEntry
+      tuple={tuple}
+      at={i}
+      last={last}
+      preferred={listPreferred ? preferred === i + 1 : undefined}
+      onMove={(by, ...selectors) => {
+        move(i, i + by);
+        focus(Math.min(last, Math.max(0, i + by)), ...selectors);
+      }}
+      onRemove={() => {
+        put(list.remove(i));
+        focus(Math.min(i, last - 1), '.remove');
+      }}
+      onChange={(part) => put(list.replace(i, part))}
+      onPrefer={(on) => put(new InterfaceList(interfaces, on ? i + 1 : 0))}
+      onDrag={(on) => setDragged(on ? i : undefined)}
+    />
+  );
+  return (
+    <ol class="interfaces">
+      {interfaces.map((tuple, i) => (
+        <li
+          key={i}
+          class={dragged === i ? 'dragged' : undefined}
+          onDragOver={(event) => {
+            if (dragged !== undefined) event.preventDefault();
+          }}
+          onDrop={(event) => {
+            event.preventDefault();
+            if (dragged !== undefined) move(dragged, i);
+            setDragged(undefined);
+          }}
+        >
+          {entry(tuple, i)}
+        </li>
+      ))}
+    </ol>
   );
 }
 
