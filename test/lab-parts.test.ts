@@ -8,12 +8,14 @@ import { formatSignature, parseSignature } from 'commonhv/spec';
 import fc from 'fast-check';
 import { chacha20 } from '../lab/model/chacha.ts';
 import { faultyNames } from '../lab/model/faulty.ts';
+import { listText } from '../lab/model/interface-text.ts';
 import { eventText, nearest } from '../lab/model/reading.ts';
 import { sentenceId, sentenceLink } from '../lab/model/sentence.ts';
 import { DEFAULTS, fromFragment, type Settings, toFragment } from '../lab/model/settings.ts';
+import { readStateFile, writeStateFile } from '../lab/model/state-file.ts';
 import { Store } from '../lab/model/store.ts';
 import { callName } from '../lab/model/text.ts';
-import { fieldsOf, REGISTERS } from '../lab/model/words.ts';
+import { fieldsOf, REGISTERS, titleOf } from '../lab/model/words.ts';
 
 const draft3 = readFileSync('docs/draft3.md', 'utf8').replace(/\s+/g, ' ');
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
@@ -121,6 +123,40 @@ test('every sentence of draft 3 that a rule quotes has a name that draft 3 gives
     const [, name] = sentenceLink(3, text).split('draft3.html#');
     assert.ok(named.has(name!), text);
   }
+});
+
+test('equal interfaces in a row are counted, and the list ends by name', () => {
+  const entry = { signature: 'VMwareVMware', location: 0x4000_0000, product: 'VMware', confirmed: true };
+  const listed = { ...entry, source: 'commonhv' as const };
+  const other = { ...listed, location: 0x4000_0100 };
+  assert.equal(listText(Array(256).fill(listed)), '256 × VMware at 40000000H.');
+  assert.equal(
+    listText([listed, listed, other], 3),
+    '2 × VMware at 40000000H, VMware at 40000100H (preferred).',
+  );
+  assert.equal(listText([]), 'No interface is listed.');
+  const row = (subleaf: number, eax: number) => ({ leaf: 0x4f00_0001, subleaf, eax, ebx: 0, ecx: 0, edx: 0 });
+  const rows = [row(0, 1), row(1, 0x4000_0000), row(2, 0)];
+  assert.equal(titleOf(3, 0x4f00_0001, 1, rows), 'CommonHV: interface 1');
+  assert.equal(titleOf(3, 0x4f00_0001, 2, rows), 'CommonHV: end of the list');
+  assert.equal(titleOf(1, 0x4f00_0001, 2, rows), 'CommonHV: end of the list');
+});
+
+test('a saved machine as a file is read as it was written, and anything else is refused in one line', async () => {
+  const saved = {
+    state: Uint8Array.of(1, 2, 3),
+    draws: { key: Uint32Array.from({ length: 8 }, (_, i) => i), counter: 7, generation: 0x1_0000_0002n },
+    generation: 0x1_0000_0002n,
+    probe: true,
+  };
+  const machine = { saved, settings: { ...DEFAULTS, draft: 2 as const } };
+  const bytes = new Uint8Array(await writeStateFile(machine).arrayBuffer());
+  assert.deepEqual(readStateFile(bytes), machine);
+  for (const wrong of [new Uint8Array(0), bytes.subarray(0, 18), new Uint8Array(64)])
+    assert.throws(() => readStateFile(wrong), /^Error: not a machine that the lab saved, or cut off$/);
+  const broken = bytes.slice();
+  broken.fill(0x20, 24, 40);
+  assert.throws(() => readStateFile(broken), /its description is broken$/);
 });
 
 test('a leaf is named with what the guest left in ECX', () => {

@@ -1,8 +1,8 @@
 /** The results on the running machines in six short answers, from the same data as the sections below them. */
 import type { Detection } from 'commonhv/guest';
-import { formatSignature } from 'commonhv/spec';
 import { commonPrefix } from '../model/common-prefix.ts';
 import { faultyNamed } from '../model/faulty.ts';
+import { nameOf } from '../model/interface-text.ts';
 import { whyNoGeneration } from '../model/settings.ts';
 import type { Session } from './session.ts';
 
@@ -38,18 +38,20 @@ export function answers(machines: readonly Session[], shown: Session | undefined
   ];
 }
 
-function draftOf(_: Session, { commonhv }: Detection): Said {
+function draftOf({ settings }: Session, { commonhv }: Detection): Said {
   if (commonhv === undefined) return { text: 'no CommonHV', standing: 'warned' };
-  return commonhv.draft === undefined
-    ? { text: 'offers nothing', standing: 'warned' }
-    : { text: `draft ${commonhv.draft}`, standing: 'well' };
+  const { draft } = commonhv;
+  if (draft === undefined) return { text: 'offers nothing', standing: 'warned' };
+  return draft === settings.draft
+    ? { text: `draft ${draft}`, standing: 'well' }
+    : { text: `draft ${draft}, made for ${settings.draft}`, standing: 'warned' };
 }
 
 function interfacesOf(_: Session, { interfaces, commonhv }: Detection): Said {
   const [first] = interfaces;
   const from = commonhv === undefined ? ' by scan' : '';
   if (first === undefined) return { text: `none${from}`, standing: 'none' };
-  const name = first.product ?? formatSignature(first.signature);
+  const name = nameOf(first);
   const all = interfaces.every((entry) => entry.confirmed);
   return {
     text: interfaces.length === 1 ? `${name}${from}` : `${interfaces.length}, first ${name}${from}`,

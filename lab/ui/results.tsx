@@ -7,11 +7,13 @@ const SIGNS = { well: '✓', ill: '✗', warned: '!', none: '–', waiting: '…
 export function Results() {
   return (
     <section class="results" id="results" aria-label="Results on the machine that runs">
-      <ul role="status">
-        {answers(machines.value, shown.value).map((answer) => (
-          <AnswerView key={answer.id} {...answer} />
-        ))}
-      </ul>
+      <div role="status">
+        <ul>
+          {answers(machines.value, shown.value).map((answer) => (
+            <AnswerView key={answer.id} {...answer} />
+          ))}
+        </ul>
+      </div>
     </section>
   );
 }

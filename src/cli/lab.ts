@@ -1,6 +1,8 @@
 /** `commonhv lab`: serves the built web page to this machine's browsers, and to nobody else. */
+import { spawn } from 'node:child_process';
 import { readFile, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { platform } from 'node:os';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MachineError } from '../cpu.ts';
@@ -9,6 +11,8 @@ import type { Io } from './io.ts';
 export interface LabOptions {
   /** 0: any free one. */
   readonly port: number;
+  /** Opens the page in the system's browser. */
+  readonly open?: boolean | undefined;
 }
 
 const LOOPBACK = '127.0.0.1';
@@ -20,6 +24,7 @@ const TYPES: Readonly<Record<string, string>> = {
   '.css': 'text/css; charset=utf-8',
   '.svg': 'image/svg+xml',
   '.wasm': 'application/wasm',
+  '.txt': 'text/plain; charset=utf-8',
 };
 
 /** The page's own policy (lab/index.html), and the parts that need a header. */
@@ -47,14 +52,16 @@ const HEADERS = {
 };
 
 /** Serves until it is interrupted. Exit status 0 then. */
-export async function runLab({ port }: LabOptions, io: Io): Promise<number> {
+export async function runLab({ port, open }: LabOptions, io: Io): Promise<number> {
   const built = await stat(new URL('index.html', ROOT)).catch(() => undefined);
   if (built === undefined) throw new MachineError('the lab is not built yet: npm run build:lab builds it');
   const server = createServer((request, response) => {
     void answer(request, response).catch(() => response.destroy());
   });
   const bound = await listen(server, port);
-  await io.out(`The lab is at http://${LOOPBACK}:${bound}/ for this machine only. Ctrl-C ends it.\n`);
+  const address = `http://${LOOPBACK}:${bound}/`;
+  await io.out(`The lab is at ${address} for this machine only. Ctrl-C ends it.\n`);
+  if (open) openBrowser(address, io);
   await new Promise<void>((resolve) => {
     if (io.interrupted.aborted) resolve();
     io.interrupted.addEventListener('abort', () => resolve(), { once: true });
@@ -62,6 +69,23 @@ export async function runLab({ port }: LabOptions, io: Io): Promise<number> {
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
   return 0;
+}
+
+/** The system's own way to open an address; the lab is served whether that works or not. */
+const OPENERS: Partial<Record<NodeJS.Platform, readonly [string, ...string[]]>> = {
+  darwin: ['open'],
+  win32: ['rundll32', 'url.dll,FileProtocolHandler'],
+};
+
+function openBrowser(address: string, io: Io): void {
+  const [program, ...args] = OPENERS[platform()] ?? ['xdg-open'];
+  const failed = () => io.err(`commonhv: --open: ${program} opened no browser: open the address yourself`);
+  const child = spawn(program, [...args, address], { stdio: 'ignore', detached: true });
+  child.once('error', failed);
+  child.once('exit', (code) => {
+    if (code !== 0) failed();
+  });
+  child.unref();
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

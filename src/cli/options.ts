@@ -268,6 +268,7 @@ function parseWindow(
 /** Where the lab listens. 4F00H in decimal, unless it is taken. */
 export const portOption = (): Option =>
   new Option('--port <number>', 'where to listen; 0 for any free port').default(0x4f00).argParser(parsePort);
+export const openOption = (): Option => new Option('--open', 'open the page in the browser');
 
 function parsePort(text: string): number {
   if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)

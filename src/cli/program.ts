@@ -9,6 +9,7 @@ import {
   guestOptions,
   imageOptions,
   layerOptions,
+  openOption,
   portOption,
   preloadOptions,
   probeOptions,
@@ -38,7 +39,7 @@ const EXAMPLES: Readonly<Record<string, readonly [string, string]>> = {
   seed: ['commonhv seed', 'commonhv seed --watch --interval 100'],
   verify: ['commonhv verify', "commonhv verify --exec 'qemu-system-x86_64 -nographic -kernel {probe}'"],
   probe: ['commonhv probe --write probe.img', 'commonhv probe --form iso --write probe.iso'],
-  lab: ['commonhv lab', 'commonhv lab --port 8080'],
+  lab: ['commonhv lab --open', 'commonhv lab --port 8080'],
   completion: [
     'commonhv completion bash > /etc/bash_completion.d/commonhv',
     'commonhv completion fish | source',
@@ -117,6 +118,7 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     );
   command(program, 'lab', 'serve the web page on this machine: see a hypervisor from inside, in a browser', [
     portOption(),
+    openOption(),
   ]).action(async (options) => done(await (await import('./lab.ts')).runLab(options, io)));
   shellCommands(program, io, version);
   return program;

@@ -47,6 +47,12 @@ export function images(inPage: InPage): void {
         return data.files.length;
       });
       await says(page, '#machine .flaw', /^disk\.img: 4096 MiB is more than/);
+      await dropFiles(page, { amd64: longMode() });
+      await says(
+        page,
+        '#machine .flaw',
+        /^amd64: a 64-bit kernel, and v86 is a 32-bit CPU: use one for i386$/,
+      );
       await press(page, 'Look again');
       await idle(page);
     }));
@@ -54,6 +60,9 @@ export function images(inPage: InPage): void {
   test('the model boots no image: it is refused where it was given, and where the engine was chosen', () =>
     inPage('#engine=model', async (page) => {
       await idle(page);
+      for (const name of ['Pause', 'Save', 'Resume two copies'])
+        assert.equal(await page.getByRole('button', { name, exact: true }).count(), 0, name);
+      assert.equal(await page.locator('.tty').count(), 0);
       await dropFiles(page, { spins: kernel(SPIN) });
       await says(page, '#machine .flaw', /^the model boots no image: choose v86$/);
       await page.getByLabel('Engine').selectOption('v86');
@@ -97,8 +106,9 @@ export function images(inPage: InPage): void {
       await dropFiles(page, { spins: kernel(SPIN) });
       await says(page, '.chosen', /spins/);
       await page.waitForSelector('.state.running');
+      await says(page, '.elapsed', /nothing on the console yet, \d+ s/);
       await press(page, 'Stop');
-      await page.waitForSelector('.state.ended', { timeout: 5000 });
+      await page.waitForSelector('.state.ended');
       assert.equal(await textOf(page, '.state'), 'ended: stopped');
     }));
 
@@ -116,11 +126,10 @@ export function images(inPage: InPage): void {
         }).observe({ type: 'longtask' });
       });
       await says(page, '.xterm-rows', /x{20}/);
-      const begun = Date.now();
       await page.getByLabel('draft 2', { exact: true }).check();
-      assert.ok(Date.now() - begun < 5000, 'a click is taken while the flood lasts');
+      assert.match(page.url(), /draft=2/, 'a click is taken while the flood lasts');
       await press(page, 'Stop');
-      await page.waitForSelector('.state.ended', { timeout: 10_000 });
+      await page.waitForSelector('.state.ended');
     }));
 
   const stock = skipUnless(
@@ -128,29 +137,44 @@ export function images(inPage: InPage): void {
     existsSync(`${DEBIAN}/vmlinuz`) && existsSync(`${DEBIAN}/initrd`),
     'scripts/debian-guest.sh has not been run',
   );
-  test('a stock kernel and its initrd by drop boot, and the scan is on the timeline', { skip: stock }, () =>
-    inPage('', async (page) => {
-      await idle(page);
-      const input = await page.evaluateHandle(() => {
-        const picker = document.createElement('input');
-        Object.assign(picker, { type: 'file', multiple: true });
-        document.body.append(picker);
-        return picker;
-      });
-      await input.setInputFiles([`${DEBIAN}/initrd`, `${DEBIAN}/vmlinuz`]);
-      await input.evaluate((picker) => {
-        const data = new DataTransfer();
-        for (const file of picker.files!) data.items.add(file);
-        picker.remove();
-        const event = new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: data });
-        document.querySelector('.drop')!.dispatchEvent(event);
-      });
-      await says(page, '.chosen', /^vmlinuz with initrd/);
-      // Linux looks for each hypervisor that it knows, and walks all 256 places for the one that is not there.
-      await says(page, '#timeline .lead', /(256|[3-9]\d\d|\d,\d+) steps of the scan/);
-      await says(page, '.xterm-rows', /\[ +\d+\.\d{6}\]/);
-    }),
+  test(
+    'an initrd by drop and then its stock kernel boot, and the scan is on the timeline',
+    { skip: stock },
+    () =>
+      inPage('', async (page) => {
+        await idle(page);
+        const input = await page.evaluateHandle(() => {
+          const picker = document.createElement('input');
+          Object.assign(picker, { type: 'file', multiple: true });
+          document.body.append(picker);
+          return picker;
+        });
+        await input.setInputFiles([`${DEBIAN}/initrd`]);
+        await input.evaluate((picker) => {
+          const data = new DataTransfer();
+          for (const file of picker.files!) data.items.add(file);
+          picker.remove();
+          const event = new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: data });
+          document.querySelector('.drop')!.dispatchEvent(event);
+        });
+        await says(page, '#machine .image', /initrd looks like an initrd: choose its kernel, and both boot/);
+        await page.locator('#machine input[type=file]').setInputFiles([`${DEBIAN}/vmlinuz`]);
+        await says(page, '.chosen', /^vmlinuz with initrd/);
+        // Linux looks for each hypervisor that it knows, and walks all 256 places for the one that is not there.
+        await says(page, '#timeline .lead', /(256|[3-9]\d\d|\d,\d+) steps of the scan/);
+        await says(page, '.xterm-rows', /\[ +\d+\.\d{6}\]/);
+      }),
   );
 }
 
 const HALT_KERNEL = kernel(HALT);
+
+/** The header of a bzImage whose kernel runs in 64-bit mode alone (boot protocol 2.12, xloadflags bit 0). */
+function longMode(): Uint8Array {
+  const bytes = new Uint8Array(4096);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0x202, 0x5372_6448, true); // "HdrS"
+  view.setUint16(0x206, 0x020c, true);
+  view.setUint16(0x236, 1, true);
+  return bytes;
+}

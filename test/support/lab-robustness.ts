@@ -38,7 +38,12 @@ export function hostile(inPage: InPage): void {
     inPage('#interface=KVMKVMKVM@40000000&rng-msr=4b564d01', async (page) => {
       await says(page, '#settings .flaw', /^rng\.msr: 0x4b564d01 belongs to "KVMKVMKVM/);
       assert.ok(await page.getByRole('button', { name: 'Start a new machine' }).isDisabled());
-      await page.getByLabel('MSR', { exact: true }).first().fill('400000a0');
+      const msr = page.getByLabel('MSR', { exact: true }).first();
+      await msr.fill('xyz');
+      await msr.blur();
+      assert.equal(await msr.inputValue(), 'xyz', 'a wrong value stays, and says so');
+      assert.equal(await textOf(page, '#settings .wrong'), 'expected up to 8 hex digits; 4b564d01 counts');
+      await msr.fill('400000a0');
       assert.equal(await page.locator('#settings .flaw').count(), 0);
       await page.getByRole('button', { name: 'Start a new machine' }).click();
       await idle(page);

@@ -1,12 +1,14 @@
 /** How the lab is served: to this machine only, its own files only, under a strict policy; and from any path elsewhere. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser } from 'playwright-core';
 import { idle, says, visit } from './browser.ts';
 
@@ -31,6 +33,22 @@ function ask(
       .on('error', reject)
       .end();
   });
+}
+
+/** `commonhv lab --open` where programs are those of `folder`, until `done` of its standard error; resolves to that. */
+async function openLab(folder: string, done: (text: string) => boolean): Promise<string> {
+  const child = spawn(process.execPath, ['dist/cli/bin.js', 'lab', '--port', '0', '--open'], {
+    env: { ...process.env, PATH: existsSync(`${folder}/xdg-open`) ? `${folder}:/usr/bin:/bin` : folder },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let text = '';
+  child.stderr.on('data', (bytes: Buffer) => {
+    text += bytes.toString();
+  });
+  for (let i = 0; i < 600 && !done(text); i++) await sleep(50);
+  child.kill('SIGTERM');
+  await once(child, 'exit');
+  return text;
 }
 
 export function serving(address: () => string, browser: () => Browser): void {
@@ -107,6 +125,22 @@ export function serving(address: () => string, browser: () => Browser): void {
     assert.equal((await ask(address(), '/', { host: 'example.org' })).status, 421);
     assert.equal((await ask(address(), '/', { method: 'POST' })).status, 405);
     assert.equal((await ask(address(), '/draft3.html')).status, 200);
+  });
+
+  test('--open opens the address in the system’s browser, and a browser that is missing is one line', async () => {
+    const work = mkdtempSync(join(tmpdir(), 'commonhv-open-'));
+    try {
+      writeFileSync(join(work, 'xdg-open'), `#!/bin/sh\necho "$1" > ${work}/opened\n`, { mode: 0o755 });
+      const file = join(work, 'opened');
+      const opened = await openLab(work, () => existsSync(file) && readFileSync(file).length > 0);
+      assert.match(readFileSync(file, 'utf8'), /^http:\/\/127\.0\.0\.1:\d+\/\n$/);
+      assert.equal(opened, '');
+      rmSync(join(work, 'xdg-open'));
+      const missing = await openLab(work, (text) => text !== '');
+      assert.equal(missing, 'commonhv: --open: xdg-open opened no browser: open the address yourself\n');
+    } finally {
+      rmSync(work, { recursive: true });
+    }
   });
 
   test('a port that is taken is one line and exit 2', () => {

@@ -21,7 +21,7 @@ export async function throughStory(page: Page): Promise<void> {
     if ((await next.count()) === 0) break;
     await next.click();
   }
-  await idle(page);
+  await page.waitForFunction(() => document.querySelectorAll('.answer.waiting').length === 0);
 }
 
 /** The machine runs, and the check beside it is over. */

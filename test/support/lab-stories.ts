@@ -43,8 +43,11 @@ export function stories(inPage: InPage): void {
       assert.match(page.url(), /#draft=2$/, 'the form’s settings take the address over');
     }));
 
-  test('the fault that no guest sees is found, with its sentence', () =>
-    inPage('#story=fault', async (page) => {
+  test('the fault that no guest sees is found, with its sentence; in a frame the story stands alone', () =>
+    inPage('#story=fault&embed=1', async (page) => {
+      assert.equal(await page.locator('#settings, header').count(), 0);
+      const whole = page.getByRole('link', { name: /^The whole lab/ });
+      assert.equal(await whole.getAttribute('href'), './#story=fault');
       await page.waitForSelector('.findings .well:nth-child(3)');
       assert.match(await textOf(page, '[data-answer="conformance"]'), /not verified$/);
       await throughStory(page);
@@ -53,29 +56,6 @@ export function stories(inPage: InPage): void {
       assert.match((await page.locator('.broken a').getAttribute('href')) ?? '', /^\.\/draft3\.html#./);
       assert.match(await textOf(page, '[data-answer="conformance"]'), /✗ breaks generation\.restored$/);
       assert.match(await textOf(page, '[data-answer="generation"]'), /✗ wrong/);
-    }));
-
-  test('the results are there by themselves after a start, and no two of them contradict', () =>
-    inPage('', async (page) => {
-      await settled(page);
-      const answer = (id: string) => textOf(page, `[data-answer="${id}"]`);
-      assert.equal(await answer('draft'), 'Draft✓ draft 3');
-      assert.equal(await answer('interfaces'), 'Interfaces✓ VMware');
-      assert.equal(await answer('rng'), 'RNG✓ said to be secure');
-      assert.match(await answer('generation'), /^Generation✓ acknowledged, \d+ ms$/);
-      assert.match(await answer('conformance'), /^Conformance✓ conforms, \d+ rules$/);
-      assert.equal(await answer('copies'), 'Copies– none made');
-      await press(page, 'Save');
-      await says(page, '#saved', /A machine is saved/);
-      await press(page, '… under the faulty hypervisor that keeps the generation');
-      await says(page, '[data-answer="copies"]', /✗ draw the same 64 values/);
-      await settled(page);
-      assert.match(await answer('conformance'), /✗ breaks generation\.restored/);
-      assert.match(await answer('generation'), /✗ wrong/);
-      await page.waitForFunction(() => {
-        const top = document.querySelector('#random .verdict')!.getBoundingClientRect().top;
-        return top >= 0 && top < innerHeight;
-      });
     }));
 
   test('a hypervisor without CommonHV is found by the scan, and the results say so', () =>
@@ -88,15 +68,5 @@ export function stories(inPage: InPage): void {
       assert.equal(await register(page, 'CPUID.4F000000H.0.EBX'), '00000000');
       assert.match(await textOf(page, '[data-answer="interfaces"]'), /! VMware by scan$/);
       assert.match(await textOf(page, '[data-answer="conformance"]'), /! no CommonHV$/);
-    }));
-
-  test('an embedded story shows itself and its results alone, and the way to the lab', () =>
-    inPage('#story=fault&embed=1', async (page) => {
-      await page.waitForSelector('.stage');
-      assert.equal(await page.locator('#settings, header').count(), 0);
-      assert.equal(
-        await page.getByRole('link', { name: /^The whole lab/ }).getAttribute('href'),
-        './#story=fault',
-      );
     }));
 }

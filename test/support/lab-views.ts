@@ -1,7 +1,9 @@
 /** What a reader of the lab sees: the guest's discovery, drafts, sources, conformance, copies, the timeline. */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { type InPage, idle, press, register, says, textOf } from './browser.ts';
+import { dropFiles, type InPage, idle, press, register, says, textOf } from './browser.ts';
+import { settled } from './lab-states.ts';
 
 export function seeing(inPage: InPage): void {
   test('a visitor sees a guest find CommonHV, draft 3, without touching anything', () =>
@@ -20,6 +22,20 @@ export function seeing(inPage: InPage): void {
       );
       // What the guest said is on its console, and so is what it was asked.
       await says(page, '.xterm-rows', /r 400000a0/);
+      // The results come by themselves.
+      await settled(page);
+      const answers = await page.locator('.answer').allTextContents();
+      assert.deepEqual(
+        answers.map((text) => text.replace(/\d+/g, 'N')),
+        [
+          'Draft✓ draft N',
+          'Interfaces✓ VMware',
+          'RNG✓ said to be secure',
+          'Generation✓ acknowledged, N ms',
+          'Conformance✓ conforms, N rules',
+          'Copies– none made',
+        ],
+      );
     }));
 
   test('another draft is a new machine, and the address holds it', () =>
@@ -157,7 +173,16 @@ export function seeing(inPage: InPage): void {
         await textOf(page, '.verdict'),
         /the first 64 values are the same in both\. The generation was kept/,
       );
-      // Nothing beside it says otherwise.
+      // It is brought into view, and nothing beside it says otherwise.
+      await page.waitForFunction(() => {
+        const { top } = document.querySelector('#random .verdict')!.getBoundingClientRect();
+        return top >= 0 && top < innerHeight;
+      });
+      await settled(page);
+      const answer = (id: string) => textOf(page, `[data-answer="${id}"]`);
+      assert.equal(await answer('copies'), 'Copies✗ draw the same 64 values');
+      assert.equal(await answer('conformance'), 'Conformance✗ breaks generation.restored');
+      assert.match(await answer('generation'), /✗ wrong/);
       assert.match(await textOf(page, '#saved'), /These copies find its generation/);
       const drawn = page.locator('figure', { hasText: 'Drawn by the guest' });
       assert.equal(await drawn.locator('.well').count(), 0);
@@ -166,6 +191,15 @@ export function seeing(inPage: InPage): void {
       await page.waitForSelector('.verdict.well');
       assert.match(await textOf(page, '#saved'), /Its copies find the generation renewed/);
       assert.equal(await drawn.locator('.ill').count(), 0);
+      // The saved machine as a file, and back: another copy.
+      const [file] = await Promise.all([page.waitForEvent('download'), press(page, 'Download it')]);
+      const bytes = await readFile(await file.path());
+      await dropFiles(page, { 'machine.commonhv': bytes });
+      await page.waitForFunction(() => document.querySelectorAll('.console').length === 1);
+      await settled(page);
+      assert.match(await textOf(page, '#leaves .lead'), /^The guest finds draft 3/);
+      await dropFiles(page, { 'half.commonhv': bytes.subarray(0, 40) });
+      await says(page, '#machine .flaw', /^half\.commonhv: not a machine that the lab saved, or cut off$/);
     }));
 
   test('copies run under the settings that they were saved with, and leave the form as it is', () =>
@@ -209,6 +243,23 @@ export function seeing(inPage: InPage): void {
       assert.equal(await textOf(page, '#settings .flaw'), 'faulty: this one is about draft 3');
     }));
 
+  test('a fault that the check does not find is amber, in the form and in the results', () =>
+    inPage('#faulty=rng.neighbours', async (page) => {
+      await settled(page);
+      assert.equal(
+        await textOf(page, '[data-answer="conformance"]'),
+        'Conformance! rng.neighbours not found',
+      );
+      assert.equal(await page.locator('#conformance .lead .warned').count(), 1);
+      await says(
+        page,
+        '#settings .notice',
+        /breaks rng\.neighbours\. The check of this machine did not find/,
+      );
+      const groups = await page.locator('optgroup').evaluateAll((all) => all.map((each) => each.label));
+      assert.ok(groups.includes('Random values') && groups.includes('Discovery'), groups.join());
+    }));
+
   test('the scan is seen as what it is', () =>
     inPage('', async (page) => {
       await idle(page);
@@ -250,7 +301,7 @@ export function seeing(inPage: InPage): void {
   test('an event is read from the timeline by the pointer and by the arrow keys', () =>
     inPage('', async (page) => {
       await idle(page);
-      const chart = page.getByRole('slider', { name: 'What the guest asked, over time' });
+      const chart = page.getByRole('slider', { name: 'The guest’s accesses over time' });
       const readout = () => textOf(page, '.readout');
       await chart.focus();
       assert.match(await readout(), /^event 1 of \d+, at [\d.]+ ms: CPUID 1H\.0$/);

@@ -1,6 +1,6 @@
 /** What the guest found, in a sentence or two. */
-import type { Discovery, Interface } from 'commonhv/guest';
-import { formatSignature } from 'commonhv/spec';
+import type { Discovery } from 'commonhv/guest';
+import { listText } from '../../model/interface-text.ts';
 import { leafName } from '../../model/text.ts';
 import type { Session } from '../../state/session.ts';
 
@@ -28,23 +28,6 @@ export function Summary({ machine }: { machine: Session | undefined }) {
     </>
   );
 }
-
-/** The list in its order; equal entries that follow each other are counted, as a hypervisor may claim hundreds. */
-export function listText(interfaces: readonly Interface[], preferred?: number): string {
-  if (interfaces.length === 0) return 'No interface is listed.';
-  const runs: { readonly text: string; count: number }[] = [];
-  interfaces.forEach((entry, i) => {
-    const text = `${nameOf(entry)} at ${leafName(entry.location)}${entry.confirmed ? '' : ' (not confirmed)'}${
-      preferred === i + 1 ? ' (preferred)' : ''
-    }`;
-    const last = runs.at(-1);
-    if (last?.text === text) last.count++;
-    else runs.push({ text, count: 1 });
-  });
-  return `${runs.map(({ text, count }) => (count === 1 ? text : `${count} × ${text}`)).join(', ')}.`;
-}
-
-export const nameOf = ({ product, signature }: Interface): string => product ?? formatSignature(signature);
 
 function rngText({ rng }: Discovery): string {
   if (rng === undefined) return 'No RNG.';

@@ -34,7 +34,7 @@ export function Reader({
         class="reader"
         role="slider"
         tabIndex={0}
-        aria-label="What the guest asked, over time"
+        aria-label="The guest’s accesses over time"
         aria-valuemin={0}
         aria-valuemax={Math.max(0, machine.store.length - 1)}
         aria-valuenow={at ?? 0}
