@@ -76,7 +76,7 @@ export function everybody(inPage: InPage): void {
         'Save',
         'Console of the machine',
         'CPUID.4F000002H.0.EAX: 0000001d',
-        'bit 0: 1',
+        'bit 0: 1, RNG',
         'Zoom in',
         'Export JSON',
         'Read 64 values',

@@ -256,7 +256,9 @@ export function seeing(inPage: InPage): void {
         '#settings .notice',
         /breaks rng\.neighbours\. The check of this machine did not find/,
       );
-      const groups = await page.locator('optgroup').evaluateAll((all) => all.map((each) => each.label));
+      const groups = await page
+        .locator('optgroup')
+        .evaluateAll((all) => all.map((each) => each.getAttribute('label')));
       assert.ok(groups.includes('Random values') && groups.includes('Discovery'), groups.join());
     }));
 
