@@ -28,10 +28,16 @@ function stdout(): NodeJS.WriteStream {
   return stream;
 }
 
-/** A reader that went away (`commonhv ... | head`) is no error; a full disk is reported. */
+/** Output that answers no question: whoever reads a part of it has what was asked for. */
+const isText = (word: string | undefined): boolean =>
+  word === undefined || /^(?:help|manual|completion|version|-V|--version)$/.test(word);
+
+/** A reader that went away (`commonhv ... | head`) is not reported, and no success where there is a result; a full disk is reported. */
 function unwritten({ code }: NodeJS.ErrnoException): never {
   if (code !== 'EPIPE') process.stderr.write(`commonhv: standard output: ${code}\n`);
-  process.exit(2);
+  const words = process.argv.slice(2);
+  const isHelp = isText(words[0]) || words.includes('--help') || words.includes('-h');
+  process.exit(code === 'EPIPE' && isHelp ? 0 : 2);
 }
 
 /** At once, as Node's own streams do on Linux; the part that a non-blocking reader cannot take is written asynchronously. */

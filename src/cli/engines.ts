@@ -93,6 +93,18 @@ export async function readImage(
   };
 }
 
+/** Names the file where an engine refuses what is in it; engines name their argument. */
+export async function startNamed(path: string | undefined, started: Promise<Machine>): Promise<Machine> {
+  try {
+    return await started;
+  } catch (cause) {
+    const { name, message } = cause as Error;
+    const refused = (name === 'TypeError' || name === 'RangeError') && message.startsWith('kernel: ');
+    if (path === undefined || !refused) throw cause;
+    throw new UsageError(`image ${path}: ${message.slice('kernel: '.length)}`, { cause });
+  }
+}
+
 /** More than any engine has memory for. */
 const MAX_BYTES = 2 ** 31;
 

@@ -206,6 +206,11 @@ export const formatOption = (formats: readonly string[]): Option =>
   choice('--format <name>', 'how to print', formats).default(formats[0]);
 
 export const seedOptions = (): readonly Option[] => [
+  choice(
+    '--through <view>',
+    "execute CPUID through the kernel's driver /dev/cpu/N/cpuid (the default where it is), or as an instruction",
+    ['driver', 'instruction'],
+  ),
   new Option('--credit <bits>', 'credit so many bits, whatever the hypervisor says of its values').argParser(
     parseCount,
   ),

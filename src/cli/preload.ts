@@ -22,6 +22,10 @@ export interface PreloadOptions extends Omit<LayerOptions, 'rngSource'> {
 /** The exit status is the VMM's, or 128 and the number of the signal that ended it. */
 export async function preload(options: PreloadOptions, io: Io): Promise<number> {
   const [program, ...args] = options.command;
+  if (program === undefined && !options.print)
+    throw new UsageError(
+      'preload: which VMM? for example: commonhv preload -- qemu-system-x86_64 -accel kvm ...',
+    );
   const settings = await settingsOf(options);
   const library = await openLibrary(options.library, io);
   const status = options.status === undefined ? undefined : resolve(options.status);

@@ -112,7 +112,7 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     'start a dynamically linked KVM VMM, such as QEMU, whose guests then have CommonHV',
     preloadOptions(),
   )
-    .argument('<command...>', 'after --: the VMM and its arguments')
+    .argument('[command...]', 'after --: the VMM and its arguments; none is needed with --print')
     .action(async (words, options) =>
       done(await (await import('./preload.ts')).preload({ ...options, command: words }, io)),
     );
@@ -127,8 +127,11 @@ function build(io: Io, version: string, done: (status: number) => void): Command
 /** Completion for shells, and the manual page for the package. */
 function shellCommands(program: Command, io: Io, version: string): void {
   command(program, 'completion', 'print completion for a shell')
-    .addArgument(new Argument('<shell>', 'which shell').choices(SHELLS))
-    .action((shell: Shell) => io.out(completion(program, shell)));
+    .addArgument(new Argument('[shell]', `one of ${SHELLS.join(', ')}`).choices(SHELLS))
+    .action((shell?: Shell) => {
+      if (shell === undefined) throw new UsageError(`completion: for which shell? ${SHELLS.join(', ')}`);
+      return io.out(completion(program, shell));
+    });
   program.command('manual', { hidden: true }).action(() => io.out(manualPage(program, version)));
   program.command('help [command]', { hidden: true }).action((name?: string) => {
     const named = program.commands.find((one) => one.name() === name);
@@ -254,6 +257,8 @@ const TYPED: Readonly<Record<string, string>> = {
   'generation.msr': '--generation-msr',
   'generation.pageMsr': '--generation-page-msr',
   memory: '--memory',
+  interfaces: '--interface',
+  preferred: '--prefer',
   values: '--values',
   kernel: 'image',
   initrd: '--initrd',
@@ -264,14 +269,24 @@ const TYPED: Readonly<Record<string, string>> = {
 function asTyped({ message, name }: Error): string {
   if (name !== 'TypeError' && name !== 'RangeError') return message;
   return message
+    .replace(
+      /^interfaces\[(\d+)\](?:\.\w+)?(?=: )/,
+      (_, index) => `--interface ${Number(index) + 1} of the list`,
+    )
+    .replace(/(?<= got )interfaces\[(\d+)\]/, (_, index) => `number ${Number(index) + 1}`)
     .replace(/^([\w.]+)(?=: )/, (argument) => TYPED[argument] ?? argument)
     .replace(/(?<= is )([\w.]+)(?= already$)/, (argument) => TYPED[argument] ?? argument);
 }
 
+const WITHOUT_KVM =
+  '; --engine v86 needs no KVM, and "npm run bed" in the repository makes a machine that has it (docs/bed.md)';
+
 /** An error in one line; an internal one keeps its stack where COMMONHV_DEBUG is set. */
 function report(error: unknown, io: Io): number {
   io.progress('');
-  const line = error instanceof Error ? asTyped(error) : String(error);
+  const text = error instanceof Error ? asTyped(error) : String(error);
+  const noKvm = error instanceof MachineError && error.code === 'unavailable' && text.includes('/dev/kvm');
+  const line = noKvm ? `${text}${WITHOUT_KVM}` : text;
   io.err(`commonhv: ${line.replace(/\s*\n\s*/g, ' ')}`);
   const ours = error instanceof MachineError || error instanceof UsageError;
   if (!ours && io.env.COMMONHV_DEBUG !== undefined && error instanceof Error) io.err(error.stack ?? '');

@@ -4,7 +4,7 @@ import type { Cpu, Image } from '../cpu.ts';
 import type { Detection } from '../guest/index.ts';
 import { GREETING, probeImage } from '../probe/index.ts';
 import { detectionJson, detectionText } from './detection.ts';
-import { openEngine, readImage, startGuest } from './engines.ts';
+import { openEngine, readImage, startGuest, startNamed } from './engines.ts';
 import { findingOf } from './finding.ts';
 import { attach, endText } from './guest.ts';
 import { openImplementation } from './implementation.ts';
@@ -120,7 +120,7 @@ async function runImage(options: RunOptions, io: Io): Promise<number> {
   const machine =
     image === undefined
       ? await resumeMachine(engine, config, resume!, io)
-      : await startGuest(engine, config, image, io);
+      : await startNamed(path, startGuest(engine, config, image, io));
   let silent = true;
   let saved = false;
   const waiting = setInterval(() => {
@@ -143,7 +143,7 @@ async function runImage(options: RunOptions, io: Io): Promise<number> {
   }).finally(() => clearInterval(waiting));
   if (save !== undefined) {
     const text = saved
-      ? `the guest was saved to ${save}`
+      ? `${title === PROBE ? PROBE : 'the guest'} was saved to ${save}`
       : `${endText(outcome, end, options.timeout)}; it was not saved`;
     io.err(`commonhv: ${text}`);
     return saved ? 0 : 2;

@@ -15,6 +15,8 @@ export interface SeedOptions {
   /** Milliseconds between two looks at the generation. */
   readonly interval: number;
   readonly format: 'text' | 'json';
+  /** How CPUID is executed; MSRs are the kernel's view, and belong to the driver's leaves. */
+  readonly through?: 'driver' | 'instruction';
 }
 
 /** The kernel and the source of its seed: handed in, so that a test needs no guest. */
@@ -45,7 +47,7 @@ const REASONS: Record<Reason, string> = {
 export async function runSeed(options: SeedOptions, io: Io): Promise<number> {
   const { native } = await import('../engines/native/index.ts');
   const { kernelPool } = await import('../engines/native/random.ts');
-  const cpu = native();
+  const cpu = native({ through: options.through });
   let pool: Pool | undefined;
   try {
     return await seedFrom({ cpu, pool: () => (pool ??= kernelPool()) }, options, io);

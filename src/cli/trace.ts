@@ -1,8 +1,9 @@
 /** `commonhv trace`: boots a guest and shows its CPUIDs and MSR accesses. */
 import { hex } from '../cpu.ts';
+import { GREETING } from '../probe/index.ts';
 import { DEFAULT_GENERATION_MSR, DEFAULT_PAGE_MSR, DEFAULT_RNG_MSR } from '../spec/index.ts';
 import { counter, isScanStep, type Tally, type TraceEvent, trace as tracing } from '../trace.ts';
-import { openEngine, readImage } from './engines.ts';
+import { openEngine, readImage, startNamed } from './engines.ts';
 import { attach, endText } from './guest.ts';
 import { columns, type Io, type Paint, painter, UsageError } from './io.ts';
 import { layerFrom, warnDeterministic } from './layer.ts';
@@ -38,9 +39,12 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
     }
   };
   io.progress(`booting ${options.image} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`);
-  const machine = await engine.start((host) => tracing(timed)(layer(host)), image);
+  const started = engine.start((host) => tracing(timed)(layer(host)), image);
+  const machine = await startNamed(options.image, started);
   const { outcome, end } = await attach(machine, io, {
     timeout: options.timeout,
+    // The probe waits for questions then, which nobody asks here.
+    until: GREETING,
     async output(bytes) {
       io.guest(bytes);
     },
@@ -58,7 +62,11 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
   } else {
     await io.out(`${tallyText({ cpuid, msr }, { seesCpuid, first, own: ownNames(options) }, paint)}\n`);
   }
-  io.err(`commonhv: ${endText(outcome, end, options.timeout)}`);
+  const why =
+    outcome === 'until'
+      ? 'the probe waits for questions, and was ended: commonhv run or verify asks them'
+      : endText(outcome, end, options.timeout);
+  io.err(`commonhv: ${why}`);
   return outcome === 'failed' || outcome === 'timeout' || outcome === 'interrupted' ? 2 : 0;
 }
 
