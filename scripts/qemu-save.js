@@ -1,13 +1,13 @@
-// node scripts/qemu-save.js MONITOR STATE CONSOLE: waits until ten sample lines are in the file CONSOLE, then has the QEMU behind the
-// monitor's socket write its state to a file and end.
+// node scripts/qemu-save.js MONITOR STATE CONSOLE [TEXT]: waits until ten sample lines (or ten times TEXT) are in the file
+// CONSOLE, then has the QEMU behind the monitor's socket write its state to a file and end.
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const [monitor, state, guestConsole] = process.argv.slice(2);
+const [monitor, state, guestConsole, text = 'commonhv-sample 1 '] = process.argv.slice(2);
 const samples = () => {
   try {
-    return readFileSync(guestConsole, 'latin1').split('commonhv-sample 1 ').length - 1;
+    return readFileSync(guestConsole, 'latin1').split(text).length - 1;
   } catch {
     return 0;
   }

@@ -43,7 +43,7 @@ const but = (leaves: Readonly<Record<number, Partial<Regs>>>, value?: () => bigi
 const saying = (secure: boolean | undefined): Source => ({ ...systemSource(), secure });
 
 test('the agent is small C files, and its scripts are what a shell can read', () => {
-  for (const name of ['commonhv-agent.c', 'kernel.h', 'report.h', 'hooks.h'])
+  for (const name of ['commonhv-agent.c', 'kernel.h', 'report.h', 'hooks.h', 'doctor.h'])
     assert.ok(readFileSync(`c/agent/${name}`, 'utf8').split('\n').length <= 330, name);
   for (const file of readdirSync('c/agent', { recursive: true }).map((name) =>
     join('c/agent', String(name)),
@@ -64,6 +64,17 @@ test('make builds it for 64 bits too, and installs it with its starts', { skip: 
   for (const file of ['usr/sbin/commonhv-agent', 'etc/init.d/commonhv-agent'])
     assert.ok(files.includes(file), file);
   rmSync(root, { recursive: true });
+});
+
+test('its doctor says of this machine as much as commonhv doctor, in the same words', { skip: cc }, () => {
+  const words = (command: string, ...args: string[]) => {
+    const { stdout } = spawnSync(command, args, { encoding: 'utf8' });
+    return stdout.split('\n').map((line) => line.trim().replace(/ +/g, ' '));
+  };
+  const long = words(process.execPath, 'dist/cli/bin.cjs', 'doctor');
+  const short = words(`${OUT}/commonhv-agent64`, '--doctor');
+  for (const line of short) assert.ok(long.includes(line), `${line}\n--\n${long.join('\n')}`);
+  assert.equal(short.filter((line) => /^(good|weak|bad) /.test(line)).length, 4);
 });
 
 test('the hook for initramfs-tools copies the agent and the module, by the functions that it is given', () => {
@@ -205,6 +216,9 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
     );
     const second = commonhv({ draft: 2, rng: { source: systemSource() } });
     assert.match(await once(second, '--watch'), /offers no generation to watch[\s\S]*status 1$/);
+    const doctor = await under(good, (shell) => shell.run('commonhv-agent --doctor; echo status $?'));
+    assert.match(doctor, /^bad +CommonHV: offers a generation, and nothing in this guest looks at it/m);
+    assert.match(doctor, /copies share their random numbers\nstatus 1$/);
     for (const args of ['--interval 0', '--interval', '--credit 513', '--credit x', '--twice']) {
       assert.match(await once(but({}), args), /^commonhv-agent: usage: .*\nstatus 2$/);
     }
@@ -251,6 +265,10 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
       });
       assert.ok(milliseconds >= 0 && time >= 0);
       assert.match(await shell.run('cat /tmp/commonhv.prom'), /^commonhv_restores_total 1$/m);
+      assert.match(
+        await shell.run('commonhv-agent --doctor; echo status $?'),
+        /^good +CommonHV: the agent polls the generation \(process \d+\)$[\s\S]*status 0$/m,
+      );
     });
   });
 

@@ -4,7 +4,7 @@
  * saved state; then it tells processes (report.h), runs hooks (hooks.h), and acknowledges the generation to the hypervisor.
  * For where there is no Node: an initramfs, a small guest. Where the driver is loaded, the driver does the reseed.
  *
- *   commonhv-agent [--once | --watch] [--interval MILLISECONDS] [--credit BITS] [--strict] [--metrics FILE]
+ *   commonhv-agent [--once | --watch | --doctor] [--interval MILLISECONDS] [--credit BITS] [--strict] [--metrics FILE]
  *
  * It never reports a reseed that did not happen (kernel.h). Hooks: /etc/commonhv/restored.d before the acknowledgement,
  * acknowledged.d after it; with --strict a hook that fails withholds the acknowledgement. --metrics FILE.prom: for Prometheus.
@@ -19,6 +19,7 @@
 #include "kernel.h"
 #include "report.h"
 #include "hooks.h"
+#include "doctor.h"
 
 enum { OK = 0, NO = 1, CANNOT = 2 };
 enum { MAX_READS = 16 }; /* of the generation and the values, while the generation changes in between */
@@ -26,7 +27,7 @@ enum { MAX_READS = 16 }; /* of the generation and the values, while the generati
 static struct {
 	const struct commonhv *offer;
 	int msr, driver; /* descriptors; the driver's is negative where it is not loaded */
-	int credit, strict, interval;
+	int credit, strict, interval, doctor;
 	const char *metrics;
 	uint64_t generation; /* the one for which hooks run */
 	struct report report;
@@ -191,8 +192,10 @@ static void announce(uint64_t generation, unsigned start)
 		SAY("not acknowledged: the kernel was not reseeded");
 	else if (failed && agent.strict)
 		SAY("not acknowledged: a hook failed (--strict)");
-	else if (!restored_again() && acknowledge())
+	else if (!restored_again() && acknowledge()) {
+		report_acknowledged(generation);
 		run_hooks("/etc/commonhv/acknowledged.d", generation, &hooks, restored_again);
+	}
 	struct report last = agent.report; /* the u32 is counted up once a restore */
 	last.hooks = hooks.bytes;
 	report_status(&last);
@@ -266,6 +269,8 @@ static int parse(int argc, char **argv, int *watching)
 			*watching = 0;
 		else if (equal(argv[i], "--watch"))
 			*watching = 1;
+		else if (equal(argv[i], "--doctor"))
+			agent.doctor = 1;
 		else if (equal(argv[i], "--strict"))
 			agent.strict = 1;
 		else if (equal(argv[i], "--metrics") && argv[i + 1] && length_of(argv[i + 1]) < 256)
@@ -275,8 +280,8 @@ static int parse(int argc, char **argv, int *watching)
 		else if (equal(argv[i], "--credit") && (agent.credit = number(argv[i + 1], 0, VALUES * VALUE_BITS)) >= 0)
 			i++;
 		else
-			return answer(CANNOT, "usage: commonhv-agent [--once | --watch] [--interval MILLISECONDS] [--credit BITS]"
-				" [--strict] [--metrics FILE]");
+			return answer(CANNOT, "usage: commonhv-agent [--once | --watch | --doctor] [--interval MILLISECONDS]"
+				" [--credit BITS] [--strict] [--metrics FILE]");
 	}
 	return OK;
 }
@@ -291,10 +296,12 @@ static int program(int argc, char **argv, char **environment)
 	agent.interval = 100;
 	if (parse(argc, argv, &watching))
 		return CANNOT;
+	int leaves = call(__NR_open, (long)"/dev/cpu/0/cpuid", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	if (agent.doctor)
+		return doctor(cpuid, &leaves);
 	agent.driver = watching ? call(__NR_open, (long)"/dev/commonhv", O_RDWR | O_CLOEXEC, 0, 0, 0) : -1;
 	if (agent.driver >= 0)
 		return follow_driver();
-	int leaves = call(__NR_open, (long)"/dev/cpu/0/cpuid", O_RDONLY | O_CLOEXEC, 0, 0, 0);
 	if (!commonhv_discover(&offer, cpuid, &leaves))
 		return answer(NO, "no CommonHV here");
 	agent.offer = &offer;

@@ -42,30 +42,52 @@ static int before(const char *a, const char *b)
 	return *a < *b;
 }
 
-/* Up to MAX_HOOKS names of the folder, in order. */
-static int hook_names(const char *folder, char names[MAX_HOOKS][MAX_NAME])
+/* Whether `visit` returned 1 for a name of the folder, at which it ends; names that begin with a dot are left out. */
+static int any_name(const char *folder, int (*visit)(const char *name, void *context), void *context)
 {
 	struct entry { uint64_t inode, offset; uint16_t length; uint8_t kind; char name[]; };
 	static char buffer[4096];
-	int count = 0;
+	int found = 0;
 	long read, fd = call(__NR_open, (long)folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0, 0, 0);
 	if (fd < 0)
 		return 0;
-	while ((read = call(__NR_getdents64, fd, (long)buffer, sizeof buffer, 0, 0)) > 0)
-		for (long at = 0; at < read;) {
+	while (!found && (read = call(__NR_getdents64, fd, (long)buffer, sizeof buffer, 0, 0)) > 0)
+		for (long at = 0; at < read && !found;) {
 			struct entry *entry = (struct entry *)(buffer + at);
 			at += entry->length;
-			if (!plain_name(entry->name) || count == MAX_HOOKS)
-				continue;
-			int place = count++;
-			for (; place > 0 && before(entry->name, names[place - 1]); place--)
-				for (int i = 0; i < MAX_NAME; i++)
-					names[place][i] = names[place - 1][i];
-			for (int i = 0; i < MAX_NAME; i++)
-				names[place][i] = entry->name[i < (int)length_of(entry->name) ? i : (int)length_of(entry->name)];
+			found = *entry->name != '.' && visit(entry->name, context);
 		}
 	call(__NR_close, fd, 0, 0, 0, 0);
-	return count;
+	return found;
+}
+
+struct hook_list {
+	char (*names)[MAX_NAME];
+	int count;
+};
+
+/* Inserts a plain name in its order. */
+static int add_hook(const char *name, void *context)
+{
+	struct hook_list *list = context;
+	int length = length_of(name);
+	if (!plain_name(name) || list->count == MAX_HOOKS)
+		return 0;
+	int place = list->count++;
+	for (; place > 0 && before(name, list->names[place - 1]); place--)
+		for (int i = 0; i < MAX_NAME; i++)
+			list->names[place][i] = list->names[place - 1][i];
+	for (int i = 0; i < MAX_NAME; i++)
+		list->names[place][i] = name[i < length ? i : length];
+	return 0;
+}
+
+/* Up to MAX_HOOKS names of the folder, in order. */
+static int hook_names(const char *folder, char names[MAX_HOOKS][MAX_NAME])
+{
+	struct hook_list list = {names, 0};
+	any_name(folder, add_hook, &list);
+	return list.count;
 }
 
 static unsigned now_ms(void)

@@ -3,6 +3,7 @@
  * Files in /run/commonhv, for processes and in text:
  *   generation       a u32 to map: another value after each restore, written in place, only after the kernel's reseed
  *   generation.text  the machine's generation, 16 hexadecimal digits, replaced atomically
+ *   acknowledged     the generation that was acknowledged last, replaced after each restore and its hooks, never at the start
  *   status           JSON: generation, reseeded or not and why, restores, milliseconds, time, hooks; replaced atomically
  * Without the driver, /dev/sysgenid is a file with the same u32, which AWS-LC maps.
  */
@@ -108,6 +109,14 @@ static void report(const struct report *now, int without_driver)
 	put(&text, "\n");
 	replace_file("/run/commonhv/generation.text", "/run/commonhv/generation.new", &text);
 	report_status(now);
+}
+
+/* After a restore was acknowledged: systemd's commonhv-restored.path watches this file. */
+static void report_acknowledged(uint64_t generation)
+{
+	struct text text = {.used = 0};
+	put_hex(&text, generation), put(&text, "\n");
+	replace_file("/run/commonhv/acknowledged", "/run/commonhv/acknowledged.new", &text);
 }
 
 /* The same for Prometheus' textfile collector; `beside` is a name in the same folder. */

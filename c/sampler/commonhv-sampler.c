@@ -33,6 +33,7 @@ struct extra {
 	size_t name_length;
 	const char *path; /* --file */
 	int to, from; /* --run: the command's standard input and output */
+	int owes; /* a line that did not come in time: it may come later, and is not the answer to a later question */
 };
 
 static struct extra extras[MAX_EXTRAS];
@@ -317,22 +318,33 @@ static void start_command(struct extra *extra, const char *command, char **envir
 	extra->to = to[1], extra->from = from[0];
 }
 
-/* Asks the command for a line: a newline goes in, and a line has to come within a second. */
-static void command_line(struct extra *extra)
+/* Reads a line of the command, which has to come within a second; its length, or -1. */
+static int read_command(const struct extra *extra, char value[MAX_VALUE + 1])
 {
-	char value[MAX_VALUE + 1];
 	int length = 0;
 	struct pollfd ready = {extra->from, POLLIN, 0};
-	if (extra->from < 0 || call(__NR_write, extra->to, (long)"\n", 1, 0, 0) != 1)
-		return;
 	for (char byte = 0; byte != '\n';) {
 		if (call(__NR_poll, (long)&ready, 1, 1000, 0, 0) != 1 || call(__NR_read, extra->from, (long)&byte, 1, 0, 0) != 1)
-			return;
+			return -1;
 		if (byte > ' ' && byte <= '~' && length < MAX_VALUE)
 			value[length++] = byte;
 	}
 	value[length] = 0;
-	if (length)
+	return length;
+}
+
+/* Asks the command for a line: a newline goes in. Nothing is asked before the last answer came. */
+static void command_line(struct extra *extra)
+{
+	char value[MAX_VALUE + 1];
+	if (extra->from < 0 || (extra->owes && read_command(extra, value) < 0))
+		return;
+	extra->owes = 0;
+	if (call(__NR_write, extra->to, (long)"\n", 1, 0, 0) != 1)
+		return;
+	int length = read_command(extra, value);
+	extra->owes = length < 0;
+	if (length > 0)
 		key(extra->name), text(value);
 }
 

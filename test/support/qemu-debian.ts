@@ -1,6 +1,6 @@
 /** Stock 64-bit Debian under QEMU's TCG with the plugin: saved and restored in place by the monitor's savevm and loadvm. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Shell, shellOf } from './debian-guest.ts';
@@ -27,23 +27,34 @@ export interface QemuGuest {
   close(): Promise<void>;
 }
 
-/** Boots the guest of `folder`, which debian-guest.sh made, up to its shell. */
-export async function startDebian(
-  folder: string,
-  { memory = 256, kernel = 'vmlinux' } = {},
-): Promise<QemuGuest> {
+/** A system whose console is only read. */
+export interface QemuSystem {
+  readonly qemu: Qemu;
+  /** The console so far. */
+  readonly said: string;
+  /** Waits until the console has said `text`, at or after position `from`. */
+  until(text: string, from?: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface Machine {
+  readonly memory?: number;
+  readonly commandLine?: string;
+}
+
+/** QEMU with the kernel and initrd of a folder, and a disk for savevm. */
+async function start(folder: string, { memory = 256, commandLine = COMMAND_LINE }: Machine) {
   const plugin = resolve('.cache/plugin');
   const made = spawnSync('make', ['-s', '-C', 'c/qemu-plugin', `OUT=${plugin}`, `API=${api}`]);
   if (made.status !== 0) throw new Error(String(made.stderr));
   const work = mkdtempSync(join(tmpdir(), 'commonhv-qemu-'));
-  mkdirSync(work, { recursive: true });
   const disk = join(work, 'disk.qcow2');
   writeFileSync(disk, emptyQcow2());
   const qemu = await startQemu(
     [
       ...[QEMU, '-accel', 'tcg', '-cpu', 'qemu64', '-m', String(memory), '-nodefaults', '-display', 'none'],
       ...['-no-reboot', '-serial', 'stdio', '-plugin', join(plugin, 'commonhv-plugin.so')],
-      ...['-kernel', join(folder, kernel), '-initrd', join(folder, 'initrd'), '-append', COMMAND_LINE],
+      ...['-kernel', join(folder, 'vmlinux'), '-initrd', join(folder, 'initrd'), '-append', commandLine],
       ...['-drive', `if=none,id=d,file=${disk},format=qcow2`, '-device', 'virtio-blk-pci,drive=d'],
     ],
     join(work, 'monitor'),
@@ -52,12 +63,35 @@ export async function startDebian(
     await qemu.close();
     rmSync(work, { recursive: true, force: true });
   };
+  return { qemu, close };
+}
+
+/** Boots the guest of `folder`, which debian-guest.sh made, up to its shell. */
+export async function startDebian(folder: string, machine: Machine = {}): Promise<QemuGuest> {
+  const { qemu, close } = await start(folder, machine);
   try {
     return { qemu, shell: await shellOf({ console: consoleOf(qemu) }), close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** Starts the system of `folder`, which debian-systemd.sh made. */
+export async function startSystem(folder: string, machine: Machine = {}): Promise<QemuSystem> {
+  const { qemu, close } = await start(folder, machine);
+  let said = '';
+  qemu.child.stdout!.on('data', (bytes) => {
+    said += bytes;
+  });
+  return {
+    qemu,
+    close,
+    get said() {
+      return said;
+    },
+    until: (text, from = 0) => qemu.until(() => said.includes(text, from), text),
+  };
 }
 
 /** The serial line on QEMU's standard streams. */

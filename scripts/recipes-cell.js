@@ -1,0 +1,136 @@
+// node scripts/recipes-cell.js LANGUAGE: three copies of a stock 64-bit Debian guest under QEMU's TCG with the plugin and the agent in
+// the guest: for how long the language's generators give two copies the same values. The last line is the result as JSON.
+// LANGUAGE: openssl, python, go, node, node-tls.
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { addNode, makeGuest, run } from './copies/guest.js';
+
+process.chdir(new URL('..', import.meta.url).pathname);
+const SOURCES = resolve('scripts/copies/recipes');
+
+/** Debian's packages, unpacked below .cache/programs; the folders of them that a guest needs. */
+function packages(name, list) {
+  const folder = resolve('.cache/programs', name);
+  run('sh', ['scripts/debian-programs.sh', 'amd64', folder, ...list.split(' ')]);
+  return folder;
+}
+function addPackages(overlay, folder) {
+  for (const part of ['bin', 'lib', 'lib64', 'usr/bin', 'usr/lib', 'etc/ssl']) {
+    if (existsSync(join(folder, part)))
+      cpSync(join(folder, part), join(overlay, part), { recursive: true, verbatimSymlinks: true });
+  }
+}
+const OPENSSL = 'libc6 libssl3 openssl';
+const PYTHON = `${OPENSSL} python3.11-minimal libpython3.11-minimal libpython3.11-stdlib zlib1g libexpat1 libffi8`;
+
+const MATH = "process.stdin.on('data', () => console.log(Math.random().toString(36).slice(2)))";
+const AUTO = '--import commonhv/restored/auto';
+const node = (args) => `cd /opt && exec node ${args}`;
+const python = (name) => `exec python3.11 /opt/recipe.py ${name}`;
+const go = (name) => `exec /opt/recipe ${name}`;
+
+function addNodeRecipe(overlay) {
+  addNode(overlay);
+  cpSync(join(SOURCES, 'recipe.mjs'), join(overlay, 'opt/recipe.mjs'));
+}
+
+/** `programs`: the last one is the last to be ready. */
+const LANGUAGES = {
+  openssl: {
+    programs: {
+      'openssl-rand': 'while read -r line; do openssl rand -hex 8; done',
+      'openssl-prompt': 'while read -r line; do echo rand -hex 8; done | exec openssl',
+    },
+    fill: (overlay) => addPackages(overlay, packages('openssl', OPENSSL)),
+  },
+  python: {
+    programs: {
+      'python-random': python('random'),
+      'python-ssl': python('ssl'),
+      'python-uuid4': python('uuid4'),
+      'python-mended': python('mended'),
+    },
+    fill(overlay) {
+      addPackages(overlay, packages('python', PYTHON));
+      cpSync(join(SOURCES, 'recipe.py'), join(overlay, 'opt/recipe.py'));
+    },
+  },
+  go: {
+    programs: { 'go-math': go('math'), 'go-crypto': go('crypto'), 'go-mended': go('mended') },
+    fill(overlay) {
+      const root = join(packages('go', 'golang-1.19-go golang-1.19-src'), 'usr/lib/go-1.19');
+      const env = {
+        GOROOT: root,
+        GOCACHE: resolve('.cache/programs/go-cache'),
+        GO111MODULE: 'off',
+        CGO_ENABLED: '0',
+      };
+      mkdirSync(join(overlay, 'opt'), { recursive: true });
+      const args = ['build', '-ldflags=-s -w', '-o', join(overlay, 'opt/recipe'), join(SOURCES, 'recipe.go')];
+      run('env', [
+        ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
+        join(root, 'bin/go'),
+        ...args,
+      ]);
+    },
+  },
+  node: {
+    programs: {
+      'node-math': node(`-e "${MATH}"`),
+      'node-math-mended': node(`${AUTO} -e "${MATH}"`),
+      'node-worker': node('recipe.mjs worker'),
+      'node-worker-mended': node(`${AUTO} recipe.mjs worker`),
+    },
+    fill: addNodeRecipe,
+  },
+  'node-tls': {
+    programs: {
+      'node-hello': node('recipe.mjs hello'),
+      'node-hello-mended': node(`${AUTO} recipe.mjs hello`),
+      'node-ticket': node('recipe.mjs ticket'),
+      'node-ticket-mended': node('recipe.mjs ticket-mended'),
+    },
+    fill: addNodeRecipe,
+  },
+};
+
+const language = process.argv[2];
+if (!Object.hasOwn(LANGUAGES, language)) {
+  console.error(`recipes-cell: ${language}: expected ${Object.keys(LANGUAGES).join(', ')}`);
+  process.exit(2);
+}
+const { programs, fill } = LANGUAGES[language];
+const folder = resolve('.cache/recipes', language);
+mkdirSync(folder, { recursive: true });
+makeGuest(folder, programs, fill);
+run('make', ['-s', '-C', 'c/qemu-plugin', `OUT=${folder}`]);
+
+const append =
+  'console=ttyS0 quiet mitigations=off cryptomgr.notests tsc=reliable no_timer_check remedy=agent';
+const qemu = (more) =>
+  `qemu-system-x86_64 -accel tcg -cpu qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt -m 1024 -nodefaults -display none -no-reboot -plugin ${folder}/commonhv-plugin.so -kernel ${folder}/vmlinux -initrd ${folder}/initrd -append '${append}' ${more}`;
+const monitor = join(folder, 'monitor');
+const first = join(folder, 'first');
+for (const file of [monitor, first]) rmSync(file, { force: true });
+const last = Object.keys(programs).at(-1);
+const save = `node scripts/qemu-save.js ${monitor} {state} ${first} ' ${last}=' & saver=$!; ${qemu(`-serial file:${first} -monitor unix:${monitor},server=on,wait=off`)}; wait $saver`;
+const resume = `exec ${qemu(`-serial stdio -monitor none -incoming 'exec:cat {state}'`)}`;
+const options = ['--copies', '3', '--seconds', '10', '--timeout', '400', '--format', 'json'];
+const { status, stdout, stderr } = spawnSync(
+  process.execPath,
+  ['dist/cli/bin.cjs', 'clones', ...options, '--save', save, '--resume', resume],
+  { encoding: 'utf8', timeout: 800_000, maxBuffer: 2 ** 28 },
+);
+process.stderr.write(stderr);
+if (status !== 0 && status !== 1) process.exit(status ?? 2);
+const { sources, copies } = JSON.parse(stdout);
+const step = Math.round(copies[0].milliseconds / Math.max(1, copies[0].samples - 1));
+const alike = Object.fromEntries(
+  ['getrandom', ...Object.keys(programs)].map((name) => {
+    const source = sources.find((each) => each.name === name);
+    if (source === undefined) return [name, null];
+    return [name, source.state === 'alike' ? 'to the end' : `${Math.round(source.milliseconds)} ms`];
+  }),
+);
+console.log(JSON.stringify({ ...alike, step }));
