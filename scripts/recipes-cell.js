@@ -38,10 +38,7 @@ function addNodeRecipe(overlay) {
 /** `programs`: the last one is the last to be ready. */
 const LANGUAGES = {
   openssl: {
-    programs: {
-      'openssl-rand': 'while read -r line; do openssl rand -hex 8; done',
-      'openssl-prompt': 'while read -r line; do echo rand -hex 8; done | exec openssl',
-    },
+    programs: { 'openssl-rand': 'while read -r line; do openssl rand -hex 8; done' },
     fill: (overlay) => addPackages(overlay, packages('openssl', OPENSSL)),
   },
   python: {

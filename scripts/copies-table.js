@@ -1,0 +1,89 @@
+// node scripts/copies-table.js [--check]: the tables of copies in docs/driver.md and docs/processes.md, made of docs/matrix.json.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { LANGUAGES } from './matrix/agent.js';
+import { copies } from './matrix/driver.js';
+import { readRows } from './matrix/lib/rows.js';
+
+/** A note's parts, "NAME TIME; NAME TIME; ...": by name. */
+const parts = (note) =>
+  new Map(
+    note.split('; ').map((text) => {
+      const [, name, time] = /^(.*?) (\d+ ms|to the end|none|\d+(?:, \d+)*|each \d+ ms)$/.exec(text) ?? [];
+      return [name, time];
+    }),
+  );
+const shown = (time) => (time === '0 ms' ? 'no value shared' : time === 'to the end' ? 'repeats' : `${time}`);
+const rows = readRows().filter(({ result }) => result === 'passed');
+const row = (part, cell) => rows.find((each) => each.part === part && each.cell === cell);
+
+const COLUMNS = ['kernel', 'process', 'Node', 'Node with commonhv/restored'];
+function copiesTable() {
+  const lines = copies.flatMap((cell) => {
+    const found = row('driver', cell);
+    if (found === undefined) return [];
+    const times = parts(found.note);
+    const cells = COLUMNS.map((name) => shown(times.get(name)));
+    return [`| ${[cell.replace('copies, ', ''), ...cells, times.get('acknowledgements')].join(' | ')} |`];
+  });
+  return [
+    `| remedy | ${COLUMNS.join(' | ')} | acknowledgements that the host saw |`,
+    '| --- | --- | --- | --- | --- | --- |',
+    ...lines,
+  ].join('\n');
+}
+
+const GENERATORS = {
+  'openssl-rand': ['`openssl rand`, a process each time', 'nothing: it reads the kernel at its start'],
+  'python-random': ["Python's `random`", '`random.seed()`'],
+  'python-ssl': ["Python's `ssl.RAND_bytes`, TLS", '`RAND_poll` of its libcrypto'],
+  'python-uuid4': ["Python's `uuid4`, `secrets`, `os.urandom`", 'nothing: the kernel'],
+  'python-mended': ["Python's `random` and `ssl` with the recipe", ''],
+  'go-math': ["Go's `math/rand`", 'a new source'],
+  'go-crypto': ["Go's `crypto/rand`", 'nothing: the kernel'],
+  'go-mended': ["Go's `math/rand` with the recipe", ''],
+  'node-math': ["Node's `Math.random`", '`commonhv/restored`'],
+  'node-math-mended': ["Node's `Math.random` with it", ''],
+  'node-worker': ["Node's `randomUUID` in a worker", '`commonhv/restored/auto`, which workers import too'],
+  'node-worker-mended': ['a worker with it', ''],
+  'node-hello': ["Node's TLS ClientHello", '`commonhv/restored`'],
+  'node-hello-mended': ['a ClientHello with it', ''],
+  'node-ticket': [
+    'the ticket keys of a TLS server',
+    '`onRestored(() => reseed().then(() => server.setTicketKeys(randomBytes(48))))`',
+  ],
+  'node-ticket-mended': ['ticket keys with it', ''],
+};
+function recipesTable() {
+  const lines = LANGUAGES.flatMap((language) => {
+    const found = row('agent', `copies: ${language}`);
+    const times = found === undefined ? [] : [...parts(found.note)];
+    return times
+      .filter(([name]) => Object.hasOwn(GENERATORS, name))
+      .map(([name, time]) => `| ${[GENERATORS[name][0], shown(time), GENERATORS[name][1]].join(' | ')} |`);
+  });
+  return ['| generator | in three copies | remedy |', '| --- | --- | --- |', ...lines].join('\n');
+}
+
+function make(file, name, table) {
+  const begin = `<!-- ${name}: made of docs/matrix.json by node scripts/copies-table.js -->`;
+  const end = `<!-- /${name} -->`;
+  const text = readFileSync(file, 'utf8');
+  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
+  if (from < 0 || to < from)
+    throw new Error(`${file.pathname}: the marks of the table ${name} are not there`);
+  return `${text.slice(0, from)}${begin}\n\n${table}\n\n${text.slice(to)}`;
+}
+
+const driver = new URL('../docs/driver.md', import.meta.url);
+const processes = new URL('../docs/processes.md', import.meta.url);
+const made = [
+  [driver, make(driver, 'copies', copiesTable())],
+  [processes, make(processes, 'recipes', recipesTable())],
+];
+for (const [file, text] of made) {
+  if (!process.argv.includes('--check')) writeFileSync(file, text);
+  else if (readFileSync(file, 'utf8') !== text) {
+    console.error(`${file.pathname}: a table is stale, see node scripts/copies-table.js`);
+    process.exitCode = 1;
+  }
+}
