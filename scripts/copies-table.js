@@ -37,21 +37,21 @@ const GENERATORS = {
   'python-random': ["Python's `random`", '`random.seed()`'],
   'python-ssl': ["Python's `ssl.RAND_bytes`, TLS", '`RAND_poll` of its libcrypto'],
   'python-uuid4': ["Python's `uuid4`, `secrets`, `os.urandom`", 'nothing: the kernel'],
-  'python-mended': ["Python's `random` and `ssl` with the recipe", ''],
+  'python-fixed': ["Python's `random` and `ssl` with the recipe", ''],
   'go-math': ["Go's `math/rand`", 'a new source'],
   'go-crypto': ["Go's `crypto/rand`", 'nothing: the kernel'],
-  'go-mended': ["Go's `math/rand` with the recipe", ''],
+  'go-fixed': ["Go's `math/rand` with the recipe", ''],
   'node-math': ["Node's `Math.random`", '`commonhv/restored`'],
-  'node-math-mended': ["Node's `Math.random` with it", ''],
+  'node-math-fixed': ["Node's `Math.random` with it", ''],
   'node-worker': ["Node's `randomUUID` in a worker", '`commonhv/restored/auto`, which workers import too'],
-  'node-worker-mended': ['a worker with it', ''],
+  'node-worker-fixed': ['a worker with it', ''],
   'node-hello': ["Node's TLS ClientHello", '`commonhv/restored`'],
-  'node-hello-mended': ['a ClientHello with it', ''],
+  'node-hello-fixed': ['a ClientHello with it', ''],
   'node-ticket': [
     'the ticket keys of a TLS server',
     '`onRestored(() => reseed().then(() => server.setTicketKeys(randomBytes(48))))`',
   ],
-  'node-ticket-mended': ['ticket keys with it', ''],
+  'node-ticket-fixed': ['ticket keys with it', ''],
 };
 function recipesTable() {
   const lines = LANGUAGES.flatMap((language) => {

@@ -46,7 +46,7 @@ const LANGUAGES = {
       'python-random': python('random'),
       'python-ssl': python('ssl'),
       'python-uuid4': python('uuid4'),
-      'python-mended': python('mended'),
+      'python-fixed': python('fixed'),
     },
     fill(overlay) {
       addPackages(overlay, packages('python', PYTHON));
@@ -54,7 +54,7 @@ const LANGUAGES = {
     },
   },
   go: {
-    programs: { 'go-math': go('math'), 'go-crypto': go('crypto'), 'go-mended': go('mended') },
+    programs: { 'go-math': go('math'), 'go-crypto': go('crypto'), 'go-fixed': go('fixed') },
     fill(overlay) {
       const root = join(packages('go', 'golang-1.19-go golang-1.19-src'), 'usr/lib/go-1.19');
       const env = {
@@ -75,18 +75,18 @@ const LANGUAGES = {
   node: {
     programs: {
       'node-math': node(`-e "${MATH}"`),
-      'node-math-mended': node(`${AUTO} -e "${MATH}"`),
+      'node-math-fixed': node(`${AUTO} -e "${MATH}"`),
       'node-worker': node('recipe.mjs worker'),
-      'node-worker-mended': node(`${AUTO} recipe.mjs worker`),
+      'node-worker-fixed': node(`${AUTO} recipe.mjs worker`),
     },
     fill: addNodeRecipe,
   },
   'node-tls': {
     programs: {
       'node-hello': node('recipe.mjs hello'),
-      'node-hello-mended': node(`${AUTO} recipe.mjs hello`),
+      'node-hello-fixed': node(`${AUTO} recipe.mjs hello`),
       'node-ticket': node('recipe.mjs ticket'),
-      'node-ticket-mended': node('recipe.mjs ticket-mended'),
+      'node-ticket-fixed': node('recipe.mjs ticket-fixed'),
     },
     fill: addNodeRecipe,
   },

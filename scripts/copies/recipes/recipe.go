@@ -1,4 +1,4 @@
-// recipe math|crypto|mended: a value of one of Go's generators for each line of standard input.
+// recipe math|crypto|fixed: a value of one of Go's generators for each line of standard input.
 package main
 
 import (
@@ -31,7 +31,7 @@ func main() {
 			var bytes [8]byte
 			crypto.Read(bytes[:])
 			fmt.Printf("%x\n", bytes)
-		case "mended": // the recipe
+		case "fixed": // the recipe
 			if now, err := os.ReadFile(generation); err == nil && string(now) != string(seen) {
 				own, seen = seeded(), now
 			}

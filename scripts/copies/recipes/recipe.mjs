@@ -1,7 +1,7 @@
-// recipe.mjs worker|hello|ticket|ticket-mended: a value of a generator of Node for each line of standard input.
+// recipe.mjs worker|hello|ticket|ticket-fixed: a value of a generator of Node for each line of standard input.
 //   worker   randomUUID in a worker; with --import commonhv/restored/auto the worker has its own watch
 //   hello    the random bytes of a TLS ClientHello
-//   ticket   the keys of a TLS server's session tickets, which were drawn at its start; mended: set anew after a restore
+//   ticket   the keys of a TLS server's session tickets, which were drawn at its start; fixed: set anew after a restore
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -37,9 +37,9 @@ function deferred() {
   return made;
 }
 
-async function ticketDraw(mended) {
+async function ticketDraw(fixed) {
   const server = createServer();
-  if (mended) {
+  if (fixed) {
     const { onRestored, reseed } = await import('commonhv/restored');
     onRestored(() => reseed().then(() => server.setTicketKeys(randomBytes(48))));
   }
@@ -55,6 +55,6 @@ if (!isMainThread) {
       ? await workerDraw()
       : kind === 'hello'
         ? helloDraw()
-        : await ticketDraw(kind === 'ticket-mended');
+        : await ticketDraw(kind === 'ticket-fixed');
   for await (const _ of createInterface({ input: process.stdin })) console.log(await draw());
 }

@@ -1,4 +1,4 @@
-# recipe.py random|ssl|uuid4|mended: a value of one of Python's generators for each line of standard input.
+# recipe.py random|ssl|uuid4|fixed: a value of one of Python's generators for each line of standard input.
 import ctypes
 import random
 import ssl
@@ -16,7 +16,7 @@ def generation():
         return None
 
 
-def mend():
+def reseed():
     """The recipe: the kernel is reseeded when the file changes, so both generators take seeds that only this copy has."""
     random.seed()
     libcrypto = ctypes.CDLL(ssl._ssl.__file__)
@@ -26,11 +26,11 @@ def mend():
 seen = generation()
 
 
-def mended():
+def fixed():
     global seen
     now = generation()
     if now != seen:
-        mend()
+        reseed()
         seen = now
     return f"{random.getrandbits(32):08x}{ssl.RAND_bytes(4).hex()}"
 
@@ -39,7 +39,7 @@ DRAW = {
     "random": lambda: f"{random.getrandbits(64):016x}",
     "ssl": lambda: ssl.RAND_bytes(8).hex(),
     "uuid4": lambda: uuid.uuid4().hex,
-    "mended": mended,
+    "fixed": fixed,
 }[sys.argv[1]]
 for _ in sys.stdin:
     print(DRAW(), flush=True)
