@@ -74,6 +74,8 @@ export interface Lifecycle {
    * generation device renews that too. Absent where there is none.
    */
   readonly renewed?: (() => void) | undefined;
+  /** The guest runs in slices of about so many milliseconds at most, and `poll` comes before each. Absent: nothing is said of that. */
+  readonly sliceMs?: number | undefined;
   /** Calls `action` while no vCPU executes guest instructions, before it returns. Absent: that is so whenever the layer is called. */
   readonly whileStopped?: ((action: () => void) => void) | undefined;
 
@@ -104,13 +106,14 @@ export function lifecycle({
   words,
   resumed,
   renewed,
+  sliceMs,
   whileStopped,
   saved,
   restored,
   reset,
   poll,
 }: SyncCpu): Lifecycle {
-  return { memory, words, resumed, renewed, whileStopped, saved, restored, reset, poll };
+  return { memory, words, resumed, sliceMs, renewed, whileStopped, saved, restored, reset, poll };
 }
 
 /**

@@ -129,37 +129,41 @@ function occurrences(words: Int32Array, sample: number, from: number, to: number
  */
 function valueTests(words: Int32Array): HealthTest | undefined {
   let [low, high] = [words[0]!, words[1]!];
-  let [stepLow, stepHigh, equalLow, equalHigh] = [0, 0, 0, 0];
-  let [savedLow, savedHigh, power, steps] = [0, 0, 1, 0];
+  let [stepLow, stepHigh] = [0, 0];
+  let [savedLow, savedHigh, power, next] = [0, 0, 2, 2];
   let [changedLow, changedHigh] = [0, 0];
   for (let i = 2; i + 1 < words.length; i += 2) {
     const nextLow = words[i]!;
     const nextHigh = words[i + 1]!;
+    const lowStep = (nextLow - low) | 0;
+    const highStep = (nextHigh - high) | 0;
+    if (lowStep === stepLow && isThirdStep(words, i)) return 'constant step';
+    if (highStep === stepHigh && isThirdStep(words, i + 1)) return 'constant step';
+    stepLow = lowStep;
+    stepHigh = highStep;
     const differenceLow = low ^ nextLow;
     const differenceHigh = high ^ nextHigh;
     if ((differenceLow | differenceHigh) === 0) return 'repetition of values';
     if (differenceLow === savedLow && differenceHigh === savedHigh) return 'cycle of values';
-    if (++steps === power) {
+    if (i === next) {
       savedLow = differenceLow;
       savedHigh = differenceHigh;
       power *= 2;
-      steps = 0;
+      next += power;
     }
-    const lowStep = (nextLow - low) | 0;
-    const highStep = (nextHigh - high) | 0;
-    equalLow = lowStep === stepLow ? equalLow + 1 : 0;
-    equalHigh = highStep === stepHigh ? equalHigh + 1 : 0;
-    // A step that comes three times: 2^-64. The first comparison is with no step at all.
-    if (equalLow >= 2 && i > 6) return 'constant step';
-    if (equalHigh >= 2 && i > 6) return 'constant step';
-    stepLow = lowStep;
-    stepHigh = highStep;
     changedLow |= differenceLow;
     changedHigh |= differenceHigh;
     low = nextLow;
     high = nextHigh;
   }
   return words.length >= 2 * STUCK && (changedLow & changedHigh) !== -1 ? 'stuck bits' : undefined;
+}
+
+/** Whether the last three steps of a half to its word at `i` are equal: by chance 2^-64. */
+function isThirdStep(words: Int32Array, i: number): boolean {
+  if (i < 6) return false;
+  const step = (words[i]! - words[i - 2]!) | 0;
+  return step === ((words[i - 2]! - words[i - 4]!) | 0) && step === ((words[i - 4]! - words[i - 6]!) | 0);
 }
 
 /** Across draws, by their heads, which nobody has been served; and whether so many draws in a row end in a byte 0, as short ones do. */

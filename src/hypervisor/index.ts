@@ -10,6 +10,7 @@
  *   indices.ts     MSR indices that have another owner
  *   leaves.ts      the options as leaves, constant for a machine's life
  *   layer.ts       the layer itself: who answers which leaf and which MSR
+ *   machine.ts     the state of one machine's layer
  *   generation.ts  the generation, its acknowledgement, and the page in guest memory
  *   saved.ts       the layer's part of a saved machine, and the refusal of states with other leaves
  *   outer.ts       CommonHV of the hypervisor that runs this one: hidden, and its generation followed

@@ -26,6 +26,10 @@ export interface RandomValuesOptions {
   /** `undefined`: stop after a failed health test of a source that calls itself secure, else go on. */
   readonly fallback: 'generator' | 'stop' | undefined;
   readonly onFailure: ((failure: SourceFailure) => void) | undefined;
+  /** The guest runs in slices of a millisecond at most, and `poll` comes before each: the clock is then read once for several values. */
+  readonly polled: boolean;
+  /** Called whenever the clock is read, before a value is served; may discard the read-ahead, or throw. */
+  readonly onLook?: (() => void) | undefined;
 }
 
 /** Bytes of the largest draw without its head: at least the 1,024 samples of a start-up test (SP 800-90B, 4.3). */
@@ -34,6 +38,8 @@ export const READ_AHEAD = 4096;
 const MIN_DRAW = 64;
 /** Milliseconds after which a value that was prepared is not served any more. A copy of this process shares no more than these. */
 export const MAX_AGE_MS = 1;
+/** Values for which the clock is read once within a slice: reading it costs as much as the rest of a value. */
+const VALUES_PER_LOOK = 32;
 
 /** Opens a source for one machine and tests it, or says why it does not work. */
 export function openSource(options: RandomValuesOptions): RandomValues | DrawFailure {
@@ -47,9 +53,14 @@ export class RandomValues {
   /** Predictable values have no age, and none of them is left out. */
   readonly #predictable: boolean;
   #buffer = new Uint8Array(HEAD + READ_AHEAD);
-  #view = new DataView(this.#buffer.buffer);
+  /** The same as values. Little-endian, as every processor that runs this; several times as fast as a DataView. */
+  #values = new BigUint64Array(this.#buffer.buffer);
+  /** Indices of values: the next one, the end of those that can be served before the clock is read again, and of all. */
   #at = 0;
+  #fresh = 0;
   #end = 0;
+  readonly #perLook: number;
+  /** Bytes of the last draw. */
   #size = MIN_DRAW / 4;
   #drawnAt = Number.NEGATIVE_INFINITY;
   #seed: Uint8Array<ArrayBuffer> | undefined;
@@ -61,6 +72,7 @@ export class RandomValues {
     this.#options = options;
     this.#draw = guard(options.source);
     this.#predictable = options.source.deterministic === true;
+    this.#perLook = this.#predictable ? READ_AHEAD : options.polled ? VALUES_PER_LOOK : 1;
   }
 
   /** The start-up test, and the secrets of fallback and mixing. Nothing that it draws is served. */
@@ -87,16 +99,16 @@ export class RandomValues {
 
   /** The next value, unsigned 64-bit. Throws a MachineError, for ever, once the source has failed and the machine stops. */
   read(): bigint {
-    if (this.#at === this.#end) this.#refill(this.#size * 4);
-    else if (!this.#predictable && performance.now() - this.#drawnAt > MAX_AGE_MS) {
-      this.discard();
-      this.#refill(MIN_DRAW);
-    }
-    const at = this.#at;
-    const value = this.#view.getBigUint64(at, true);
-    this.#view.setFloat64(at, 0);
-    this.#at = at + 8;
+    if (this.#at === this.#fresh) this.#look();
+    const at = this.#at++;
+    const value = this.#values[at]!;
+    this.#values[at] = 0n;
     return value;
+  }
+
+  /** The clock is read before the next value is served. */
+  poll(): void {
+    if (!this.#predictable) this.#fresh = this.#at;
   }
 
   /** Takes a value that the guest wrote; dropped unless it is to be mixed. The very next value depends on it. */
@@ -111,6 +123,7 @@ export class RandomValues {
     if (this.#predictable && this.#mixer === undefined) return;
     this.#buffer.fill(0);
     this.#at = 0;
+    this.#fresh = 0;
     this.#end = 0;
   }
 
@@ -130,6 +143,17 @@ export class RandomValues {
     );
   }
 
+  /** Sees to it that the next value is there, and not too old. */
+  #look(): void {
+    this.#options.onLook?.();
+    if (this.#at === this.#end) this.#refill(this.#size * 4);
+    else if (performance.now() - this.#drawnAt > MAX_AGE_MS) {
+      this.discard();
+      this.#refill(MIN_DRAW);
+    }
+    this.#fresh = Math.min(this.#at + this.#perLook, this.#end);
+  }
+
   /** A guest that reads on gets larger draws; one that let values grow old begins small again. */
   #refill(wanted: number): void {
     this.#size = this.#predictable ? READ_AHEAD : Math.min(Math.max(wanted, MIN_DRAW), READ_AHEAD);
@@ -137,9 +161,9 @@ export class RandomValues {
     this.#drawnAt = performance.now();
     this.#fill(head + this.#size);
     this.#buffer.fill(0, 0, head);
-    this.#at = head;
-    this.#end = head + this.#size;
-    this.#mixer?.cover(this.#buffer.subarray(this.#at, this.#end));
+    this.#mixer?.cover(this.#buffer.subarray(head, head + this.#size));
+    this.#at = head / 8;
+    this.#end = this.#at + this.#size / 8;
   }
 
   #fill(length: number): void {
@@ -166,7 +190,7 @@ export class RandomValues {
     this.#failure = failure;
     if (this.#buffer.length > 0) this.#buffer.fill(0); // it has no length where the source took it away
     this.#buffer = new Uint8Array(HEAD + READ_AHEAD);
-    this.#view = new DataView(this.#buffer.buffer);
+    this.#values = new BigUint64Array(this.#buffer.buffer);
     const distrusted = failure.reason === 'health' && source.secure === true;
     const goesOn =
       this.#seed !== undefined && (fallback ?? (distrusted ? 'stop' : 'generator')) === 'generator';

@@ -97,17 +97,7 @@ export function kvm({
   vmgenid = false,
   device = '/dev/kvm',
 }: KvmOptions = {}): KvmEngine {
-  if (!Number.isInteger(memory) || memory < 2 ** 20 || memory > MAX_MEMORY || memory % 4096 !== 0) {
-    throw new RangeError(`memory: expected 1 MiB to 3 GiB in whole pages of 4,096 bytes, got ${memory}`);
-  }
-  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MAX_VCPUS) {
-    throw new RangeError(`vcpus: expected 1 to ${MAX_VCPUS}, got ${vcpus}`);
-  }
-  if (msrs.length > MAX_MSRS) throw new RangeError(`msrs: expected at most ${MAX_MSRS}, got ${msrs.length}`);
-  for (const index of msrs) {
-    u32(index, 'msrs');
-    if (index >= 0x800 && index <= 0x8ff) throw new RangeError(`msrs: ${hex(index)} is the local APIC's`);
-  }
+  checkSizes(memory, vcpus, msrs);
   const engine: KvmEngine = {
     name: 'kvm',
     observesCpuid: false,
@@ -152,6 +142,20 @@ export function kvm({
     },
   };
   return engine;
+}
+
+function checkSizes(memory: number, vcpus: number, msrs: readonly number[]): void {
+  if (!Number.isInteger(memory) || memory < 2 ** 20 || memory > MAX_MEMORY || memory % 4096 !== 0) {
+    throw new RangeError(`memory: expected 1 MiB to 3 GiB in whole pages of 4,096 bytes, got ${memory}`);
+  }
+  if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MAX_VCPUS) {
+    throw new RangeError(`vcpus: expected 1 to ${MAX_VCPUS}, got ${vcpus}`);
+  }
+  if (msrs.length > MAX_MSRS) throw new RangeError(`msrs: expected at most ${MAX_MSRS}, got ${msrs.length}`);
+  for (const index of msrs) {
+    u32(index, 'msrs');
+    if (index >= 0x800 && index <= 0x8ff) throw new RangeError(`msrs: ${hex(index)} is the local APIC's`);
+  }
 }
 
 /** A machine takes over the resources that it is made with; where it is not made they are closed. */

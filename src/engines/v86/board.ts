@@ -1,7 +1,7 @@
 /** A v86 machine without firmware: powered on, its memory empty, its processor under a layer, and not yet running. */
 import type { Layer, SyncCpu } from '../../cpu.ts';
 import { MachineError } from '../../cpu.ts';
-import { type Exports, Hook } from './hook.ts';
+import { type Exports, Hook, SLICE_MS } from './hook.ts';
 import { type Emulator, emulatorOf } from './library.ts';
 import { GuestRam } from './memory.ts';
 
@@ -94,7 +94,11 @@ class Wiring {
     layer: Layer,
     resumed: boolean,
   ): Promise<WebAssembly.Exports> {
-    const hook = new Hook(this.#imports(env), layer, { memory: this.#ram, resumed });
+    const hook = new Hook(this.#imports(env), layer, {
+      memory: this.#ram,
+      resumed,
+      sliceMs: SLICE_MS,
+    });
     const instance = await WebAssembly.instantiate(module, { env: hook.env });
     this.#exports = instance.exports as unknown as Exports;
     this.#ram.attach(this.#exports);

@@ -21,6 +21,9 @@ export interface Exports {
   readonly in_mapped_range: (address: number) => number;
 }
 
+/** v86 looks at the clock every 100,003 instructions, and ends a call of `main_loop` after so many ms (TIME_PER_FRAME in its cpu.rs). */
+export const SLICE_MS = 1;
+
 /** One machine's hook: the `env` for its module, and the layer's processor once `attach` has been given the module's exports. */
 export class Hook {
   readonly env: WebAssembly.ModuleImports;

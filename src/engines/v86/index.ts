@@ -10,7 +10,7 @@
 import { isLongMode, type Loaded, load, MIN_MEMORY } from '../../boot/index.ts';
 import type { Cpu, Layer, SavingEngine } from '../../cpu.ts';
 import type { Board } from './board.ts';
-import { type Exports, Hook } from './hook.ts';
+import { type Exports, Hook, SLICE_MS } from './hook.ts';
 import { hostCpu } from './host-cpu.ts';
 import { emulatorOf } from './library.ts';
 import { makeMachine } from './machine.ts';
@@ -72,7 +72,11 @@ export function underLayer(
 ): (imports: WebAssembly.Imports) => Promise<WebAssembly.Exports> {
   return async ({ env }) => {
     const ram = new GuestRam();
-    const hook = new Hook(env!, layer, { memory: ram, words: stateWords(() => exports) });
+    const hook = new Hook(env!, layer, {
+      memory: ram,
+      words: stateWords(() => exports),
+      sliceMs: SLICE_MS,
+    });
     const instance = await WebAssembly.instantiate(await hookedModule(wasm), { env: hook.env });
     const exports = instance.exports as unknown as Exports;
     ram.attach(exports);
