@@ -77,6 +77,38 @@ three drafts is here, in capitals or not, in its own words. A MUST that is broke
 The last column names the hypervisors of the tests that are wrong in just that way: each is caught by its rule, and passes every
 other. [Readings](#readings) lists the places where a draft is unclear and the project chose.
 
+## Machines and their controls
+
+One CPU shows half of the rules. \`verify(cpu, options)\` takes the rest in its options (\`MachineControls\`), each of which may be
+absent: the rules that need it are skipped, and the report lists it as not checked. Methods keep their \`this\`, so that an instance of
+a class can be given as it is.
+
+| Option | Shape |
+| ------ | ----- |
+| \`cpu\`, \`others\` | \`Cpu\`: \`cpuid(leaf, subleaf)\`, \`rdmsr(index)\`, \`wrmsr(index, value)\`, at once or as promises; every virtual CPU of the machine, in a fixed order |
+| \`ring3\` | the same CPUs, asked by code at CPL 3: one, or one for each |
+| \`memory\` | \`read(address, length)\` and \`write(address, bytes)\` of guest-physical memory; \`pages\`: RAM that the suite may overwrite (default 20000H and 21000H), \`holes\`: pages that are no RAM |
+| \`save()\` | saves the running machine, which goes on; called several times, the last state counts |
+| \`restore()\` | restores that state in place, several times; resolves with nothing where the CPUs are the same objects, else with them |
+| \`resume()\` | makes a new machine of that state, several times; the machine before may end |
+| \`another()\` | starts another machine from nothing, twice; both go on |
+| \`pause()\`, \`reset()\`, \`migrate()\` | what they say; resolve as \`restore()\` does |
+| \`acknowledgements()\` | how many acknowledgements the hypervisor reported to the owner since the machine started |
+
+A control that gives back a machine resolves with one \`Cpu\`, an array of all CPUs, or \`{ cpu, others, memory, ring3 }\`. One that rejects
+fails the rule that called it. Without \`save\`, the state is the one at the first call of \`restore\` or \`resume\`.
+
+For other hypervisors the controls are commands: \`commonhv verify --exec CMD\` (or \`--serial ADDR\`, again for each further CPU) with
+\`--save CMD\`, \`--restore CMD\`, \`--resume CMD\` and \`--migrate CMD\`. \`{state}\` in them is a free path, \`{copy}\` the number of the copy. A copy's
+lines are the standard streams of \`--resume\`, or \`--serial\` addresses with \`{copy}\`. No bed of this project has live migration:
+\`--migrate\` is not tested against a real one. A command that fails, hangs, leaves processes or prints on its standard output ends the
+verification with exit status 2 and its name.
+
+The suite itself is held by faulty hypervisors, one or more for each rule, and by a generator (\`test/support/mutants.ts\`): machines with one
+fault, on one CPU, after one route, at one count; and by unusual machines that break no rule (\`test/support/valid-machines.ts\`). Not
+seen: a fault that shows later than some hundred reads of a register, or in a subleaf that is neither among the first 20,000 past the list nor
+near a power of two or ten; a generator that is bad and passes as random; a renewal that happens once, which is a warning.
+
 ${[1, 2, 3].map((draft) => `## Draft ${draft}\n\n${count(draft)}\n\n${table(draft)}`).join('\n\n')}
 
 ## Readings

@@ -13,9 +13,7 @@ export const part = {
     { name: "KVM, this project's engine", command: verify('--engine', 'kvm') },
     {
       name: 'QEMU/KVM, unmodified, under commonhv preload',
-      command: exec(
-        `node dist/cli/bin.cjs preload --no-acknowledgement -- ${QEMU} -accel kvm -cpu qemu64 -kernel {probe}`,
-      ),
+      command: exec(`node dist/cli/bin.cjs preload -- ${QEMU} -accel kvm -cpu qemu64 -kernel {probe}`),
     },
     {
       name: 'QEMU/KVM without',
