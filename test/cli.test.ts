@@ -204,7 +204,7 @@ const WRONG: readonly (readonly [string, RegExp])[] = [
   ['run src', /image src: it is a folder/],
   [
     'run package.json',
-    /image: expected a multiboot image, a Linux bzImage or an ELF file with a PVH note, got \d+ bytes/,
+    /image package.json: expected a multiboot image, a Linux bzImage or an ELF file with a PVH note, got \d+ bytes/,
   ],
   ['run --engine model', /Allowed choices are v86, kvm/],
   ['run --draft 4', /Allowed choices are 1, 2, 3/],

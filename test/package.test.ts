@@ -36,7 +36,10 @@ test('the tarball holds what users need and nothing else', () => {
     assert.ok(files.includes(path), path);
   }
   const wrong = files.filter(
-    (path) => !/^(dist\/|docs\/[^/]+\.md$|c\/|(README|CHANGELOG)\.md$|LICENSE$|package\.json$)/.test(path),
+    (path) =>
+      !/^(dist\/|docs\/[^/]+\.md$|c\/|examples\/|(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md$|LICENSE$|package\.json$)/.test(
+        path,
+      ),
   );
   assert.deepEqual(wrong, []);
   assert.deepEqual(
