@@ -26,16 +26,15 @@ mkdirSync(FOLDER, { recursive: true });
 let count = 0;
 for (const { name, fragment, prepare } of states) {
   for (const scheme of ['light', 'dark']) {
-    const { page, close } = await visit(browser, served.url + fragment, { width: 1440, height: 900, scheme });
-    await prepare(page);
-    await page.mouse.move(0, 0);
+    // A visitor each: a narrow page begins with its form folded away.
     for (const width of WIDTHS) {
-      await page.setViewportSize({ width, height: 900 });
-      await page.evaluate(() => new Promise((done) => setTimeout(done, 300)));
+      const { page, close } = await visit(browser, served.url + fragment, { width, height: 900, scheme });
+      await prepare(page);
+      await page.mouse.move(0, 0);
       await page.screenshot({ path: `${FOLDER}/${name}-${width}-${scheme}.png`, fullPage: true });
+      await close();
       count++;
     }
-    await close();
   }
 }
 await browser.close();

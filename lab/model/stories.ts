@@ -54,7 +54,7 @@ export const STORIES: Readonly<Record<StoryName, StoryText>> = {
   },
   fault: {
     title: 'A hypervisor with a fault',
-    lead: 'It looks right to every guest. The conformance suite finds the one sentence that it breaks.',
+    lead: 'It looks right to every guest. The conformance suite finds the sentence that it breaks.',
     steps: [
       {
         title: 'A hypervisor that keeps the generation',

@@ -93,7 +93,7 @@ function conformanceOf(machine: Session | undefined): Said {
   if (report.failed > 0) {
     const broken = report.rules.filter(({ outcome }) => outcome === 'failed').map(({ id }) => id);
     return {
-      text: broken.length === 1 ? `breaks ${broken[0]}` : `breaks ${broken.length} rules`,
+      text: `breaks ${broken[0]}${broken.length === 1 ? '' : ` and ${broken.length - 1} more`}`,
       standing: 'ill',
     };
   }

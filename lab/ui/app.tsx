@@ -49,6 +49,7 @@ export function App() {
 function Embedded() {
   return (
     <main class="embedded">
+      <h1 class="unseen">CommonHV lab</h1>
       <Notices />
       {player.name.value !== undefined && <StoriesView />}
       <Results />

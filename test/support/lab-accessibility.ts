@@ -1,31 +1,11 @@
 /** The lab for everybody: by keyboard alone, for screen readers, narrow and wide, light and dark. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { Page } from 'playwright-core';
 import { type InPage, idle, press, says, textOf } from './browser.ts';
-
-const AXE = readFileSync('node_modules/axe-core/axe.min.js', 'utf8');
+import { misplaced, violations } from './lab-looks.ts';
 
 /** From the top of the page to its last button; a table is one stop. */
 const MAX_STOPS = 60;
-
-interface Violation {
-  readonly id: string;
-  readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
-}
-
-/** What axe-core finds; its own checks are evaluated from outside, past the page's policy. */
-async function violations(page: Page): Promise<readonly string[]> {
-  await page.evaluate(AXE);
-  const found = (await page.evaluate(
-    'axe.run().then(({ violations }) => violations)',
-  )) as readonly Violation[];
-  return found.map(
-    ({ id, nodes }) =>
-      `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('; ')}`,
-  );
-}
 
 export function everybody(inPage: InPage): void {
   for (const scheme of ['light', 'dark'] as const) {
@@ -47,6 +27,7 @@ export function everybody(inPage: InPage): void {
             await press(page, 'Resume two copies');
             await page.waitForSelector('.verdict.well, .verdict.ill');
             assert.deepEqual(await violations(page), []);
+            assert.deepEqual(await misplaced(page), []);
             const sideways = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
             assert.ok(sideways <= 0, `${sideways} pixels stick out`);
           },

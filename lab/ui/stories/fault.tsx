@@ -55,12 +55,16 @@ function Rules({ rules }: { rules: readonly Result[] }) {
 }
 
 function Broken({ rules, draft }: { rules: readonly Result[]; draft: number }) {
-  const broken = rules.filter(({ outcome }) => outcome === 'failed');
+  const [first, ...rest] = rules.filter(({ outcome }) => outcome === 'failed');
+  if (first === undefined) return null;
   return (
     <div class="broken">
-      {broken.map((rule) => (
-        <RuleView key={rule.id} rule={rule} draft={draft} />
-      ))}
+      <RuleView rule={first} draft={draft} />
+      {rest.length > 0 && (
+        <p class="hint">
+          It follows that {rest.map(({ id }) => id).join(', ')} {rest.length === 1 ? 'is' : 'are'} broken too.
+        </p>
+      )}
     </div>
   );
 }

@@ -44,6 +44,7 @@ function Stage({ name }: { name: StoryName }) {
   const Figure = FIGURES[name];
   return (
     <div class="stage" role="group" aria-label={title}>
+      <h2 class="unseen">{title}</h2>
       <div class="telling">
         <ol class="steps">
           {steps.map((step, i) => (
