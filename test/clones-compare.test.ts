@@ -183,8 +183,8 @@ test('a long recording keeps its first samples, and its later ones at steps that
         bytes(
           sampleLine({
             n: step,
-            mono: step * 1e6,
-            real: steps * 1e6,
+            mono: step * 1e6 + steps * 1000,
+            real: 1,
             once: common('o', 'o', step),
             random: `${seed}${step}`,
           }),
@@ -202,7 +202,7 @@ test('a long recording keeps its first samples, and its later ones at steps that
     assert.ok(sources.get('once')!.length === steps.length && monotonic.length === steps.length);
     assert.deepEqual(
       monotonic,
-      steps.map((step) => step * 1000),
+      steps.map((step) => step * 1000 + monotonic[0]!),
     );
     assert.equal(new Set(sources.get('once')).size, steps.length);
     assert.ok(dropped > 0);

@@ -187,6 +187,23 @@ static uint64_t load(const volatile uint8_t *at)
 	return *(const volatile uint64_t *)at;
 }
 
+/* VMGenID's driver sends uevents since Linux 6.8. */
+static int has_uevents(void)
+{
+	char release[32];
+	int major = 0, minor = 0;
+	const char *at = release;
+	long count = read_file("/proc/sys/kernel/osrelease", release, sizeof release - 1);
+	if (count <= 0 || watched.uevents < 0)
+		return 0;
+	release[count] = 0;
+	for (; *at >= '0' && *at <= '9'; at++)
+		major = 10 * major + *at - '0';
+	for (at += *at == '.'; *at >= '0' && *at <= '9'; at++)
+		minor = 10 * minor + *at - '0';
+	return major > 6 || (major == 6 && minor >= 8);
+}
+
 static void open_generations(void)
 {
 	struct commonhv offer;
@@ -208,6 +225,8 @@ static void open_generations(void)
 #else
 	watched.uevents = -1;
 #endif
+	if (!has_uevents())
+		return;
 	/* The devices of QEMU, Firecracker, cloud-hypervisor and Hyper-V; the driver's bus changed in Linux 6.10. */
 	static const char *const devices[] = {"QEMUVGID:00", "FCVMGID:00", "CLHVVGID:00", "VMGENCTR:00"};
 	for (unsigned i = 0; i < 2 * sizeof devices / sizeof *devices && !watched.bound; i++) {

@@ -62,7 +62,7 @@ function report(result: Comparison, { format }: ClonesOptions, io: Io): string {
 }
 
 async function writeSampler({ sampler: path, arch }: ClonesOptions, io: Io): Promise<void> {
-  const program = sampler(arch, io);
+  const program = path!.endsWith('.cpio') ? samplerDisk(sampler(arch, io)) : sampler(arch, io);
   if (path === '-') await io.out(program);
   else {
     await writeFile(path!, program, { mode: 0o755 }).catch((cause: Error) => {

@@ -256,7 +256,10 @@ export const clonesOptions = (): readonly Option[] =>
       '--allow-window <[source=]ms>',
       'for how long a source may be alike, or any; repeat it',
     ).argParser(parseWindow),
-    new Option('--sampler <file>', 'only write the sampler program; - for standard output'),
+    new Option(
+      '--sampler <file>',
+      'only write the sampler program, as an initrd where FILE ends in .cpio; - for standard output',
+    ),
     choice('--arch <name>', 'with --sampler: for which guest', ['i386', 'amd64']).default('amd64'),
   ]);
 

@@ -65,7 +65,7 @@ const CONTROL = 'once';
 const GENERATIONS = ['commonhv-page', 'commonhv-msr'];
 const INFORMATION = ['reseeded', 'sysgenid', 'vmclock', 'vmgenid-events'];
 
-/** Compares two recordings or more. A sample whose clocks equal another copy's was taken before the save: it is left out. */
+/** Compares two recordings or more. A sample whose clock equals another copy's was begun before the save: it is left out. */
 export function compare(given: readonly Recording[], { allowed }: CompareOptions = {}): Comparison {
   const rows = commonRows(given);
   const names = [...new Set(given.flatMap(({ sources }) => [...sources.keys()]))];
@@ -78,8 +78,7 @@ export function compare(given: readonly Recording[], { allowed }: CompareOptions
 /** The rows of each copy that count: taken after the save, and at steps that some other copy reached too. */
 function commonRows(recordings: readonly Recording[]): readonly (readonly number[])[] {
   const clocks = new Map<string, number>();
-  const clock = ({ steps, monotonic, realtime }: Recording, row: number): string =>
-    `${steps[row]} ${monotonic[row]} ${realtime[row]}`;
+  const clock = ({ steps, monotonic }: Recording, row: number): string => `${steps[row]} ${monotonic[row]}`;
   for (const recording of recordings) {
     for (const row of recording.steps.keys()) {
       const text = clock(recording, row);
@@ -179,7 +178,10 @@ function describeCopy(
   if (first === undefined || last === undefined)
     return { name, samples: steps.length, damaged, milliseconds: 0, interval: 0, clockStep: 0 };
   const milliseconds = (monotonic[last]! - monotonic[first]!) / 1000;
-  const clockStep = (realtime[last]! - realtime[first]!) / 1000 - milliseconds;
+  // CLOCK_REALTIME is read second: where the guest stood in between, it is late. The least of a few samples is right.
+  const offset = (some: readonly number[]) =>
+    Math.min(...some.map((row) => realtime[row]! - monotonic[row]!)) / 1000;
+  const clockStep = offset(rows.slice(-8)) - offset(rows.slice(0, 8));
   const gaps = rows.slice(1).map((row, i) => (monotonic[row]! - monotonic[rows[i]!]!) / 1000);
   const interval = gaps.sort((a, b) => a - b)[gaps.length >> 1] ?? 0;
   return { name, samples: rows.length, damaged, milliseconds, interval, clockStep };
