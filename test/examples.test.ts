@@ -36,3 +36,12 @@ test('own-hypervisor: a right layer of one’s own breaks no rule, a wrong one t
   );
   assert.match(wrong[3]!, /^ {2}[1-9]\d* passed, 1 failed, \d+ skipped$/);
 });
+
+test('held-console: a copy’s console is released by its acknowledgement, or when the time is over', () => {
+  assert.deepEqual(lines('held-console'), [
+    'a copy that reseeds: released: the guest has reseeded',
+    '  its output came after that',
+    'a copy that does not: released: no acknowledgement in time',
+    '  its output came after that',
+  ]);
+});

@@ -8,22 +8,17 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onRestored, reseed } from 'commonhv/restored';
 import { skipUnless } from './support/require.ts';
+import { samePid } from './support/same-pid.ts';
 import { scaled } from './support/time.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'commonhv-restored-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
-const linux = process.platform === 'linux' && process.arch === 'x64' && process.report !== undefined;
-const compiler = linux && spawnSync('cc', ['--version']).status === 0;
-const skip = skipUnless('cc', compiler, 'there is no C compiler, or this is not Linux on x64');
+const library = samePid();
+const skip = skipUnless('cc', library !== undefined, 'there is no C compiler, or this is not Linux on x64');
 const limit = { timeout: scaled(60_000), skip };
 
 /** The names of generators that give two copies the same value. */
 function repeating(remedy: string): readonly string[] {
-  const library = join(folder, 'same-pid.so');
-  const made = spawnSync('cc', ['-shared', '-fPIC', '-ldl', '-o', library, 'test/support/same-pid.c'], {
-    encoding: 'utf8',
-  });
-  assert.equal(made.status, 0, made.stderr);
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     ['build/test/support/copied-process.js', remedy],

@@ -236,6 +236,16 @@ test(
       code: 'refused',
       message: /other CommonHV leaves/,
     });
+    // Saved under no layer: also by its name, and whatever the guest has done meanwhile.
+    const plain = await emulatorOf((host) => host);
+    const under = await emulatorOf(layer);
+    await assert.rejects(async () => under.restore_state(await plain.save_state()), {
+      code: 'refused',
+      message: /^state: it was not saved under a CommonHV layer/,
+    });
+    // Under a layer, before the guest has asked for anything.
+    const early = await emulatorOf(layer);
+    await (await emulatorOf(layer)).restore_state(await early.save_state());
     for (const each of made) await each.destroy();
   },
 );

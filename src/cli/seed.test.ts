@@ -13,9 +13,16 @@ interface Guest {
   readonly features?: number;
   readonly read?: () => bigint | Fault;
   readonly generation?: () => bigint | Fault;
+  readonly wrmsr?: SyncCpu['wrmsr'];
 }
 
-function guest({ statement = 1, features = 0b101, read = secret, generation = () => 1n }: Guest): SyncCpu {
+function guest({
+  statement = 1,
+  features = 0b101,
+  read = secret,
+  generation = () => 1n,
+  wrmsr,
+}: Guest): SyncCpu {
   const leaves: Record<number, readonly number[]> = {
     1325400064: [0x4f000003, 0x6d6d6f43, 0x56486e6f, 0x66746e49],
     1325400066: [features, 3, 0, 0],
@@ -27,7 +34,7 @@ function guest({ statement = 1, features = 0b101, read = secret, generation = ()
       return { eax, ebx, ecx, edx };
     },
     rdmsr: (index) => (index === 0x400000a0 ? read() : index === 0x400000a1 ? generation() : GP),
-    wrmsr: () => assert.fail('something was written to the host'),
+    wrmsr: wrmsr ?? (() => assert.fail('something was written to the host')),
   };
 }
 
@@ -39,16 +46,21 @@ async function run(
   options: Partial<SeedOptions> = {},
   calls = 99,
   answer: (request: number) => number = () => 0,
+  kernel = '6.1.0-41-amd64',
 ) {
   const said: string[] = [];
   const ioctls: [number, number?, number?][] = [];
   const stop = new AbortController();
-  const pool = kernelPool('/dev/null', (_fd, request, bytes) => {
-    const view = bytes && new DataView(bytes.buffer);
-    ioctls.push(view ? [request, view.getInt32(0, true), view.getInt32(4, true)] : [request]);
-    if (ioctls.length >= calls) stop.abort();
-    return answer(request);
-  });
+  const pool = kernelPool(
+    '/dev/null',
+    (_fd, request, bytes) => {
+      const view = bytes && new DataView(bytes.buffer);
+      ioctls.push(view ? [request, view.getInt32(0, true), view.getInt32(4, true)] : [request]);
+      if (ioctls.length >= calls) stop.abort();
+      return answer(request);
+    },
+    kernel,
+  );
   const io: Io = {
     out: async (text) => void said.push(String(text)),
     err: (line) => void said.push(line),
@@ -70,6 +82,58 @@ test('values that are said to be secure are mixed, credited 256 bits, and used a
   assert.equal(status, 0);
   assert.deepEqual(ioctls, [[0x40085203, 256, 64], [0x5207]]);
   assert.match(said, /^mixed 512 bits from draft 3's RNG, credited 256: the hypervisor says they are secure/);
+});
+
+test('where the hypervisor takes it, the generation is acknowledged after the kernel’s reseed, and only then', async () => {
+  const features = 0b10101;
+  const order: string[] = [];
+  const written: [number, bigint][] = [];
+  const wrmsr = (index: number, value: bigint): undefined => {
+    order.push('acknowledgement');
+    written.push([index, value]);
+  };
+  const answer = (request: number): number => {
+    order.push(request === 0x5207 ? 'reseed' : 'values');
+    return 0;
+  };
+  const { said } = await run({ features, wrmsr, generation: () => 77n }, {}, 99, answer);
+  assert.deepEqual(order, ['values', 'reseed', 'acknowledgement']);
+  assert.deepEqual(written, [[0x400000a1, 77n]]);
+  assert.match(said, /; acknowledged\n$/);
+  const json = await run({ features, wrmsr }, { format: 'json' });
+  assert.equal(JSON.parse(json.said).acknowledged, true);
+  // Not reseeded: never seeded, or a kernel that takes no key for so little credit.
+  const refuses = (request: number) => (request === 0x5207 ? -61 : 0);
+  written.length = 0;
+  for (const reply of [
+    await run({ features, wrmsr }, { format: 'json' }, 99, refuses),
+    await run({ features, wrmsr, statement: 0 }, { format: 'json' }, 99, () => 0, '5.10.0-33-amd64'),
+    await run({ features, wrmsr }, { format: 'json', credit: 127 }, 99, () => 0, '5.17.9'),
+  ]) {
+    const { reseeded, acknowledged } = JSON.parse(reply.said);
+    assert.deepEqual([reply.status, reseeded, acknowledged], [0, false, false]);
+  }
+  assert.deepEqual(written, []);
+  const old = await run({ features, wrmsr }, { format: 'json' }, 99, () => 0, '5.10.0-33-amd64');
+  assert.equal(JSON.parse(old.said).acknowledged, true, '256 bits are enough for every kernel');
+});
+
+test('a machine that is restored before the acknowledgement is seeded again, at most four times', async () => {
+  let generation = 1n;
+  let restores = 1;
+  const wrmsr = (_: number, value: bigint): Fault | undefined => {
+    if (restores-- > 0) generation++;
+    return value === generation ? undefined : GP;
+  };
+  const given = { features: 0b10101, generation: () => generation, wrmsr };
+  const once = await run(given);
+  assert.equal(once.ioctls.length, 4, 'values and reseed, twice');
+  assert.match(once.said, /; acknowledged\n$/);
+  restores = 99;
+  const never = await run(given);
+  assert.equal(never.status, 1);
+  assert.equal(never.ioctls.length, 8);
+  assert.match(never.said, /the generation changed at every attempt/);
 });
 
 test('others are mixed for no credit; --credit says otherwise, up to what the values hold', async () => {
@@ -95,7 +159,7 @@ test('a kernel that was never seeded has nothing to reseed, which is no failure'
   const { status, said } = await run({}, { format: 'json' }, 99, (request) => (request === 0x5207 ? -61 : 0));
   assert.equal(status, 0);
   assert.deepEqual(JSON.parse(said), {
-    ...{ cause: 'start', draft: 3, bits: 512, credited: 256, reseeded: false },
+    ...{ cause: 'start', draft: 3, bits: 512, credited: 256, reseeded: false, acknowledged: false },
     reason: 'the hypervisor says they are secure',
   });
 });

@@ -3,7 +3,7 @@ import type { Cpu } from '../cpu.ts';
 import { hex, MachineError } from '../cpu.ts';
 import type { Pool } from '../engines/native/random.ts';
 import type { Reason, Refusal, Seed } from '../guest/index.ts';
-import { discover, seed } from '../guest/index.ts';
+import { acknowledge, discover, seed } from '../guest/index.ts';
 import type { Io } from './io.ts';
 import { UsageError } from './io.ts';
 
@@ -25,6 +25,9 @@ export interface World {
   /** Opened when there is something to mix: "no CommonHV here" needs no rights. */
   pool(): Pool;
 }
+
+/** How often values are mixed anew because the machine was restored before the host could be told. */
+const MAX_ATTEMPTS = 4;
 
 const REFUSALS: Record<Refusal, string> = {
   'no-commonhv': 'no CommonHV here',
@@ -66,10 +69,12 @@ export async function seedFrom({ cpu, pool }: World, options: SeedOptions, io: I
   const discovery = await discover(cpu);
   /** Seeds once; gives back why not, where it did not. */
   const once = async (cause: string): Promise<Refusal | undefined> => {
-    const made = await seed(cpu, { values: values, discovery });
-    if (made.outcome !== 'values') return made.outcome;
-    await mix(made, cause, pool(), options, io);
-    return undefined;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const made = await seed(cpu, { values, discovery });
+      if (made.outcome !== 'values') return made.outcome;
+      if ((await mix(made, cause, { cpu, pool: pool() }, options, io)) !== 'changed') return undefined;
+    }
+    return 'changing';
   };
   const { generation } = discovery ?? {};
   // Looked at before the first values are read: a copy made in between is seen at the next look.
@@ -106,7 +111,14 @@ export async function seedFrom({ cpu, pool }: World, options: SeedOptions, io: I
   return 0;
 }
 
-async function mix(made: Seed, cause: string, pool: Pool, options: SeedOptions, io: Io): Promise<void> {
+/** Mixes the values in, and tells the host where the kernel has reseeded. `changed`: the machine was restored meanwhile. */
+async function mix(
+  made: Seed,
+  cause: string,
+  { cpu, pool }: { readonly cpu: Cpu; readonly pool: Pool },
+  options: SeedOptions,
+  io: Io,
+): Promise<'acknowledged' | 'changed' | 'absent'> {
   const bits = options.credit ?? made.credit;
   const why = options.credit === undefined ? REASONS[made.reason] : 'as told by --credit';
   const all = 8 * made.bytes.length;
@@ -118,13 +130,29 @@ async function mix(made: Seed, cause: string, pool: Pool, options: SeedOptions, 
     made.bytes.fill(0);
   }
   const { draft } = made.discovery;
+  const told =
+    reseeded && made.generation !== undefined
+      ? await acknowledge(cpu, made.discovery, made.generation)
+      : 'absent';
+  const acknowledged = told === 'acknowledged';
   if (options.format === 'json') {
-    const said = { cause, draft: draft ?? null, bits: all, credited: bits, reason: why, reseeded };
+    const said = {
+      cause,
+      draft: draft ?? null,
+      bits: all,
+      credited: bits,
+      reason: why,
+      reseeded,
+      acknowledged,
+    };
     await io.out(`${JSON.stringify(said)}\n`);
-    return;
+    return told;
   }
   const begin = cause === 'generation' ? 'the machine was resumed from a saved state: ' : '';
-  await io.out(`${begin}mixed ${all} bits from draft ${draft}'s RNG, credited ${bits}: ${why}\n`);
+  await io.out(
+    `${begin}mixed ${all} bits from draft ${draft}'s RNG, credited ${bits}: ${why}${acknowledged ? '; acknowledged' : ''}\n`,
+  );
+  return told;
 }
 
 async function refuse(outcome: Refusal, { format }: SeedOptions, io: Io): Promise<number> {

@@ -1,4 +1,4 @@
-/** The kernel's generator in Node: /dev/urandom on Linux, macOS and the BSDs, WebCrypto on Windows. */
+/** The kernel's generator in Node: /dev/urandom on Linux, macOS and the BSDs. On Windows Node has no way to it. */
 import { fstatSync, openSync, readSync } from 'node:fs';
 import { startupSnapshot } from 'node:v8';
 
@@ -10,6 +10,13 @@ import { startupSnapshot } from 'node:v8';
 const DEVICE = '/dev/urandom';
 /** major 1, minor 9 (Linux, Documentation/admin-guide/devices.txt); other systems number it differently. */
 const LINUX_DEVICE = 0x109;
+
+/**
+ * The generator's name and statement. Windows' own (ProcessPrng, BCryptGenRandom) is reached by native code alone, which this module
+ * does without: OpenSSL's is seeded by it, and notices no copy of the machine, so nothing is stated of it.
+ */
+export const SYSTEM: { readonly name: string; readonly secure: true | undefined } =
+  process.platform === 'win32' ? { name: 'OpenSSL', secure: undefined } : { name: 'os', secure: true };
 
 let descriptor: number | undefined;
 

@@ -3,6 +3,12 @@
  * virtual machine around it copies too; nothing in a page can notice that.
  */
 
+/** The generator's name and statement: the browser seeds it from its system. */
+export const SYSTEM: { readonly name: string; readonly secure: true | undefined } = {
+  name: 'os',
+  secure: true,
+};
+
 /** Fills all of `bytes`. WebCrypto takes at most 65,536 bytes a call. */
 export function fillFromKernel(bytes: Uint8Array<ArrayBuffer>): void {
   for (let at = 0; at < bytes.length; at += 65_536)

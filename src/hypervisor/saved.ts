@@ -26,6 +26,8 @@ export function hostPart(saved: SavedLayer | undefined): SavedLayer | undefined 
   return typeof host === 'object' && host !== null ? host : undefined;
 }
 
+const NO_LAYER = 'it was not saved under a CommonHV layer, so its guest saw other leaves';
+
 const refused = (detail: string) => new MachineError(`state: ${detail}`, { code: 'refused' });
 
 /**
@@ -42,7 +44,7 @@ export function checkSaved(
     if (host.words !== undefined) return checkWords(host.words.load(), leaves, why);
     // An engine without guest memory or states of its own restores nothing but this layer, which is here still.
     if (host.memory === undefined && host.resumed !== true) return {};
-    throw refused('it was not saved under a CommonHV layer, so its guest saw other leaves');
+    throw refused(NO_LAYER);
   }
   const { commonhv, generation, acknowledged, page } = saved;
   if (typeof commonhv !== 'string') throw refused('it was not saved under a CommonHV layer');
@@ -69,15 +71,16 @@ function readHex(value: SavedLayer[string] | undefined): bigint | undefined {
 }
 
 /**
- * Where the engine's states carry two words only: the page register's low 32 bits, and a checksum of the leaves. Both are 0 in
- * a state that was saved under no layer, which is accepted: its guest has not used CommonHV.
+ * Where the engine's states carry two words only: the page register's low 32 bits, and a checksum of the leaves, which is never 0
+ * once the machine was reset under a layer.
  */
 function checkWords(
   [register, sum]: readonly [number, number],
   leaves: readonly string[],
   why: string,
 ): Partial<SavedGeneration> {
-  if (sum !== 0 && sum !== checksum(leaves))
+  if (sum === 0) throw refused(NO_LAYER);
+  if (sum !== checksum(leaves))
     throw refused(`saved with other CommonHV leaves than those of this layer${why}`);
   const page = decodePage(BigInt(register));
   return { page: page === 'invalid' ? undefined : page };

@@ -1,5 +1,5 @@
 /** Random sources that can be handed to `commonhv`, and the generation; both read the kernel (`#kernel-random`). */
-import { fillFromKernel } from '#kernel-random';
+import { fillFromKernel, SYSTEM } from '#kernel-random';
 
 /** Where a machine's values come from. Handed in by the machine's owner, never found by the layer. */
 export interface Source {
@@ -19,9 +19,12 @@ export interface Source {
   readonly deterministic?: boolean | undefined;
 }
 
-/** The kernel's generator in Node, WebCrypto in a page. */
+/**
+ * The kernel's generator in Node, `os`; WebCrypto in a page. In Node on Windows it is OpenSSL's and called so, without a statement
+ * that it is secure: it notices no copy of the machine.
+ */
 export function systemSource(): Source {
-  return { name: 'os', secure: true, fill: fillFromKernel };
+  return { ...SYSTEM, fill: fillFromKernel };
 }
 
 /** One value for ever, which a guest must notice before it calls itself seeded. For tests only. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { inspect } from 'node:util';
 import { bare, MachineError } from '../cpu.ts';
@@ -390,4 +391,20 @@ test('a layer shows neither values nor state to whoever prints it', () => {
   assert.equal(JSON.stringify(cpu), '{}');
   assert.ok(Object.values(cpu).every((value) => value === undefined || typeof value === 'function'));
   assert.doesNotMatch(inspect(cpu, { depth: 9, showHidden: true }), /Uint8Array|ArrayBuffer|\d{9}n/);
+});
+
+test('on Windows the source is called as it is, OpenSSL’s, and nothing is stated of it', () => {
+  const script = `
+    Object.defineProperty(process, 'platform', { value: process.argv[1] });
+    import(process.argv[2]).then(({ systemSource }) => {
+      const { name, secure, fill } = systemSource();
+      const bytes = new Uint8Array(200_000);
+      fill(bytes);
+      console.log(name, secure, bytes.subarray(-64).some((byte) => byte !== 0));
+    });`;
+  const index = new URL('./index.js', import.meta.url).href;
+  const said = (platform: string) =>
+    spawnSync(process.execPath, ['-e', script, platform, index], { encoding: 'utf8' }).stdout;
+  assert.equal(said('win32'), 'OpenSSL undefined true\n');
+  if (process.platform !== 'win32') assert.equal(said(process.platform), 'os true true\n');
 });
