@@ -8,8 +8,11 @@ export interface Regs {
   readonly edx: number;
 }
 
-/** The exceptions that CPUID, RDMSR and WRMSR can raise (SDM volume 2, the instructions' own pages). */
-export type Fault = '#GP' | '#UD';
+/**
+ * The exceptions that CPUID, RDMSR and WRMSR can raise (SDM volume 2, the instructions' own pages). #VE and #VC come in
+ * confidential guests, TDX and SEV-ES, from the processor alone: a layer's are raised as #GP.
+ */
+export type Fault = '#GP' | '#UD' | '#VE' | '#VC';
 
 /** General protection: the architecture's answer to an absent MSR. */
 export const GP: Fault = '#GP';

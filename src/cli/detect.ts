@@ -1,6 +1,7 @@
 /** `commonhv detect`: the interfaces of the hypervisor, of a living processor or of CPUID dumps. */
-import type { Cpu } from '../cpu.ts';
+import { type Cpu, MachineError } from '../cpu.ts';
 import { regsEqual } from '../cpuid-dump/walk.ts';
+import { type Mode, modeText } from '../probe/wire.ts';
 import { LEAF_BASIC, LEAF_ROOT, SCAN_FIRST, SCAN_STEP } from '../spec/index.ts';
 import { detectionJson, detectionText } from './detection.ts';
 import { detectionNfd, detectionPrometheus } from './exporters.ts';
@@ -26,8 +27,10 @@ export interface DetectOptions extends ProcessorOptions {
 interface Named {
   readonly name: string;
   readonly finding: Finding;
-  /** The instruction's answers at CPL 3, where they are others than the kernel's. */
-  readonly instruction?: Finding;
+  /** The mode that a probe guest asked in. */
+  readonly mode?: Mode;
+  /** The instruction's answers at CPL 3, where they are others than the kernel's; a text: why there are none. */
+  readonly instruction?: Finding | string;
   /** With --features. */
   readonly features?: { readonly text: string; readonly json: readonly object[] };
 }
@@ -73,16 +76,21 @@ export async function detectHere(format: DetectOptions['format'], io: Io): Promi
 
 async function ofProcessor(processor: Processor, features = false): Promise<Named> {
   const named = async (): Promise<Named> => {
+    const { mode } = processor;
     const other = processor.other?.();
-    const agree = other !== undefined && (await viewsAgree(processor.cpu, other));
+    // A guest that breaks at CPL 3 has answered before.
+    const answered = mode && (await findingOf(processor.cpu));
+    const instruction = other && (await otherView(processor.cpu, other));
     // The instruction takes microseconds and the driver 30 times as long: where both agree the first answers.
-    const cpu = agree ? other : processor.cpu;
-    const finding = await findingOf(cpu);
+    const quick = other !== undefined && instruction === undefined && mode === undefined;
+    const cpu = quick ? other : processor.cpu;
+    const finding = answered ?? (await findingOf(cpu));
     const decode = features && (await import('./features.ts')).printedFeatures;
     return {
       name: 'this machine',
       finding,
-      ...(other && !agree && { instruction: await findingOf(other) }),
+      ...(mode && { mode }),
+      ...(instruction && { instruction }),
       ...(decode && { features: await decode(cpu, finding) }),
     };
   };
@@ -90,6 +98,16 @@ async function ofProcessor(processor: Processor, features = false): Promise<Name
     return await unlessStopped(processor, named());
   } finally {
     await processor.close();
+  }
+}
+
+/** What a process sees: nothing where it agrees with the kernel; a text where it cannot be asked. */
+async function otherView(kernel: Cpu, user: Cpu): Promise<Finding | string | undefined> {
+  try {
+    return (await viewsAgree(kernel, user)) ? undefined : await findingOf(user);
+  } catch (error) {
+    if (error instanceof MachineError) return error.message;
+    throw error;
   }
 }
 
@@ -158,6 +176,9 @@ function reason({ missing }: Finding): string {
   return why ?? 'several products show the same signature';
 }
 
+const instructionText = (seen: Finding | string): string =>
+  typeof seen === 'string' ? seen : `the instruction shows another: ${verdict(seen)}`;
+
 function written(found: readonly Named[], format: DetectOptions['format'], io: Io): string {
   const [first] = found;
   const several = found.length > 1;
@@ -165,20 +186,24 @@ function written(found: readonly Named[], format: DetectOptions['format'], io: I
   switch (format) {
     case 'text':
       return found
-        .map(({ name, finding, instruction, features }) => {
+        .map(({ name, finding, mode, instruction, features }) => {
           const title = several ? `${name}\n` : '';
-          const other = instruction && [
-            ['at CPL 3', `the instruction shows another: ${verdict(instruction)}`] as const,
+          const other = [
+            ...(mode === undefined ? [] : [['asked at', modeText(mode)] as const]),
+            ...(instruction === undefined ? [] : [['at CPL 3', instructionText(instruction)] as const]),
           ];
           const list = features === undefined ? '' : `\n${features.text}\n`;
           return `${title}${paint('bold', verdict(finding))}\n\n${detectionText(finding, paint, other)}\n${list}`;
         })
         .join('\n');
     case 'json': {
-      const machines = found.map(({ name, finding, instruction, features }) => ({
+      const machines = found.map(({ name, finding, mode, instruction, features }) => ({
         ...(several && { name }),
         ...detectionJson(finding),
-        ...(instruction && { instruction: detectionJson(instruction) }),
+        ...(mode && { asked: mode }),
+        ...(instruction && {
+          instruction: typeof instruction === 'string' ? { error: instruction } : detectionJson(instruction),
+        }),
         ...(features && { features: features.json }),
       }));
       return `${JSON.stringify(several ? { machines } : machines[0], undefined, 2)}\n`;

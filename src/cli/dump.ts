@@ -2,6 +2,7 @@
 
 import { hex } from '../cpu.ts';
 import { type DumpFormat, dump, formatDump, type Recorded } from '../cpuid-dump.ts';
+import { modeText } from '../probe/wire.ts';
 import { type Io, UsageError } from './io.ts';
 import type { ProcessorOptions } from './processor.ts';
 import { openProcessor, unlessStopped } from './processor.ts';
@@ -47,7 +48,8 @@ async function ofProcessor(options: DumpOptions, io: Io): Promise<readonly Recor
   const { leaf, subleaf = 0, cpu: number } = options;
   const processor = await openProcessor(options, io);
   try {
-    const { cpu } = processor;
+    const { cpu, mode } = processor;
+    if (mode !== undefined) io.err(`commonhv: asked at ${modeText(mode)}`);
     if (leaf === undefined) return [{ number, dump: await unlessStopped(processor, dump(cpu)) }];
     const regs = await unlessStopped(processor, Promise.resolve(cpu.cpuid(leaf, subleaf)));
     return [{ number, dump: [{ leaf, subleaf, indexed: subleaf > 0, ...regs }] }];

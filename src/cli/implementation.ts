@@ -3,7 +3,7 @@ import type { Console, Cpu, Machine } from '../cpu.ts';
 import { bare, MachineError } from '../cpu.ts';
 import { model } from '../engines/model.ts';
 import { fromConfig, type LayerEvent } from '../hypervisor/index.ts';
-import { overSerial, probeImage } from '../probe/index.ts';
+import { overSerial, probeImage, type SerialCpu } from '../probe/index.ts';
 import { openEngine, reporter, startGuest } from './engines.ts';
 import type { Io } from './io.ts';
 import { layerFrom, resolveConfig, warnDeterministic } from './layer.ts';
@@ -14,6 +14,8 @@ export interface ImplementationUnderTest {
   readonly cpu: Cpu;
   /** The machine's other processors, where it has several that can be asked. */
   readonly others?: readonly Cpu[];
+  /** The same processors, asked at CPL 3. */
+  readonly ring3?: readonly Cpu[];
   /** Stops the machine's processors for a moment; absent where the engine cannot. */
   pause?(): Promise<void>;
   /** All processors of one more machine, resumed from a state of this one, the same each time; absent where the engine cannot. */
@@ -80,11 +82,12 @@ export async function openImplementation(
       : late
         ? `it took longer than ${options.timeout} s (--timeout)`
         : undefined;
-  const ask = async (machine: Machine, timeoutMs: number): Promise<[Cpu, ...Cpu[]]> => {
+  const ask = async (machine: Machine, timeoutMs: number): Promise<[SerialCpu, ...SerialCpu[]]> => {
     machines.push(machine);
     if (late || io.interrupted.aborted) await machine.close(); // it came when the others were closed already
     const [first, ...others] = machine.consoles ?? [machine.console];
-    const processor = (console: Console): Promise<Cpu> => overSerial(console, { pokeIntervalMs: timeoutMs });
+    const processor = (console: Console): Promise<SerialCpu> =>
+      overSerial(console, { pokeIntervalMs: timeoutMs });
     return Promise.all([processor(first!), ...others.map(processor)]);
   };
   // The suite acknowledges by itself: that is counted, and nothing to tell.
@@ -119,6 +122,7 @@ export async function openImplementation(
       // A layer in another thread reports later than the guest reads on.
       ...(engine.startModule === undefined && { acknowledgements: () => acknowledged }),
       ...(others.length > 0 && { others }),
+      ring3: [cpu, ...others].flatMap(({ ring3 }) => ring3 ?? []),
       ...(machine.pause && machine.unpause && { pause }),
       ...(engine.resume && machine.save && { resume }),
       ...(machine.restore && machine.save && { restore }),

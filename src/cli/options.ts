@@ -2,6 +2,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import type { Draft, Tuple } from '../spec/index.ts';
 import { parseSignature } from '../spec/index.ts';
+import { DESCRIPTIONS } from './probe-forms.ts';
 
 export type EngineName = 'v86' | 'kvm' | 'model' | 'native';
 
@@ -197,8 +198,8 @@ export const probeOptions = (): readonly Option[] => [
   new Option('--write <file>', 'where to, or - for standard output (required)').makeOptionMandatory(),
   choice(
     '--form <name>',
-    'disk: a raw disk that is a multiboot kernel too (default); sector: its 512 bytes; iso: a CD',
-    ['disk', 'sector', 'iso'],
+    'which form (default: all; iso or efi where the file ends so)',
+    Object.keys(DESCRIPTIONS),
   ),
 ];
 

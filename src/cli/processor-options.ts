@@ -1,5 +1,5 @@
 /** The options of `detect` and `dump`: whose processor is asked, and for which answer. */
-import { Option } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from './io.ts';
 import { choice, type EngineName, guestOptions, layerOptions, parseCount, parseHex } from './options.ts';
 
@@ -44,7 +44,25 @@ export const processorOptions = (): readonly Option[] => [
     "start a hypervisor: {probe} is the probe image's path, its standard streams the serial line",
   ),
   new Option('--serial <address>', 'one that runs the probe already: unix:PATH, tcp:HOST:PORT or /dev/pts/N'),
+  choice('--cpl <n>', 'with --exec or --serial: ask as a kernel, 0, or as a process, 3 (default: 0)', [
+    '0',
+    '3',
+  ]).argParser(chosen([0, 3])),
+  choice(
+    '--bits <n>',
+    'with --exec or --serial: ask in 32-bit or 64-bit code (default: as the guest was entered)',
+    ['32', '64'],
+  ).argParser(chosen([32, 64])),
 ];
+
+/** A choice among numbers; commander knows texts alone. */
+const chosen =
+  (choices: readonly number[]) =>
+  (text: string): number => {
+    const found = choices.find((value) => `${value}` === text);
+    if (found === undefined) throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}.`);
+    return found;
+  };
 
 const repeated = (flags: string, text: string): Option =>
   new Option(flags, text).argParser((value: string, before: readonly string[] = []) => [...before, value]);
@@ -63,6 +81,7 @@ export function checkProcessor(
   const foreign = given.find((name) => {
     if (name === 'engine') return !ours;
     if (name === 'cpu' || name === 'through') return !ours || engine !== 'native';
+    if (name === 'cpl' || name === 'bits') return way !== 'exec' && way !== 'serial';
     if (name === 'timeout') return way === 'from' || (ours && !['v86', 'kvm'].includes(engine));
     if (name === 'memory') return !ours || !['v86', 'kvm'].includes(engine);
     if (name === 'vcpus' || name === 'hyperv') return !ours || engine !== 'kvm';

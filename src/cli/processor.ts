@@ -1,6 +1,7 @@
 /** The processor that a command only asks: the one that we run on, or a guest's, or the model's. */
 import { type Cpu, MachineError } from '../cpu.ts';
 import { type NativeCpu, native } from '../engines/native/index.ts';
+import type { Mode } from '../probe/index.ts';
 import type { Io } from './io.ts';
 import type { EngineName, GuestOptions, LayerOptions } from './options.ts';
 
@@ -9,8 +10,11 @@ export interface Processor {
   readonly cpu: Cpu;
   /** Why it was ended before it was closed: `--timeout` or Ctrl-C; later answers do not count. */
   stopped?(): string | undefined;
-  /** With the native engine: how CPUID is executed, and the other way, where both are to be had and nothing was chosen. */
+  /** With the native engine: how CPUID is executed. */
   readonly how?: 'driver' | 'instruction';
+  /** With a probe guest: the mode that it asks in. */
+  readonly mode?: Mode;
+  /** What a process sees, where `cpu` asks as the kernel and nothing was chosen. */
   other?(): Cpu | undefined;
   close(): Promise<void>;
 }
@@ -34,6 +38,9 @@ export interface ProcessorOptions extends LayerOptions, GuestOptions {
   /** Another hypervisor's probe guest instead: a command, or a serial line. */
   readonly exec?: string;
   readonly serial?: string;
+  /** The mode that the probe guest asks in. */
+  readonly cpl?: 0 | 3;
+  readonly bits?: 32 | 64;
 }
 
 /** Throws a `MachineError` where the engine is not to be had. */

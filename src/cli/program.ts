@@ -17,6 +17,7 @@ import {
   stateOptions,
   verifyOptions,
 } from './options.ts';
+import { FORMS_HELP } from './probe-forms.ts';
 import { checkProcessor, detectOptions, leafOptions, processorOptions } from './processor-options.ts';
 
 const ABOUT =
@@ -38,7 +39,7 @@ const EXAMPLES: Readonly<Record<string, readonly [string, string]>> = {
   dump: ['commonhv dump', 'commonhv dump --engine v86 --draft 2 --format json'],
   seed: ['commonhv seed', 'commonhv seed --watch --interval 100'],
   verify: ['commonhv verify', "commonhv verify --exec 'qemu-system-x86_64 -nographic -kernel {probe}'"],
-  probe: ['commonhv probe --write probe.img', 'commonhv probe --form iso --write probe.iso'],
+  probe: ['commonhv probe --write probe.img', 'commonhv probe --write vmlinux --form elf'],
   lab: ['commonhv lab --open', 'commonhv lab --port 8080'],
   completion: [
     'commonhv completion bash > /etc/bash_completion.d/commonhv',
@@ -225,9 +226,9 @@ function verifyCommands(program: Command, io: Io, done: (status: number) => void
   ).action(async (options, made: Command) =>
     done(await (await import('./verify.ts')).runVerify({ ...options, given: given(made) }, io)),
   );
-  command(program, 'probe', "hand out the probe guest's image", probeOptions()).action(async (options) =>
-    done(await (await import('./probe.ts')).runProbe(options, io)),
-  );
+  command(program, 'probe', "hand out the probe guest's image", probeOptions())
+    .addHelpText('after', FORMS_HELP)
+    .action(async (options) => done(await (await import('./probe.ts')).runProbe(options, io)));
 }
 
 /** The options that the command line names, without those that have their defaults. */

@@ -1,16 +1,14 @@
 /** The processor of another hypervisor, through the probe guest: a command's standard streams, or a serial line. */
 import { MachineError } from '../cpu.ts';
-import { overSerial } from '../probe/index.ts';
-import type { Io } from './io.ts';
-import { commandLine, serialLine } from './line.ts';
+import type { Mode, SerialCpu } from '../probe/index.ts';
+import { GREETING_MS, greet, openLine } from './greeting.ts';
+import { type Io, UsageError } from './io.ts';
 import type { Processor, ProcessorOptions } from './processor.ts';
 
-/** Firmware and boot loaders run before the probe greets, in milliseconds. */
-const GREETING_MS = 30_000;
-
 /** Opens `--exec` or `--serial`. Throws a `MachineError` where no probe answers in time. */
-export async function openRemote({ exec, serial, timeout }: ProcessorOptions, io: Io): Promise<Processor> {
-  const line = exec === undefined ? await serialLine(serial!) : await commandLine(exec);
+export async function openRemote(options: ProcessorOptions, io: Io): Promise<Processor> {
+  const { timeout } = options;
+  const line = await openLine(options);
   let late = false;
   const close = async (): Promise<void> => {
     clearTimeout(timer);
@@ -31,16 +29,27 @@ export async function openRemote({ exec, serial, timeout }: ProcessorOptions, io
         : undefined;
   try {
     const greetingTimeout = Math.min((timeout ?? Number.POSITIVE_INFINITY) * 1000, GREETING_MS);
-    // A guest that runs already has greeted before: it is asked soon.
-    const pokeIntervalMs = exec === undefined ? 250 : 1000;
-    return { cpu: await overSerial(line.console, { greetingTimeout, pokeIntervalMs }), stopped, close };
+    return { ...inMode(await greet(line, options, greetingTimeout, io), options), stopped, close };
   } catch (cause) {
-    const gone = await line.gone();
     await close();
-    const why =
-      stopped() ??
-      (gone &&
-        `${exec === undefined ? '--serial: the other end' : '--exec: the command'} ${gone}, before the probe guest greeted`);
+    const why = stopped();
     throw why === undefined ? cause : new MachineError(why, { cause });
   }
+}
+
+/** The guest's processor in the mode of `--cpl` and `--bits`, and at CPL 3 to compare with. */
+function inMode(cpu: SerialCpu, { cpl, bits }: ProcessorOptions): Pick<Processor, 'cpu' | 'mode' | 'other'> {
+  const mode: Mode = { cpl: cpl ?? cpu.mode.cpl, bits: bits ?? cpu.mode.bits };
+  const has = (wanted: Mode): boolean =>
+    cpu.modes.some((one) => one.cpl === wanted.cpl && one.bits === wanted.bits);
+  if (!has(mode)) {
+    throw new UsageError(
+      has({ ...mode, bits: 32 })
+        ? '--bits 64: the guest was entered in 32-bit mode; boot it by UEFI, or as commonhv probe --form elf'
+        : '--cpl 3: the guest runs an older image of commonhv probe',
+    );
+  }
+  const user: Mode = { ...mode, cpl: 3 };
+  const compared = mode.cpl === 0 && has(user);
+  return { cpu: cpu.inMode(mode), mode, ...(compared && { other: () => cpu.inMode(user) }) };
 }

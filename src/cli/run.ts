@@ -46,7 +46,8 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
   io.progress('starting the probe guest ...');
   const implementation = await openImplementation(options, io);
   try {
-    const { cpu, engine, close: _, ...controls } = implementation;
+    // CPL 3 is left to `verify`, which can begin again where a KVM cannot emulate the way there.
+    const { cpu, engine, close: _, ring3: __, ...controls } = implementation;
     const finding = await unlessStopped(implementation, findingOf(cpu));
     const discovery = finding.detection;
     const rng = await unlessStopped(implementation, readValues(cpu, discovery));
@@ -136,7 +137,7 @@ async function runImage(options: RunOptions, io: Io): Promise<number> {
       io.progress('');
       return io.out(bytes);
     },
-    until: options.saveAt ?? (title === PROBE ? GREETING : undefined),
+    until: options.saveAt ?? (title === PROBE ? `${GREETING}, 32-bit` : undefined),
     async onStop(running) {
       if (save !== undefined) saved = await saveMachine(running, save);
     },

@@ -8,13 +8,13 @@ import {
   type MachineControls,
   type Report,
   textReport,
+  type VerifyOptions,
   verify,
 } from '../conformance/index.ts';
-import { type Cpu, MachineError } from '../cpu.ts';
-import { overSerial } from '../probe/index.ts';
+import { type Awaitable, type Cpu, MachineError } from '../cpu.ts';
+import { GREETING_MS, greet, openLine, type Way } from './greeting.ts';
 import { openImplementation } from './implementation.ts';
 import { type Io, painter, UsageError } from './io.ts';
-import { commandLine, type SerialLine, serialLine } from './line.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 import { unlessStopped } from './processor.ts';
 
@@ -35,13 +35,22 @@ interface Judged extends MachineControls {
   close(): Promise<void>;
 }
 
-/** Firmware and boot loaders come before the greeting: its limit in milliseconds, unless --timeout gives another. */
-const GREETING_TIME = 30_000;
-
 export async function runVerify(options: VerifyCommandOptions, io: Io): Promise<number> {
   const start = performance.now();
-  const target = targetOf(options);
-  io.progress(`asking ${target} ...`);
+  const first = await attempt(options, io, start, true);
+  if (typeof first === 'number') return first;
+  io.err(`commonhv: the guest was lost at CPL 3, and is asked again at CPL 0 alone: ${first.lost}`);
+  return (await attempt(options, io, start, false)) as number;
+}
+
+/** Verifies once; `lost`: why the guest did not come back from CPL 3, where it can be started again. */
+async function attempt(
+  options: VerifyCommandOptions,
+  io: Io,
+  start: number,
+  atCpl3: boolean,
+): Promise<number | Lost> {
+  io.progress(`asking ${targetOf(options)} ...`);
   const judged = await opened(options, io);
   const end = new AbortController();
   const timer = setTimeout(() => end.abort(), (options.timeout ?? 86_400) * 1000);
@@ -49,25 +58,19 @@ export async function runVerify(options: VerifyCommandOptions, io: Io): Promise<
   end.signal.addEventListener('abort', stop);
   io.interrupted.addEventListener('abort', stop);
   try {
-    const { cpu, resume, restore, another, pause, others, acknowledgements } = judged;
     const stopped = (): string | undefined => {
       if (io.interrupted.aborted) return 'interrupted';
       return end.signal.aborted || judged.stopped?.() !== undefined
         ? `the hypervisor was not verified within ${options.timeout} s (--timeout)`
         : undefined;
     };
-    const judging = verify(cpu, {
-      ...(options.given.includes('draft') && { draft: options.draft }),
-      ...(options.strict && { strict: true }),
-      ...(resume && { resume }),
-      ...(restore && { restore }),
-      ...(another && { another }),
-      ...(acknowledgements && { acknowledgements }),
-      ...(pause && { pause }),
-      ...(others && { others }),
-    });
-    const report = await unlessStopped({ stopped }, judging);
+    const { ring3, lost } = watched(atCpl3 ? judged.ring3 : undefined);
+    const verified = verify(judged.cpu, controlsOf(judged, ring3, options));
+    // What runs already cannot be started again: its report shows what was lost.
+    const again = options.serial === undefined ? [lost] : [];
+    const report = await unlessStopped({ stopped }, Promise.race([verified, ...again]));
     io.progress('');
+    if ('lost' in report) return report;
     const about = {
       engine: judged.engine,
       deterministic: deterministic(options),
@@ -80,6 +83,53 @@ export async function runVerify(options: VerifyCommandOptions, io: Io): Promise<
     io.interrupted.removeEventListener('abort', stop);
     await judged.close();
   }
+}
+
+function controlsOf(judged: Judged, ring3: readonly Cpu[], options: VerifyCommandOptions): VerifyOptions {
+  const { resume, restore, another, pause, others, acknowledgements } = judged;
+  return {
+    ...(options.given.includes('draft') && { draft: options.draft }),
+    ...(options.strict && { strict: true }),
+    ...(resume && { resume }),
+    ...(restore && { restore }),
+    ...(another && { another }),
+    ...(acknowledgements && { acknowledgements }),
+    ...(pause && { pause }),
+    ...(others && { others }),
+    ...(ring3.length > 0 && { ring3 }),
+  };
+}
+
+interface Lost {
+  readonly lost: string;
+}
+
+/**
+ * Processors at CPL 3, and the first error among them. A KVM that emulates its guest's code at CPL 0 cannot emulate IRET, and
+ * ends the guest there (seen on a KVM that runs in a virtual machine itself): that says nothing about CommonHV.
+ */
+function watched(cpus: Cpu | readonly Cpu[] = []): {
+  readonly ring3: readonly Cpu[];
+  readonly lost: Promise<Lost>;
+} {
+  let lose: (lost: Lost) => void = () => {};
+  const lost = new Promise<Lost>((resolve) => {
+    lose = resolve;
+  });
+  const watch = async <T>(answer: () => Awaitable<T>): Promise<T> => {
+    try {
+      return await answer();
+    } catch (error) {
+      if (error instanceof MachineError) lose({ lost: error.message });
+      throw error;
+    }
+  };
+  const ring3 = [cpus].flat().map((cpu: Cpu) => ({
+    cpuid: (leaf: number, subleaf: number) => watch(() => cpu.cpuid(leaf, subleaf)),
+    rdmsr: (index: number) => watch(() => cpu.rdmsr(index)),
+    wrmsr: (index: number, value: bigint) => watch(() => cpu.wrmsr(index, value)),
+  }));
+  return { ring3, lost };
 }
 
 function formatted(report: Report, about: About, format: VerifyCommandOptions['format'], io: Io): string {
@@ -119,42 +169,30 @@ function flag(name: string): string {
 }
 
 async function opened(options: VerifyCommandOptions, io: Io): Promise<Judged> {
-  if (options.exec !== undefined) return overLine('exec', await commandLine(options.exec), options, io);
-  if (options.serial !== undefined) return overLine('serial', await serialLine(options.serial), options, io);
+  const { exec, serial } = options;
+  if (exec !== undefined || serial !== undefined) return overLine({ exec, serial }, options, io);
   if (options.engine !== 'native') return openImplementation(options, io);
   const { native } = await import('../engines/native/index.ts');
   const cpu = native();
   return { engine: 'native', cpu, close: async () => cpu.close() };
 }
 
-async function overLine(
-  engine: 'exec' | 'serial',
-  line: SerialLine,
-  { timeout = GREETING_TIME / 1000 }: VerifyCommandOptions,
-  io: Io,
-): Promise<Judged> {
+async function overLine(way: Way, { timeout }: VerifyCommandOptions, io: Io): Promise<Judged> {
+  const line = await openLine(way);
   const interrupt = (): void => void line.close();
   io.interrupted.addEventListener('abort', interrupt);
   try {
-    const greetingTimeout = timeout * 1000;
-    // A guest that runs already has greeted somebody else, and is asked for it soon.
-    const cpu = await overSerial(line.console, {
-      greetingTimeout,
-      pokeIntervalMs: engine === 'serial' ? 250 : 1000,
-    });
+    const cpu = await greet(line, way, timeout === undefined ? GREETING_MS : timeout * 1000, io);
     return {
-      engine,
+      engine: way.exec === undefined ? 'serial' : 'exec',
       cpu,
+      ring3: cpu.ring3,
       // A command that verify started ends with its guest; a guest that ran before goes on.
       close: line.close,
     };
   } catch (cause) {
-    const gone = await line.gone();
     await line.close();
-    if (io.interrupted.aborted) throw new MachineError('interrupted', { cause });
-    const who = engine === 'exec' ? '--exec: the command' : '--serial: the other end';
-    if (gone === undefined) throw cause;
-    throw new MachineError(`${who} ${gone}, before the probe guest greeted`, { cause });
+    throw io.interrupted.aborted ? new MachineError('interrupted', { cause }) : cause;
   } finally {
     io.interrupted.removeEventListener('abort', interrupt);
   }

@@ -104,7 +104,7 @@ export function isU32(value: unknown): value is number {
 }
 
 export function isFault(value: unknown): value is Fault {
-  return value === '#GP' || value === '#UD';
+  return value === '#GP' || value === '#UD' || value === '#VE' || value === '#VC';
 }
 
 /** A value as a report shows it. */

@@ -1,22 +1,25 @@
-/** Lines out of a byte stream that nobody vouches for: bounded in length and in number, and by the caller's clock. */
+/** Lines out of a byte stream that nobody vouches for: bounded in length, and by the caller's clock; of any number. */
 import { MachineError } from '../cpu.ts';
 
 export interface Lines {
   /**
-   * The first thing that `pick` makes of a line; other lines are skipped. Throws a `MachineError` after
-   * `milliseconds`, at the stream's end, or when more than `MAX_NOISE` bytes made no sense.
+   * The first thing that `pick` makes of a line; other lines are skipped. Throws a `MachineError` after `milliseconds`,
+   * however many bytes have come that make no sense, or at the stream's end.
    */
   next<T>(pick: (line: string) => T | undefined, milliseconds: number): Promise<T>;
+  /** How many bytes have come in all, and the last printable text among them, at most 60 characters. */
+  heard(): { readonly bytes: number; readonly tail: string };
 }
 
 const MAX_LINE = 4096;
-/** A firmware or boot loader is done in far less; a guest that floods the line is told apart from one that answers. */
-const MAX_NOISE = 1 << 20;
+const MAX_TAIL = 60;
 
 export function lines(readable: ReadableStream<Uint8Array>): Lines {
   const reader = readable.getReader();
   const decoder = new TextDecoder('latin1');
   let text = '';
+  let bytes = 0;
+  let last = '';
   let pending: Promise<ReadableStreamReadResult<Uint8Array>> | undefined;
 
   /** Takes complete lines out of `text`; the unfinished rest stays. */
@@ -30,30 +33,43 @@ export function lines(readable: ReadableStream<Uint8Array>): Lines {
     if (text.length > MAX_LINE) text = text.slice(-MAX_LINE);
     return undefined;
   };
+  const add = (received: Uint8Array): void => {
+    bytes += received.length;
+    const more = decoder.decode(received, { stream: true });
+    text += more;
+    last = (last + more.slice(-MAX_LINE)).slice(-MAX_LINE);
+  };
 
   return {
     async next(pick, milliseconds) {
-      let noise = 0;
+      const begun = performance.now();
       const clock = timeout(milliseconds);
       try {
         for (;;) {
           const picked = take(pick);
           if (picked !== undefined) return picked;
           pending ??= reader.read();
-          const result = await Promise.race([pending, clock.expired]);
-          if (result === undefined)
-            throw new MachineError(`the guest gave no answer within ${milliseconds} ms${tail(text)}`);
+          // Bytes that are always there already leave a timer no chance to run.
+          const late = performance.now() - begun >= milliseconds;
+          const result = late ? undefined : await Promise.race([pending, clock.expired]);
+          if (result === undefined) throw silence(`the guest gave no answer within ${milliseconds} ms`, text);
           pending = undefined;
-          if (result.done)
-            throw new MachineError(`the guest's serial line ended before an answer${tail(text)}`);
-          noise += result.value.length;
-          if (noise > MAX_NOISE) throw new MachineError(`the guest sent ${noise} bytes that are no answer`);
-          text += decoder.decode(result.value, { stream: true });
+          if (result.done) throw silence("the guest's serial line ended before an answer", text, 'ended');
+          add(result.value);
         }
       } finally {
         clock.stop();
       }
     },
+    heard: () => ({
+      bytes,
+      tail: printable(
+        last
+          .trimEnd()
+          .split(/[\r\n]/)
+          .at(-1) ?? '',
+      ),
+    }),
   };
 }
 
@@ -68,8 +84,10 @@ function timeout(milliseconds: number): { expired: Promise<undefined>; stop(): v
   return { expired, stop: () => clearTimeout(timer) };
 }
 
-/** The received text, for the error: printable, short. */
-function tail(text: string): string {
-  const seen = text.slice(-60).replace(/[^ -~]/g, '.');
-  return seen === '' ? '' : `; it stopped in the middle of ${JSON.stringify(seen)}`;
+function silence(why: string, text: string, code: 'timeout' | 'ended' = 'timeout'): MachineError {
+  const seen = printable(text);
+  const stopped = seen === '' ? '' : `; it stopped in the middle of ${JSON.stringify(seen)}`;
+  return new MachineError(`${why}${stopped}`, { code });
 }
+
+const printable = (text: string): string => text.slice(-MAX_TAIL).replace(/[^ -~]/g, '.');

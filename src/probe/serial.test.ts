@@ -46,12 +46,12 @@ function right(line: string): string {
   if (line.startsWith('w ')) return 'w #gp\r\n';
   if (line.startsWith('c ')) return 'c #ud\r\n';
   if (line === 'q') return 'q\n';
-  return 'commonhv probe 1\r\n';
+  return 'commonhv probe 2, 32-bit\r\n';
 }
 
 for (const size of [1, 7, 1000]) {
   test(`answers arrive whole when the line brings ${size} bytes at a time`, async () => {
-    const cpu = await overSerial(peer(right, { hello: 'commonhv probe 1\r\n', size }), quick);
+    const cpu = await overSerial(peer(right, { hello: 'commonhv probe 2, 32-bit\r\n', size }), quick);
     assert.deepEqual(await cpu.cpuid(0x4f00_0001, 2), regs);
     assert.equal(await cpu.rdmsr(0x4000_00a0), 0xfedc_ba98_7654_3210n);
     assert.equal(await cpu.rdmsr(1), '#GP');
@@ -63,7 +63,7 @@ for (const size of [1, 7, 1000]) {
 }
 
 test('calls that overlap are asked one after another', async () => {
-  const cpu = await overSerial(peer(right, { hello: 'commonhv probe 1\r\n' }), quick);
+  const cpu = await overSerial(peer(right, { hello: 'commonhv probe 2, 32-bit\r\n' }), quick);
   const answers = await Promise.all([cpu.rdmsr(0x4000_00a0), cpu.rdmsr(1), cpu.cpuid(0x4f00_0001, 2)]);
   assert.deepEqual(answers, [0xfedc_ba98_7654_3210n, '#GP', regs]);
 });
@@ -75,10 +75,61 @@ test('a probe that greeted before anybody listened is asked again', async () => 
 
 test('firmware noise before the greeting and between answers is skipped', async () => {
   const noisy = peer((line) => `[ 0.1] noise\r\nc 1 2\r\nr zzzzzzzz 00000000\r\n${right(line)}`, {
-    hello: 'SeaBIOS\x1b[2J\r\niPXE commonhv probe 1\r\n',
+    hello: 'SeaBIOS\x1b[2J\r\niPXE commonhv probe 2, 32-bit\r\n',
   });
   const cpu = await overSerial(noisy, quick);
   assert.equal(await cpu.rdmsr(0x4000_00a0), 0xfedc_ba98_7654_3210n);
+});
+
+test('8 MiB of noise before the greeting and in front of answers do no harm', async () => {
+  const noise = 'firmware talks\r\n'.repeat(2 ** 19);
+  const loud = { ...quick, greetingTimeout: 60_000, answerTimeout: 60_000 };
+  const cpu = await overSerial(
+    peer((line) => `${noise}and stops in a line: ${right(line)}`, {
+      hello: `${noise}${'x'.repeat(2 ** 20)}commonhv probe 2, 32-bit\r\n`,
+      size: 65_536,
+    }),
+    loud,
+  );
+  assert.equal(await cpu.rdmsr(0x4000_00a0), 0xfedc_ba98_7654_3210n);
+  assert.equal(await cpu.rdmsr(1), '#GP');
+});
+
+test('each mode has words of its own, and its greeting says which there are', async () => {
+  const asked: string[] = [];
+  const said = (line: string): string => {
+    asked.push(line);
+    const [word] = line.split(' ');
+    if (word!.toLowerCase().startsWith('c')) return `${word} 00000001 00000002 00000003 00000004\r\n`;
+    return word === 'R3' ? 'R3 #vc\r\n' : word === 'r3' ? 'r3 #gp\r\n' : `${word} 00000000 00000005\r\n`;
+  };
+  const wide = await overSerial(peer(said, { hello: 'commonhv probe 2, 64-bit\r\n' }), quick);
+  assert.deepEqual(
+    wide.modes.map(({ cpl, bits }) => `${cpl} ${bits}`),
+    ['0 64', '3 64', '0 32', '3 32'],
+  );
+  const outcomes: unknown[] = [];
+  for (const mode of wide.modes) {
+    const cpu = wide.inMode(mode);
+    await cpu.cpuid(1, 0);
+    outcomes.push(await cpu.rdmsr(16));
+  }
+  assert.deepEqual(outcomes, [5n, '#VC', 5n, '#GP']);
+  const words = asked.map((line) => line.split(' ')[0]);
+  assert.deepEqual(words, ['C', 'R', 'C3', 'R3', 'c', 'r', 'c3', 'r3']);
+  const first = await overSerial(peer(right, { hello: 'commonhv probe 1\r\n' }), quick);
+  assert.deepEqual(first.modes, [{ cpl: 0, bits: 32 }]); // the image before this one
+});
+
+test('an exception of another kind is a MachineError that names it and the mode', async () => {
+  const cpu = await overSerial(
+    peer(() => 'r3 #pf\r\n', { hello: 'commonhv probe 2, 32-bit\r\n' }),
+    quick,
+  );
+  await assert.rejects(
+    async () => cpu.inMode({ cpl: 3, bits: 32 }).rdmsr(1),
+    /RDMSR raised #PF in the guest \(CPL 3, 32-bit\)/,
+  );
 });
 
 test('a peer that is silent, stops in a line, floods or goes away is a MachineError in bounded time', async () => {
@@ -94,12 +145,18 @@ test('a peer that is silent, stops in a line, floods or goes away is a MachineEr
       peer(() => 'x'.repeat(1 << 20)),
       quick,
     ),
-    /bytes that are no answer/,
+    /no answer within 300 ms; it stopped in the middle of "x{60}"/,
   );
+  // Bytes that are always there: no timer gets its turn.
+  const flood = {
+    ...peer(() => ''),
+    readable: new ReadableStream<Uint8Array>({ pull: (c) => c.enqueue(new Uint8Array(999)) }),
+  };
+  await assert.rejects(overSerial(flood, quick), /no answer within 300 ms/);
   const gone = { ...peer(() => ''), readable: new ReadableStream<Uint8Array>({ start: (c) => c.close() }) };
   await assert.rejects(overSerial(gone, quick), /serial line ended/);
   const stops = await overSerial(
-    peer((line) => right(line).slice(0, 5), { hello: 'commonhv probe 1\n' }),
+    peer((line) => right(line).slice(0, 5), { hello: 'commonhv probe 2, 32-bit\n' }),
     quick,
   );
   await assert.rejects(
@@ -117,7 +174,7 @@ test('random bytes for answers never throw anything but a MachineError', async (
   await fc.assert(
     fc.asyncProperty(fc.string({ unit: 'binary' }), async (garbage) => {
       const cpu = await overSerial(
-        peer(() => `${garbage}\n`, { hello: 'commonhv probe 1\n' }),
+        peer(() => `${garbage}\n`, { hello: 'commonhv probe 2, 32-bit\n' }),
         {
           ...quick,
           answerTimeout: 2,
@@ -130,7 +187,7 @@ test('random bytes for answers never throw anything but a MachineError', async (
 });
 
 test('what is no leaf, index or value is a RangeError before anything is sent', async () => {
-  const cpu = await overSerial(peer(right, { hello: 'commonhv probe 1\r\n' }), quick);
+  const cpu = await overSerial(peer(right, { hello: 'commonhv probe 2, 32-bit\r\n' }), quick);
   await assert.rejects(
     async () => cpu.cpuid(-1, 0),
     /leaf: expected an integer from 0 to 0xffffffff, got -1/,

@@ -1,42 +1,76 @@
 /** The probe's lines, requests and answers, as probe.S has them. */
 import type { Fault, Regs } from '../cpu.ts';
 
-/** The first line of a probe that is ready, and its answer to a line that makes no sense. */
-export const GREETING = 'commonhv probe 1';
-
-export const cpuidLine = (leaf: number, subleaf: number): string => `c ${digits(leaf)} ${digits(subleaf)}`;
-export const rdmsrLine = (index: number): string => `r ${digits(index)}`;
-export const wrmsrLine = (index: number, value: bigint): string =>
-  `w ${digits(index)} ${digits(Number(value >> 32n))} ${digits(Number(value & 0xffff_ffffn))}`;
-
-/** Each reader gives `undefined` for a line that is not its answer: noise is skipped, never trusted. */
-export function readCpuid(line: string): Regs | Fault | undefined {
-  const [eax, ebx, ecx, edx] = numbers(line, 'c', 4);
-  return edx === undefined ? fault(line, 'c') : { eax: eax!, ebx: ebx!, ecx: ecx!, edx };
+/** The privilege and the width of the code that executes the instruction. */
+export interface Mode {
+  /** Current privilege level: 0 as a kernel's, 3 as a process's. */
+  readonly cpl: 0 | 3;
+  /** 64-bit code, or 32-bit code: protected mode, or compatibility mode where the guest has 64-bit code too. */
+  readonly bits: 32 | 64;
 }
 
-export function readRdmsr(line: string): bigint | Fault | undefined {
-  const [hi, lo] = numbers(line, 'r', 2);
-  return lo === undefined ? fault(line, 'r') : (BigInt(hi!) << 32n) | BigInt(lo);
+/** "CPL 3, 64-bit". */
+export const modeText = ({ cpl, bits }: Mode): string => `CPL ${cpl}, ${bits}-bit`;
+
+/** The first line of a probe that is ready, without the width; also its answer to a line that makes no sense. */
+export const GREETING = 'commonhv probe 2';
+
+/** All modes of a probe that greets so, its own first, then the same at CPL 3; `undefined` for any other line. Noise may come before it. */
+export function readGreeting(line: string): readonly [Mode, ...Mode[]] | undefined {
+  const [, version, bits] = /commonhv probe (?:(1)|2, (32|64)-bit)$/.exec(line) ?? [];
+  if (version !== undefined) return [{ cpl: 0, bits: 32 }]; // the first edition of the image
+  if (bits === undefined) return undefined;
+  const narrow = [{ cpl: 0, bits: 32 } as const, { cpl: 3, bits: 32 } as const] as const;
+  return bits === '32' ? [...narrow] : [{ cpl: 0, bits: 64 }, { cpl: 3, bits: 64 }, ...narrow];
 }
 
-export function readWrmsr(line: string): Fault | 'ok' | undefined {
-  return line === 'w' ? 'ok' : fault(line, 'w');
+/** Upper case is 64-bit code, 3 is CPL 3: `c`, `c3`, `C`, `C3`. */
+export type Question = 'c' | 'r' | 'w';
+const word = (letter: Question, { cpl, bits }: Mode): string =>
+  `${bits === 64 ? letter.toUpperCase() : letter}${cpl === 3 ? '3' : ''}`;
+
+export const cpuidLine = (leaf: number, subleaf: number, mode: Mode): string =>
+  `${word('c', mode)} ${digits(leaf)} ${digits(subleaf)}`;
+export const rdmsrLine = (index: number, mode: Mode): string => `${word('r', mode)} ${digits(index)}`;
+export const wrmsrLine = (index: number, value: bigint, mode: Mode): string =>
+  `${word('w', mode)} ${digits(index)} ${digits(Number(value >> 32n))} ${digits(Number(value & 0xffff_ffffn))}`;
+
+/** An exception, by its mnemonic: `#GP`. `Fault` has those that the three instructions raise; others mean that the guest broke. */
+export type Exception = Fault | `#${string}`;
+
+/** Each reader gives `undefined` for a line that is not its answer: noise is skipped, never trusted. Noise may come before the answer. */
+export function readCpuid(line: string, mode: Mode): Regs | Exception | undefined {
+  const [eax, ebx, ecx, edx] = numbers(line, word('c', mode), 4);
+  return edx === undefined ? exception(line, word('c', mode)) : { eax: eax!, ebx: ebx!, ecx: ecx!, edx };
 }
+
+export function readRdmsr(line: string, mode: Mode): bigint | Exception | undefined {
+  const [hi, lo] = numbers(line, word('r', mode), 2);
+  return lo === undefined ? exception(line, word('r', mode)) : (BigInt(hi!) << 32n) | BigInt(lo);
+}
+
+export function readWrmsr(line: string, mode: Mode): Exception | 'ok' | undefined {
+  return line === word('w', mode) ? 'ok' : exception(line, word('w', mode));
+}
+
+const FAULTS: readonly string[] = ['#GP', '#UD', '#VE', '#VC'] satisfies readonly Fault[];
+
+/** Whether one of the three instructions raises it by itself. */
+export const isFault = (answer: unknown): answer is Fault => FAULTS.includes(answer as string);
 
 function digits(value: number): string {
   return value.toString(16).padStart(8, '0');
 }
 
-function numbers(line: string, letter: string, count: number): readonly number[] {
-  const [first, ...rest] = line.split(' ');
-  if (first !== letter || rest.length !== count || !rest.every((part) => /^[0-9a-f]{8}$/.test(part)))
-    return [];
+function numbers(line: string, command: string, count: number): readonly number[] {
+  const parts = line.split(' ').slice(-count - 1);
+  const [first, ...rest] = parts;
+  if (first?.endsWith(command) !== true || rest.length !== count) return [];
+  if (!rest.every((part) => /^[0-9a-f]{8}$/.test(part))) return [];
   return rest.map((part) => Number.parseInt(part, 16));
 }
 
-function fault(line: string, letter: string): Fault | undefined {
-  if (line === `${letter} #gp`) return '#GP';
-  if (line === `${letter} #ud`) return '#UD';
-  return undefined;
+function exception(line: string, command: string): Exception | undefined {
+  const [, before, mnemonic] = /^(.*) #([a-z]{2})$/s.exec(line) ?? [];
+  return before?.endsWith(command) ? `#${mnemonic!.toUpperCase()}` : undefined;
 }

@@ -66,7 +66,7 @@ export class Qemu {
 
   /** The probe has started since the last call. */
   async greeting(): Promise<void> {
-    await this.until(() => this.#serial.includes('commonhv probe 1'), 'greeting');
+    await this.until(() => this.#serial.includes('commonhv probe 2'), 'greeting');
     this.#serial = '';
   }
 

@@ -1,5 +1,5 @@
 /** Faulty hypervisors: random values, and guest input. */
-import { GP } from '../../cpu.ts';
+import { type Fault, GP } from '../../cpu.ts';
 import { type FaultyHypervisor, faulty, type MakeFaulty, read, reads, writes } from './faulty.ts';
 
 const LOW = 0xffff_ffffn;
@@ -19,7 +19,7 @@ function stuck(): MakeFaulty {
 
 function twice(): MakeFaulty {
   return faulty((correct) => {
-    let kept: bigint | '#GP' | '#UD' | undefined;
+    let kept: bigint | Fault | undefined;
     return {
       rdmsr(index) {
         if (index !== correct.rng) return correct.rdmsr(index);
