@@ -14,8 +14,8 @@ export interface ImplementationUnderTest {
   readonly cpu: Cpu;
   /** The machine's other processors, where it has several that can be asked. */
   readonly others?: readonly Cpu[];
-  /** The same processors, asked at CPL 3. */
-  readonly ring3?: readonly Cpu[];
+  /** The same processors, asked at CPL 3; throws the `MachineError` of a machine of its own that did not come back from there. */
+  ring3?(): Promise<readonly Cpu[]>;
   /** Stops the machine's processors for a moment; absent where the engine cannot. */
   pause?(): Promise<void>;
   /** All processors of one more machine, resumed from a state of this one, the same each time; absent where the engine cannot. */
@@ -110,8 +110,13 @@ export async function openImplementation(
     };
     const resume = async (): Promise<readonly Cpu[]> =>
       ask(await engine.resume!(fromConfig(data), await state()), RESUMED);
-    const another = async (): Promise<readonly Cpu[]> =>
+    const another = async (): Promise<readonly SerialCpu[]> =>
       ask(await startGuest(engine, data, { kernel: probeImage() }, io, report), 1_000);
+    const ring3 = async (): Promise<readonly Cpu[]> => {
+      const [tried] = await another();
+      await tried!.ring3?.rdmsr(0);
+      return [cpu, ...others].flatMap((one) => one.ring3 ?? []);
+    };
     const restore = async (): Promise<void> => {
       await machine.restore!(await state()); // the guest waits for a line, as it did when it was saved
     };
@@ -122,7 +127,7 @@ export async function openImplementation(
       // A layer in another thread reports later than the guest reads on.
       ...(engine.startModule === undefined && { acknowledgements: () => acknowledged }),
       ...(others.length > 0 && { others }),
-      ring3: [cpu, ...others].flatMap(({ ring3 }) => ring3 ?? []),
+      ring3,
       ...(machine.pause && machine.unpause && { pause }),
       ...(engine.resume && machine.save && { resume }),
       ...(machine.restore && machine.save && { restore }),

@@ -46,7 +46,7 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
   io.progress('starting the probe guest ...');
   const implementation = await openImplementation(options, io);
   try {
-    // CPL 3 is left to `verify`, which can begin again where a KVM cannot emulate the way there.
+    // CPL 3 is left to `verify`: it costs a machine.
     const { cpu, engine, close: _, ring3: __, ...controls } = implementation;
     const finding = await unlessStopped(implementation, findingOf(cpu));
     const discovery = finding.detection;

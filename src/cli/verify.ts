@@ -67,7 +67,7 @@ async function attempt(
     const { ring3, lost } = watched(atCpl3 ? judged.ring3 : undefined);
     const verified = verify(judged.cpu, controlsOf(judged, ring3, options));
     // What runs already cannot be started again: its report shows what was lost.
-    const again = options.serial === undefined ? [lost] : [];
+    const again = options.exec !== undefined ? [lost] : [];
     const report = await unlessStopped({ stopped }, Promise.race([verified, ...again]));
     io.progress('');
     if ('lost' in report) return report;
@@ -168,10 +168,25 @@ function flag(name: string): string {
   return ['rng', 'generation', 'hypervisorBit'].includes(name) ? `--no-${text}` : `--${text}`;
 }
 
+/** With the processors at CPL 3 where a machine comes back from there. */
+async function withRing3(options: VerifyCommandOptions, io: Io): Promise<Judged> {
+  const { ring3, ...implementation } = await openImplementation(options, io);
+  try {
+    return { ...implementation, ...(ring3 && { ring3: await ring3() }) };
+  } catch (error) {
+    if (implementation.stopped?.() === undefined && error instanceof MachineError) {
+      io.err(`commonhv: a guest was lost at CPL 3, and nothing is asked there: ${error.message}`);
+      return implementation;
+    }
+    await implementation.close();
+    throw error;
+  }
+}
+
 async function opened(options: VerifyCommandOptions, io: Io): Promise<Judged> {
   const { exec, serial } = options;
   if (exec !== undefined || serial !== undefined) return overLine({ exec, serial }, options, io);
-  if (options.engine !== 'native') return openImplementation(options, io);
+  if (options.engine !== 'native') return withRing3(options, io);
   const { native } = await import('../engines/native/index.ts');
   const cpu = native();
   return { engine: 'native', cpu, close: async () => cpu.close() };
