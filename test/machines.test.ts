@@ -21,6 +21,7 @@ const escaped = (text: string): string => text.replaceAll('\0', '\\x00');
 
 const KVM = '0x40000000=KVMKVMKVM\\x00\\x00\\x00';
 const OURS: Readonly<Record<string, string>> = {
+  'bochs-2.7.txt': 'hvbit=0 none',
   'kvm-amd.txt': `hvbit=1 ${KVM}`,
   'kvm-intel.txt': `hvbit=1 ${KVM}`,
   'kvm-off.txt': 'hvbit=1 none',
@@ -29,6 +30,7 @@ const OURS: Readonly<Record<string, string>> = {
   'v86-draft1.txt': 'hvbit=1 0x40000000=VMwareVMware;0x40000100=TCGTCGTCGTCG;0x4f000000=CommonHVIntf',
   'v86-draft2-hidden.json': 'hvbit=0 0x40000000=VMwareVMware;0x4f000000=CommonHVIntf',
   'v86-draft3.txt': 'hvbit=1 0x40000000=VMwareVMware;0x40000000=TCGTCGTCGTCG;0x4f000000=CommonHVIntf',
+  'xen-4.17-dom0.txt': 'hvbit=1 0x40000000=XenVMMXenVMM',
 };
 
 test('machines that our own tools recorded', async () => {

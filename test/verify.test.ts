@@ -1,6 +1,6 @@
 /** `commonhv verify` and `probe` as people and programs meet them, without any hypervisor but ours and stand-ins. */
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -245,7 +245,10 @@ const WRONG: readonly (readonly [readonly string[], RegExp])[] = [
   [['probe'], /required option '--write <file>' not specified/],
   [['probe', '--write', `${work}/no/such/folder`], /there is no such folder/],
   [['probe', '--write', '.'], /it is a folder/],
-  [['probe', '--write', '-', '--form', 'iso'], /expected a file, got standard output/],
+  [
+    ['probe', '--write', '-', '--form', 'sector'],
+    /Allowed choices are all, iso, multiboot, pvh, elf, bzimage, efi/,
+  ],
 ];
 test('what is wrong is one line, exit 2, nothing on standard output', limit, async () => {
   for (const [args, message] of WRONG) {
@@ -257,13 +260,112 @@ test('what is wrong is one line, exit 2, nothing on standard output', limit, asy
   }
 });
 
-test('probe --write hands out a disk, its sector, and either on standard output', limit, async () => {
-  const disk = join(work, 'probe.img');
-  assert.equal((await commonhv('probe', '--write', disk)).status, 0);
-  const bytes = readFileSync(disk);
-  assert.equal(bytes.length, 516_096);
-  const sector = (await commonhv('probe', '--write', '-', '--form', 'sector')).stdout;
-  assert.equal(sector.length, 512);
-  assert.equal(bytes.subarray(0, 512).toString('latin1'), sector);
-  assert.ok(bytes.subarray(512).every((byte) => byte === 0));
+test(
+  'probe --write hands out each form, by its name or by the end of the file, and on standard output',
+  limit,
+  async () => {
+    const written = async (name: string, ...more: readonly string[]): Promise<Buffer> => {
+      const path = join(work, name);
+      assert.equal((await commonhv('probe', '--write', path, ...more)).status, 0);
+      return readFileSync(path);
+    };
+    const whole = await written('probe.img');
+    assert.equal(whole.length, 516_096);
+    assert.deepEqual(await written('probe.iso'), whole);
+    const application = await written('probe.EFI');
+    assert.equal(application.subarray(0, 2).toString('latin1'), 'MZ');
+    assert.deepEqual(await written('other', '--form', 'efi'), application);
+    const piped = spawnSync(process.execPath, [
+      'dist/cli/bin.js',
+      'probe',
+      '--write',
+      '-',
+      '--form',
+      'multiboot',
+    ]);
+    assert.equal(piped.stdout.length, 2048);
+    assert.deepEqual(piped.stdout.subarray(4, 446), whole.subarray(4, 446));
+  },
+);
+
+test(
+  'silence gets a hint for the hypervisor that is named, talk gets another, and neither ends the wait',
+  limit,
+  async () => {
+    const ask = (command: string, seconds: string) =>
+      commonhv('detect', '--timeout', seconds, '--exec', `${command}; : {probe}`);
+    const [unnamed, qemu, vmm, talking] = await Promise.all([
+      ask('exec sleep 60', '7'),
+      ask(': qemu-system-x86_64 -kernel x; exec sleep 60', '7'),
+      ask(': cloud-hypervisor --kernel x; exec sleep 60', '7'),
+      ask('while sleep 0.5; do echo Boot failed; done', '18'),
+    ]);
+    for (const { status, stdout } of [unnamed, qemu, vmm, talking])
+      assert.deepEqual([status, stdout], [2, '']);
+    assert.match(unnamed.stderr, /^commonhv: nothing heard yet\. the guest's first serial port, COM1/);
+    assert.match(qemu.stderr, /^commonhv: nothing heard yet\. QEMU: add -nographic/);
+    assert.match(vmm.stderr, /^commonhv: nothing heard yet\. cloud-hypervisor: add --serial tty/);
+    assert.match(
+      talking.stderr,
+      /^commonhv: no greeting yet, but \d+ bytes, the last of them "Boot failed": /,
+    );
+    for (const { stderr } of [unnamed, qemu, vmm, talking])
+      assert.equal(stderr.trimEnd().split('\n').length, 2, stderr);
+  },
+);
+
+test('detect and dump say in which mode they asked, and show CPL 3 where it differs', limit, async () => {
+  const detect = async (mode: string, ...more: readonly string[]) => {
+    const { status, stdout, stderr } = await commonhv(
+      'detect',
+      '--exec',
+      `${FAKE} ${mode} # {probe}`,
+      '--format',
+      'json',
+      ...more,
+    );
+    assert.equal(status, 0, stderr);
+    return JSON.parse(stdout);
+  };
+  const [good, wide, split, faults, old] = await Promise.all(
+    ['good', 'wide', 'split', 'faults', 'old'].map((mode) => detect(mode)),
+  );
+  assert.deepEqual([good.asked, good.instruction], [{ cpl: 0, bits: 32 }, undefined]);
+  assert.deepEqual([wide.asked, wide.instruction], [{ cpl: 0, bits: 64 }, undefined]);
+  assert.equal(split.commonhv.draft, 3);
+  assert.equal(split.instruction.commonhv, null);
+  assert.match(faults.instruction.error, /CPUID raised #GP in the guest \(CPL 3, 32-bit\)/);
+  assert.deepEqual([old.asked, old.instruction], [{ cpl: 0, bits: 32 }, undefined]);
+  assert.equal((await detect('split', '--cpl', '3')).commonhv, null);
+
+  const text = await commonhv('detect', '--exec', `${FAKE} split # {probe}`);
+  assert.match(text.stdout, /^asked at +CPL 0, 32-bit$/m);
+  assert.match(text.stdout, /^at CPL 3 +the instruction shows another: /m);
+  const dump = await commonhv(
+    'dump',
+    '--exec',
+    `${FAKE} wide # {probe}`,
+    '--leaf',
+    '4f000000',
+    '--cpl',
+    '3',
+    '--bits',
+    '32',
+  );
+  assert.equal(dump.stderr, 'commonhv: asked at CPL 3, 32-bit\n');
+  assert.match(dump.stdout, /0x4f000000 0x00: eax=0x4f00/);
+});
+
+test('a mode that the guest does not have is one line', limit, async () => {
+  const wrong = async (...args: readonly string[]) => (await commonhv('dump', ...args)).stderr;
+  assert.match(
+    await wrong('--exec', `${FAKE} good # {probe}`, '--bits', '64'),
+    /^commonhv: --bits 64: the guest was entered in 32-bit mode/,
+  );
+  assert.match(
+    await wrong('--exec', `${FAKE} old # {probe}`, '--cpl', '3'),
+    /^commonhv: --cpl 3: the guest runs an older image/,
+  );
+  assert.match(await wrong('--cpl', '3'), /--cpl has no effect with --engine native/);
+  assert.match(await wrong('--exec', 'x {probe}', '--cpl', '1'), /Allowed choices are 0, 3/);
 });

@@ -6,8 +6,9 @@ import type { SyncCpu } from 'commonhv';
 import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
 import { host } from './harness.ts';
 
-const GREETING = 'commonhv probe 1';
 const [, , mode = 'good', after = '0', file] = process.argv;
+/** `wide`: entered in 64-bit mode; `split`: at CPL 3 it shows other leaves; `faults`: CPUID raises #GP there; `old`: the image of before. */
+const GREETING = mode === 'old' ? 'commonhv probe 1' : `commonhv probe 2, ${mode === 'wide' ? 64 : 32}-bit`;
 
 const cpu: SyncCpu = commonhv({
   rng: { source: systemSource() },
@@ -16,19 +17,26 @@ const cpu: SyncCpu = commonhv({
 const hex = (value: number): string => value.toString(16).padStart(8, '0');
 
 function answer(line: string): string {
-  const [letter, ...rest] = line.trim().split(' ');
+  const [word = '', ...rest] = line.trim().split(' ');
+  const letter = word.toLowerCase().replace('3', '');
+  const user = word.endsWith('3');
   const [a = 0, b = 0, c = 0] = rest.map((digits) => Number.parseInt(digits, 16));
+  if (mode === 'old' && word !== letter) return GREETING;
   if (letter === 'c') {
-    const { eax, ebx, ecx, edx } = cpu.cpuid(a, b);
-    return `c ${[eax, ebx, ecx, edx].map(hex).join(' ')}`;
+    if (user && mode === 'faults') return `${word} #gp`;
+    const { eax, ebx, ecx, edx } = user && mode === 'split' ? host.cpuid(a, b) : cpu.cpuid(a, b);
+    return `${word} ${[eax, ebx, ecx, edx].map(hex).join(' ')}`;
   }
   if (letter === 'r') {
-    const word = cpu.rdmsr(a);
-    return typeof word === 'string'
-      ? 'r #gp'
-      : `r ${hex(Number(word >> 32n))} ${hex(Number(word & 0xffff_ffffn))}`;
+    const value = user ? '#GP' : cpu.rdmsr(a);
+    return typeof value === 'string'
+      ? `${word} #gp`
+      : `${word} ${hex(Number(value >> 32n))} ${hex(Number(value & 0xffff_ffffn))}`;
   }
-  if (letter === 'w') return cpu.wrmsr(a, (BigInt(b) << 32n) | BigInt(c)) === undefined ? 'w' : 'w #gp';
+  if (letter === 'w') {
+    const refused = user || cpu.wrmsr(a, (BigInt(b) << 32n) | BigInt(c)) !== undefined;
+    return refused ? `${word} #gp` : word;
+  }
   return GREETING;
 }
 
