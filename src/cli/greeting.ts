@@ -30,15 +30,18 @@ export async function greet(
   io: Io,
 ): Promise<SerialCpu> {
   const hinted = new Set<string>();
-  const hint = (text: string): void => {
-    if (!hinted.has(text)) io.err(`commonhv: ${text}`);
-    hinted.add(text);
+  const hint = (kind: 'silence' | 'talk', text: string): void => {
+    if (!hinted.has(kind)) io.err(`commonhv: ${text}`);
+    hinted.add(kind);
   };
   const onWaiting = ({ milliseconds, bytes, tail }: Waiting): void => {
     if (bytes === 0 && milliseconds >= HINT_MS) {
-      hint(`nothing heard yet. ${exec === undefined ? silentLine(serial!) : silentCommand(exec)}`);
+      hint('silence', `nothing heard yet. ${exec === undefined ? silentLine(serial!) : silentCommand(exec)}`);
     } else if (bytes > 0 && milliseconds >= OTHER_TALK_MS) {
-      hint(`no greeting yet, but ${bytes} bytes, the last of them ${JSON.stringify(tail)}: ${otherTalk}`);
+      hint(
+        'talk',
+        `no greeting yet, but ${bytes} bytes, the last of them ${JSON.stringify(tail)}: ${otherTalk}`,
+      );
     }
     const left = Math.max(0, Math.round((greetingTimeout - milliseconds) / 1000));
     const heard = bytes === 0 ? 'nothing heard' : `${bytes} bytes heard`;
