@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import {
   buildLab,
   CHROMIUM,
@@ -16,6 +16,7 @@ import {
 } from '../test/support/browser.ts';
 import { kernel } from '../test/support/guests.ts';
 import { type Bench, type Figure, median } from './figure.ts';
+import { watchTasks } from './words/tasks.ts';
 
 const DEBIAN = '.cache/debian';
 const VISITS = 7;
@@ -98,7 +99,7 @@ async function reads(browser: Browser, url: string): Promise<readonly Figure[]> 
   await idle(page);
   await dropFiles(page, { reads: guest });
   await says(page, '.chosen', /reads/);
-  const tasks = await watch(browser, page);
+  const tasks = await watchTasks(browser, page);
   const begun = performance.now();
   await press(page, 'Restart');
   await page.waitForSelector('.state.ended', { timeout: 300_000 });
@@ -129,10 +130,9 @@ async function boot(browser: Browser, url: string): Promise<readonly Figure[]> {
 async function bootOnce(browser: Browser, url: string) {
   const { page, close } = await visit(browser, url);
   await idle(page);
+  const tasks = await watchTasks(browser, page);
   await page.locator('input[type=file]').setInputFiles([`${DEBIAN}/vmlinuz`, `${DEBIAN}/initrd`]);
   await says(page, '.chosen', /vmlinuz with initrd/);
-  const tasks = await watch(browser, page);
-  await press(page, 'Restart');
   await page.waitForFunction(
     () => /# ?$/.test((document.querySelector('.xterm-rows')?.textContent ?? '').trimEnd()),
     null,
@@ -144,45 +144,6 @@ async function bootOnce(browser: Browser, url: string) {
   );
   await close();
   return { ...longest, cpuids: Number(total.replaceAll(',', '')) };
-}
-
-interface Tasks {
-  /** Milliseconds from the start of the page's longest task to its end, and of processor time that the costliest took. */
-  stop(): Promise<{ readonly wall: number; readonly cpu: number }>;
-}
-
-/** Watches the page's own thread. On a machine that is busy with something else a task lasts longer than it costs. */
-async function watch(browser: Browser, page: Page): Promise<Tasks> {
-  await browser.startTracing(page, { categories: ['toplevel'] });
-  return {
-    async stop() {
-      const trace = JSON.parse((await browser.stopTracing()).toString()) as {
-        traceEvents: readonly TraceEvent[];
-      };
-      const threads = new Set(
-        trace.traceEvents
-          .filter(({ name, args }) => name === 'thread_name' && args?.name === 'CrRendererMain')
-          .map(({ pid, tid }) => `${pid} ${tid}`),
-      );
-      const tasks = trace.traceEvents.filter(
-        ({ name, ph, pid, tid }) => ph === 'X' && name.endsWith('RunTask') && threads.has(`${pid} ${tid}`),
-      );
-      if (tasks.length === 0) throw new Error('bench lab: the browser traced no task');
-      const most = (value: (task: TraceEvent) => number) => Math.max(...tasks.map(value)) / 1000;
-      return { wall: most(({ dur }) => dur ?? 0), cpu: most(({ tdur }) => tdur ?? 0) };
-    },
-  };
-}
-
-/** Chromium's trace format: a complete event (`X`) has its duration and its thread's time in microseconds. */
-interface TraceEvent {
-  readonly name: string;
-  readonly ph: string;
-  readonly pid: number;
-  readonly tid: number;
-  readonly dur?: number;
-  readonly tdur?: number;
-  readonly args?: { readonly name?: string };
 }
 
 const taskFigures = ({ wall, cpu }: { wall: number; cpu: number }, when: string): readonly Figure[] => [

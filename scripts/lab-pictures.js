@@ -31,6 +31,7 @@ for (const { name, fragment, prepare } of states) {
       const { page, close } = await visit(browser, served.url + fragment, { width, height: 900, scheme });
       await prepare(page);
       await page.mouse.move(0, 0);
+      await page.evaluate(() => scrollTo(0, 0));
       await page.screenshot({ path: `${FOLDER}/${name}-${width}-${scheme}.png`, fullPage: true });
       await close();
       count++;

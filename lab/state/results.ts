@@ -47,12 +47,13 @@ function draftOf({ settings }: Session, { commonhv }: Detection): Said {
     : { text: `draft ${draft}, made for ${settings.draft}`, standing: 'warned' };
 }
 
-function interfacesOf(_: Session, { interfaces, commonhv }: Detection): Said {
+function interfacesOf({ seen }: Session, { interfaces, commonhv }: Detection): Said {
   const [first] = interfaces;
   const from = commonhv === undefined ? ' by scan' : '';
   if (first === undefined) return { text: `none${from}`, standing: 'none' };
   const name = nameOf(first);
-  const all = interfaces.every((entry) => entry.confirmed);
+  // Asked directly, the hypervisor has no host CPU that could confirm a location.
+  const all = seen.value === undefined || interfaces.every((entry) => entry.confirmed);
   return {
     text: interfaces.length === 1 ? `${name}${from}` : `${interfaces.length}, first ${name}${from}`,
     standing: commonhv === undefined || !all ? 'warned' : 'well',

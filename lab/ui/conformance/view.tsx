@@ -61,7 +61,8 @@ function Lead({ machine }: { machine: Session | undefined }) {
 function ResultLine({ report, missed }: { report: Report; missed: string | undefined }) {
   const { passed, failed, warned, skipped } = report;
   const conforms = report.present && failed === 0;
-  const standing = !conforms ? 'ill' : missed !== undefined || warned > 0 ? 'warned' : 'well';
+  const amber = !report.present || missed !== undefined || warned > 0;
+  const standing = report.present && failed > 0 ? 'ill' : amber ? 'warned' : 'well';
   return (
     <span role="status">
       <strong class={standing}>

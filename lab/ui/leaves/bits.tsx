@@ -35,8 +35,10 @@ export function BitsView(props: BitsProps) {
           {name} = <code>{hex8(row[register])}H</code>
         </h3>
       </summary>
-      <BitRow {...{ name, fields, at, setAt }} value={row[register]} other={props.other?.[register]} />
-      <Words {...props} field={fieldAt(fields, at)} at={at} />
+      <div class="bit-panel">
+        <BitRow {...{ name, fields, at, setAt }} value={row[register]} other={props.other?.[register]} />
+        <Words {...props} field={fieldAt(fields, at)} at={at} />
+      </div>
     </details>
   );
 }

@@ -47,7 +47,7 @@ function ConsoleHead({ machine, at }: { machine: Session; at: number }) {
       ) : (
         <strong>{machine.settings.engine}</strong>
       )}
-      <span role="status" class={`state ${state}`}>
+      <span role="status" class={`state ${state}${machine.detail.value === '' ? '' : ' troubled'}`}>
         {state}
         {machine.busy.value !== '' && `, ${machine.busy.value}`}
         {machine.detail.value !== '' && `: ${machine.detail.value}`}

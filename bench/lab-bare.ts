@@ -1,0 +1,150 @@
+/** The lab beside a bare page that loads v86 and starts the same guest, in one run: the first answer, and the longest task of a boot. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { extname, join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { build } from 'vite';
+import { buildLab, CHROMIUM, idle, launch, says, serveLab, visit } from '../test/support/browser.ts';
+import { type Bench, type Figure, median } from './figure.ts';
+import { watchTasks } from './words/tasks.ts';
+
+const DEBIAN = '.cache/debian';
+const VISITS = 9;
+const BOOTS = 3;
+const MAX_RATIO = 1.25;
+
+export const bench: Bench = async () => {
+  if (CHROMIUM === undefined) throw new Error('bench lab-bare: there is no Chromium here');
+  await buildLab();
+  const folder = mkdtempSync(join(tmpdir(), 'commonhv-bare-'));
+  await build({
+    root: 'bench/bare',
+    base: './',
+    logLevel: 'error',
+    build: { outDir: folder, emptyOutDir: true, target: 'es2022', assetsInlineLimit: 0 },
+  });
+  const bare = await serveFolder(folder);
+  const browser = await launch();
+  const lab = await serveLab();
+  try {
+    return [
+      ...(await firstAnswers(browser, lab.url, bare.url)),
+      ...(await longestTasks(browser, lab.url, bare.url)),
+    ];
+  } finally {
+    await browser.close();
+    await lab.stop();
+    bare.close();
+    rmSync(folder, { recursive: true });
+  }
+};
+
+/** New visitors, in turns: a machine that is busy for a while is so for both. */
+async function firstAnswers(browser: Browser, lab: string, bare: string): Promise<readonly Figure[]> {
+  const times: Record<'lab' | 'bare', number[]> = { lab: [], bare: [] };
+  for (let i = 0; i < VISITS; i++) {
+    times.bare.push(await firstAnswer(browser, bare));
+    times.lab.push(await firstAnswer(browser, lab));
+  }
+  return [
+    { name: 'first answer, the lab, median', value: median(times.lab), unit: 'ms' },
+    { name: 'first answer, a bare page, median', value: median(times.bare), unit: 'ms' },
+    {
+      name: 'first answer, the lab against the bare page',
+      value: median(times.lab) / median(times.bare),
+      unit: 'times',
+      most: MAX_RATIO,
+    },
+  ];
+}
+
+async function firstAnswer(browser: Browser, url: string): Promise<number> {
+  const { page, close } = await visit(browser, url);
+  await page.waitForFunction(() => performance.getEntriesByName('first-answer').length > 0);
+  const time = await page.evaluate(() => performance.getEntriesByName('first-answer')[0]!.startTime);
+  await close();
+  return time;
+}
+
+async function longestTasks(browser: Browser, lab: string, bare: string): Promise<readonly Figure[]> {
+  if (!existsSync(`${DEBIAN}/initrd`)) return [];
+  const tasks: Record<'lab' | 'bare', number[]> = { lab: [], bare: [] };
+  for (let i = 0; i < BOOTS; i++) {
+    tasks.bare.push(await longestTask(browser, `${bare}#boot`, bootBare, '#console'));
+    tasks.lab.push(await longestTask(browser, lab, bootLab, '.xterm-rows'));
+  }
+  return [
+    { name: 'longest task of a stock boot, the lab, median', value: median(tasks.lab), unit: 'ms' },
+    { name: 'longest task of a stock boot, a bare page, median', value: median(tasks.bare), unit: 'ms' },
+    {
+      name: 'longest task, the lab against the bare page',
+      value: median(tasks.lab) / median(tasks.bare),
+      unit: 'times',
+      most: MAX_RATIO,
+    },
+  ];
+}
+
+async function longestTask(
+  browser: Browser,
+  url: string,
+  boot: (page: Page) => Promise<void>,
+  console: string,
+): Promise<number> {
+  const { page, close } = await visit(browser, url);
+  const tasks = await watchTasks(browser, page);
+  await boot(page);
+  await says(page, console, /guest ready/);
+  const { wall } = await tasks.stop();
+  await close();
+  return wall;
+}
+
+async function bootLab(page: Page): Promise<void> {
+  await idle(page);
+  await page.locator('input[type=file]').setInputFiles([`${DEBIAN}/vmlinuz`, `${DEBIAN}/initrd`]);
+}
+
+async function bootBare(page: Page): Promise<void> {
+  const [kernel, initrd] = ['vmlinuz', 'initrd'].map((name) => readFileSync(`${DEBIAN}/${name}`, 'base64'));
+  await page.evaluate(
+    (files) => {
+      const [first, second] = files.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
+      const { boot } = globalThis as unknown as { boot(kernel?: Uint8Array, initrd?: Uint8Array): void };
+      boot(first, second);
+    },
+    [kernel!, initrd!],
+  );
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.wasm': 'application/wasm',
+};
+
+/** Isolated as the lab is, for clocks as fine as its own. */
+async function serveFolder(folder: string): Promise<{ url: string; close(): void }> {
+  const server = createServer((asked, response) => {
+    const path = (asked.url ?? '/').replace(/[?#].*/s, '');
+    const file = join(folder, path === '/' ? 'index.html' : path);
+    if (!existsSync(file)) return void response.writeHead(404).end();
+    response
+      .writeHead(200, {
+        'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream',
+        'Cross-Origin-Opener-Policy': 'same-origin',
+        'Cross-Origin-Embedder-Policy': 'require-corp',
+      })
+      .end(readFileSync(file));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    close() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
