@@ -52,7 +52,7 @@ linux-initrd   an archive (cpio) of: busybox of the package busybox-static, vers
 
 Sources: on a Debian system with source entries in its apt configuration,
 
-    apt-get source linux=${version} busybox=${busybox}
+    apt-get source linux=${version} busybox=${busybox.replace(/\+b\d+$/, '')}
 
 Debian keeps every version that it has published in its snapshot archive. Whoever passes these files on owes their
 recipients the same sources: keep this text beside the files, and a copy of the sources for as long as you offer them.
