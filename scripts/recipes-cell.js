@@ -120,7 +120,10 @@ const { status, stdout, stderr } = spawnSync(
   { encoding: 'utf8', timeout: 800_000, maxBuffer: 2 ** 28 },
 );
 process.stderr.write(stderr);
-if (status !== 0 && status !== 1) process.exit(status ?? 2);
+if (status !== 0 && status !== 1) {
+  if (stdout !== '') console.error(`recipes-cell: ${JSON.parse(stdout).result}`);
+  process.exit(status ?? 2);
+}
 const { sources, copies } = JSON.parse(stdout);
 const step = Math.round(copies[0].milliseconds / Math.max(1, copies[0].samples - 1));
 const alike = Object.fromEntries(

@@ -61,7 +61,10 @@ test('make builds it for 64 bits too, and installs it with its starts', { skip: 
   const done = spawnSync('make', ['-s', '-C', 'c/agent', `OUT=../../${OUT}`, 'install', `DESTDIR=${root}`]);
   assert.equal(done.status, 0);
   const files = readdirSync(root, { recursive: true }).map(String);
-  for (const file of ['usr/sbin/commonhv-agent', 'etc/init.d/commonhv-agent'])
+  const units = ['agent.service', 'restored.path', 'restored.target'].map(
+    (unit) => `usr/lib/systemd/system/commonhv-${unit}`,
+  );
+  for (const file of ['usr/sbin/commonhv-agent', 'etc/init.d/commonhv-agent', ...units])
     assert.ok(files.includes(file), file);
   rmSync(root, { recursive: true });
 });
@@ -239,6 +242,7 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
       const u32 =
         'hexdump -ve \'1/4 "%u"\' /run/commonhv/generation; echo; hexdump -ve \'1/4 "%u"\' /dev/sysgenid';
       assert.equal(await shell.run(u32), '1\n1');
+      assert.equal(await shell.run('ls /run/commonhv/acknowledged 2>/dev/null'), '');
       const rss = await shell.run('grep VmRSS /proc/$(pidof commonhv-agent)/status');
       assert.ok(Number(/\d+/.exec(rss)) < 1024, rss);
       const saved = await machine.save!();
@@ -252,6 +256,7 @@ describe('in a stock Debian guest', { skip: debian.skip, timeout: 900_000 }, () 
       await shell.run('for i in $(seq 200); do grep -q last /tmp/hooks && break; sleep 0.1; done; sleep 1');
       const generation = await shell.run('cat /run/commonhv/generation.text');
       assert.match(generation, /^[0-9a-f]{16}$/);
+      assert.equal(await shell.run('cat /run/commonhv/acknowledged'), generation);
       assert.equal(await shell.run('cat /tmp/hooks'), `first\nsecond ${generation}\nlast`);
       assert.equal(await shell.run(u32), '2\n2');
       const { milliseconds, time, ...status } = JSON.parse(await shell.run('cat /run/commonhv/status'));

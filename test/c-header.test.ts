@@ -181,7 +181,7 @@ const table: fc.Arbitrary<Table> = fc
     ],
   }));
 
-/** The discovery of `commonhv/guest`, in the words of the header; bits 3 and 4 are the header's alone so far. */
+/** The discovery of `commonhv/guest`, in the words of the header. */
 async function expected({ absent, rows }: Table) {
   const cpu = {
     ...bare,
@@ -196,7 +196,7 @@ async function expected({ absent, rows }: Table) {
     maxLeaf,
     preferred,
     rng: rng && { msr: rng.msr, input: rng.input, secure: rng.secure },
-    generation: generation?.msr,
+    generation: generation && { msr: generation.msr, ack: generation.ack, page: generation.pageMsr },
     interfaces: found.interfaces.map((tuple) => {
       const { ebx, ecx, edx } = spec.encodeSignature(tuple.signature);
       return [tuple.location, ebx, ecx, edx];
@@ -236,7 +236,9 @@ test('the header discovers the same as commonhv/guest, and executes a bounded nu
       input: (features & 2) !== 0,
       secure: secure < 0 ? undefined : secure === 1,
     };
-    const generation = (features & 4) !== 0 ? found.generation : undefined;
+    const page = (features & 8) !== 0 ? found.page : undefined;
+    const generation =
+      (features & 4) !== 0 ? { msr: found.generation, ack: (features & 16) !== 0, page } : undefined;
     const { draft, maxLeaf, preferred, interfaces } = found;
     assert.deepEqual(
       { draft, maxLeaf, preferred, rng: (features & 1) !== 0 ? rng : undefined, generation, interfaces },

@@ -371,6 +371,23 @@ describe('in a stock Debian guest', { skip: guest.skip, timeout: 900_000 }, () =
     assert.deepEqual(heard.map(hex), [before, after]);
   });
 
+  test('with ack=user the agent follows the driver, runs its hooks, and acknowledges after them', async () => {
+    const heard: bigint[] = [];
+    await load('ack=user', { leaves: features(0b10101), wrmsr: { [GENERATION]: acknowledge(heard) } });
+    const hook = '/etc/commonhv/restored.d/10-slow';
+    await shell.run(
+      `mkdir -p /etc/commonhv/restored.d; printf '#!/bin/sh\\nsleep 0.5; cat /proc/uptime >/tmp/hook\\n' >${hook}; chmod 755 ${hook}`,
+    );
+    await shell.run('commonhv-agent --watch 2>/tmp/log & sleep 0.5');
+    assert.match(await shell.run('cat /tmp/log'), /following the driver at \/dev\/commonhv/);
+    await machine.restore!(await machine.save!());
+    const waiting = 'for i in $(seq 200); do [ -e /run/commonhv/acknowledged ] && break; sleep 0.1; done';
+    await shell.run(waiting);
+    const generation = await shell.run('driver read');
+    assert.equal(await shell.run('cat /run/commonhv/acknowledged; ls /tmp/hook'), `${generation}\n/tmp/hook`);
+    assert.equal(hex(heard.at(-1)!), generation);
+  });
+
   test('a page that is refused, not kept or never stored to is not relied on', async () => {
     const PAGE = 0x400000a2;
     let register = 0n;

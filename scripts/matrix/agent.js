@@ -43,7 +43,7 @@ export const part = {
       const times = Object.entries(alike).map(([source, time]) => `${source} ${time ?? 'none'}`);
       return [...times, `a sample each ${step} ms`].join('; ');
     }
-    const count = (word) => new RegExp(`^# ${word} (\\d+)$`, 'm').exec(output)?.[1] ?? '?';
+    const count = (word) => new RegExp(`^(?:#|ℹ) ${word} (\\d+)$`, 'm').exec(output)?.[1] ?? '?';
     if (name.startsWith('copies')) return lines.at(-1).slice(0, 200);
     return `${count('pass')} passed, ${count('fail')} failed, ${count('skipped')} skipped`;
   },

@@ -55,6 +55,6 @@ export const part = {
       .trim()
       .split('\n')
       .at(-1)
-      .replace(/: \/.*$/, ': no warning with W=1 and sparse');
+      .replace(/: \/.*$/, `: no warning with W=1${name.includes('sid') ? '' : ' and sparse'}`);
   },
 };
