@@ -19,6 +19,7 @@ export async function bench(): Promise<readonly Figure[]> {
   return [
     { name: 'commonhv run, whole process', value: median(whole), unit: 'ms', most: 1000 },
     { name: 'node -e 0, beside it', value: median(bare), unit: 'ms' },
+    { name: 'the one of the other', value: median(whole) / median(bare), unit: 'ratio', most: 6 },
     {
       name: "the probe's first answer after the engine's start",
       value: median(answer),

@@ -33,7 +33,7 @@ export interface ImplementationUnderTest {
 }
 
 /** The probe runs below 1 MiB; less memory starts faster and saves smaller. */
-const PROBE_MEMORY = 16 * 2 ** 20;
+const PROBE_MEMORY = 4 * 2 ** 20;
 
 /** A resumed probe has greeted in an earlier life: it is asked again at once, in milliseconds. */
 const RESUMED = 5;
