@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bare } from '../cpu.ts';
-import { type Config, fromConfig, type LayerEvent } from './config.ts';
+import { type Config, fromConfig, type LayerEvent, resolveConfig } from './config.ts';
 
 test('data survives being sent and makes the layer that the options would', () => {
   const data: Config = {
@@ -42,4 +42,30 @@ test('a source that is not one is refused by name', () => {
     () => fromConfig(data),
     /^RangeError: rng\.source: expected os, stuck, counting, got toString$/,
   );
+});
+
+test('one resolver for every configuration: defaults are filled in, and a wrong field is refused by its name', () => {
+  const { draft, hypervisorBit, rng, generation } = resolveConfig({ rng: { source: 'os' }, generation: {} });
+  assert.deepEqual([draft, hypervisorBit, rng?.msr, rng?.input], [3, true, 0x4000_00a0, 'none']);
+  assert.deepEqual([generation?.msr, generation?.pageMsr, generation?.ack], [0x4000_00a1, 0x4000_00a2, true]);
+  const refused: readonly (readonly [unknown, RegExp])[] = [
+    [null, /^TypeError: config: expected an object, got null$/],
+    [{ drafts: 3 }, /^TypeError: drafts: expected one of the fields draft, hypervisorBit, /],
+    [{ rng: 'os' }, /^TypeError: rng: expected an object, got os$/],
+    [
+      { rng: { source: 'os', mrs: 1 } },
+      /^TypeError: rng\.mrs: expected one of the fields source, msr, input, fallback$/,
+    ],
+    [{ rng: { source: 'os', msr: -1 } }, /^RangeError: rng\.msr: /],
+    [
+      { generation: { next: 1 } },
+      /^TypeError: generation\.next: expected one of the fields msr, ack, page, pageMsr$/,
+    ],
+    [{ draft: 1, generation: {} }, /^TypeError: generation: draft 1 has no generation register/],
+    [{ draft: 4 }, /^RangeError: draft: /],
+  ];
+  for (const [config, message] of refused) {
+    assert.throws(() => resolveConfig(config as Config), message);
+    assert.throws(() => fromConfig(config as Config), message);
+  }
 });

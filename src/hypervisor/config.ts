@@ -1,7 +1,13 @@
 /** The options of `commonhv` as plain data, for configuration files and messages to other threads. */
 import type { Layer } from '../cpu.ts';
 import { commonhv } from './layer.ts';
-import type { CommonhvOptions, GenerationOptions, RngOptions } from './options.ts';
+import {
+  type CommonhvOptions,
+  type GenerationOptions,
+  type ResolvedOptions,
+  type RngOptions,
+  resolve,
+} from './options.ts';
 import { countingSource, type Source, stuckSource, systemSource } from './source.ts';
 import type { SourceFailure } from './values.ts';
 
@@ -66,7 +72,37 @@ export function optionsOf(
   };
 }
 
-/** `commonhv` from data, which throws as it does. `onEvent` gets every report of the layer. */
+const FIELDS = {
+  config: ['draft', 'hypervisorBit', 'interfaces', 'preferred', 'rng', 'generation', 'xenPage'],
+  rng: ['source', 'msr', 'input', 'fallback'],
+  generation: ['msr', 'ack', 'page', 'pageMsr'],
+} as const;
+
+/**
+ * Checks a configuration, whoever made it (a command line, a form, a message of another thread), and fills in the defaults.
+ * Throws a TypeError or RangeError whose message begins with the field's name, also for a field that there is not.
+ */
+export function resolveConfig(config: Config): ResolvedOptions {
+  return resolve(checkedOptions(config));
+}
+
+/** `commonhv` from data: throws as `resolveConfig` does. `onEvent` gets every report of the layer. */
 export function fromConfig(config: Config, onEvent?: (event: LayerEvent) => void): Layer {
-  return commonhv(optionsOf(config, onEvent));
+  return commonhv(checkedOptions(config, onEvent));
+}
+
+function checkedOptions(config: Config, onEvent?: (event: LayerEvent) => void): CommonhvOptions {
+  checkFields(config, 'config', '');
+  for (const part of ['rng', 'generation'] as const)
+    if (config[part] !== undefined) checkFields(config[part], part, `${part}.`);
+  return optionsOf(config, onEvent);
+}
+
+function checkFields(value: unknown, part: keyof typeof FIELDS, prefix: string): void {
+  if (typeof value !== 'object' || value === null)
+    throw new TypeError(`${part}: expected an object, got ${value}`);
+  const known: readonly string[] = FIELDS[part];
+  const other = Object.keys(value).find((name) => !known.includes(name));
+  if (other !== undefined)
+    throw new TypeError(`${prefix}${other}: expected one of the fields ${known.join(', ')}`);
 }

@@ -40,6 +40,7 @@ export {
   type LayerEvent,
   optionsOf,
   type RngConfig,
+  resolveConfig,
   type SourceName,
 } from './config.ts';
 export type { DrawFailure } from './guard.ts';
