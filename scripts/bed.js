@@ -1,16 +1,22 @@
 // npm run bed -- [OPTIONS] COMMAND...: runs a command in a virtual machine that has a real /dev/kvm, on any x86-64 machine with
 // QEMU: TCG emulates AMD's SVM with nested paging, and a stock Debian kernel there loads its kvm modules. See docs/bed.md.
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bedImage, cache, KERNELS, Missing, programPath } from './bed/image.js';
-import { CPU, runInBed } from './bed/machine.js';
+import { CPU, runInBed, saveBed } from './bed/machine.js';
 import { makeProject } from './bed/project.js';
 
 const USAGE = `npm run bed -- [OPTIONS] COMMAND [ARGUMENT]...
 Runs COMMAND in the project's folder inside of the KVM bed; its output and its exit status come back.
 One argument is a line for the shell; several are a program and its arguments.
   --kernel cloud|full   Debian's cloud kernel boots fastest; the full one reads an MP table and has VMGenID (default cloud)
+  --full                the same as --kernel full
+  --vmgenid             the bed itself has a VM generation device, for which only the full kernel has a driver
+  --resume              resumes a machine that was saved when it had booted, made when there is none: for development
+  --prepare LINE        runs LINE, saves the machine, and runs COMMAND in a machine that is resumed from there
+  --copies N            with --prepare: N machines, one after the other (default 1); stops at the first that fails
   --timeout SECONDS     limit for the command (default 600); then exit status 124
   --memory MB           of the bed (default 2048)
   --cpu MODEL           QEMU's CPU model (default ${CPU})
@@ -25,6 +31,11 @@ function fail(text, status = 2) {
 
 const OPTIONS = {
   kernel: { type: 'string', default: 'cloud' },
+  full: { type: 'boolean', default: false },
+  vmgenid: { type: 'boolean', default: false },
+  resume: { type: 'boolean', default: false },
+  prepare: { type: 'string' },
+  copies: { type: 'string' },
   timeout: { type: 'string', default: '600' },
   memory: { type: 'string', default: '2048' },
   cpu: { type: 'string', default: CPU },
@@ -86,10 +97,16 @@ if (values.help) {
   process.exit(0);
 }
 if (command.length === 0) fail('a COMMAND is missing; --help shows the options');
-if (!KERNELS.includes(values.kernel)) fail(`--kernel ${values.kernel}: expected ${KERNELS.join(' or ')}`);
+const kernel = values.full ? 'full' : values.kernel;
+if (!KERNELS.includes(kernel)) fail(`--kernel ${values.kernel}: expected ${KERNELS.join(' or ')}`);
 const seconds = positive('timeout', values.timeout, 86_400);
 const memory = positive('memory', values.memory, 65_536);
 const added = values.add.map(addition);
+if (values.prepare !== undefined && values.resume) fail('--prepare contradicts --resume');
+if (values.copies !== undefined && values.prepare === undefined) fail('--copies goes with --prepare');
+const copies = positive('copies', values.copies ?? '1', 1000);
+if (!Number.isInteger(copies)) fail(`--copies ${values.copies}: expected a whole number`);
+if (values.vmgenid && kernel !== 'full') fail('--vmgenid goes with --full: the cloud kernel has no driver');
 
 /** Removes what a run left that was killed: its folder names its process. */
 function removeStale() {
@@ -100,13 +117,40 @@ function removeStale() {
   }
 }
 
+/** A folder with a machine that has booted and waits: made by the first `--resume` with these options. */
+async function bootedState(options) {
+  const { image, memory, cpu, vmgenid, work } = options;
+  const key = createHash('sha256').update(`${memory} ${cpu} ${vmgenid}`).digest('hex').slice(0, 16);
+  const state = join(dirname(image.root), `state-${key}`);
+  if (!existsSync(state)) {
+    const making = join(work, 'state');
+    mkdirSync(making);
+    await saveBed({ ...options, state: making });
+    // Two processes may make the same: the second finds the folder of the first, whole.
+    if (!existsSync(state)) renameSync(making, state);
+  }
+  return state;
+}
+
+/** Runs the command as the options say, and resolves with its exit status. */
+async function runAsAsked(options) {
+  const script = shellScript(command);
+  if (values.resume) return runInBed({ ...options, state: await bootedState(options) }, script);
+  if (values.prepare === undefined) return runInBed(options, script);
+  const state = join(options.work, 'state');
+  mkdirSync(state);
+  let status = await saveBed({ ...options, state }, shellScript([values.prepare]));
+  for (let i = 0; i < copies && status === 0; i++) status = await runInBed({ ...options, state }, script);
+  return status;
+}
+
 let work;
 const clean = () => work && rmSync(work, { recursive: true, force: true });
 process.on('exit', clean);
 try {
   const qemu = programPath('qemu-system-x86_64');
   programPath('timeout');
-  const image = bedImage(values.kernel, qemu);
+  const image = bedImage(kernel, qemu);
   removeStale();
   work = mkdtempSync(join(cache, `run-${process.pid}-`));
   const project = join(work, 'project.img');
@@ -119,8 +163,8 @@ try {
     seconds,
     memory,
     cpu: values.cpu,
+    vmgenid: values.vmgenid,
     verbose: values.verbose,
-    extra: [],
   };
   const abort = new AbortController();
   for (const [signal, status] of [
@@ -130,7 +174,7 @@ try {
   ]) {
     process.on(signal, () => abort.abort(status));
   }
-  process.exitCode = await runInBed({ ...options, signal: abort.signal }, shellScript(command));
+  process.exitCode = await runAsAsked({ ...options, signal: abort.signal });
 } catch (error) {
   if (!(error instanceof Error))
     process.exitCode = error; // a signal's status

@@ -11,6 +11,9 @@ const wrong: [string[], RegExp][] = [
   [[], /^bed: a COMMAND is missing; --help shows the options\n$/],
   [['--kernel', 'tiny', 'true'], /^bed: --kernel tiny: expected cloud or full\n$/],
   [['--timeout', '0', 'true'], /^bed: --timeout 0: expected a number above 0, at most 86400\n$/],
+  [['--vmgenid', 'true'], /^bed: --vmgenid goes with --full: the cloud kernel has no driver\n$/],
+  [['--copies', '2', 'true'], /^bed: --copies goes with --prepare\n$/],
+  [['--resume', '--prepare', 'true', 'true'], /^bed: --prepare contradicts --resume\n$/],
   [['--add', 'nowhere=x', 'true'], /^bed: --add nowhere=x: expected FILE=PATH, and nowhere is not there\n$/],
 ];
 for (const [args, message] of wrong) {
@@ -30,7 +33,18 @@ test('a command in the bed has /dev/kvm; its output and exit status come back; i
   assert.equal(stdout, Array.from({ length: 20_000 }, (_, i) => `${i + 1}\n`).join(''));
   assert.equal(stderr, 'error\n');
 
-  const late = bed('--timeout', '2', 'echo begun; sleep 100');
+  const late = bed('--timeout', '10', 'echo begun; sleep 100');
   assert.deepEqual([late.status, late.stdout], [124, 'begun\n']);
-  assert.equal(late.stderr, 'bed: not done after 2 s (--timeout)\n');
+  assert.equal(late.stderr, 'bed: not done after 10 s (--timeout)\n');
+});
+
+test('machines that are resumed from one go on from where it was saved, each for itself', (t) => {
+  if (process.env.COMMONHV_BED !== undefined) return t.skip('this is the bed');
+  const prepare =
+    'echo written >of-the-project; (while :; do echo $((n += 1)) >/tmp/count; sleep 0.05; done) & sleep 0.5';
+  const command = 'cat of-the-project; echo changed >of-the-project; sleep 0.5; cat /tmp/count; ls /tmp';
+  const { status, stdout, stderr } = bed('--timeout', '120', '--prepare', prepare, '--copies', '2', command);
+  if (status === 3) return t.skip(String(skipUnless('bed', false, stderr.trim())));
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^(written\n\d+\ncount\n){2}$/);
 });

@@ -9,7 +9,7 @@ import { v86 } from 'commonhv/engines/v86';
 import { commonhv, countingSource, systemGeneration, systemSource } from 'commonhv/hypervisor';
 import { overSerial, probeImage } from 'commonhv/probe';
 import type { Draft } from 'commonhv/spec';
-import { skip as kvmSkip } from './support/kvm-availability.ts';
+import { skip as kvmSkip, notInBed } from './support/kvm-availability.ts';
 import { scaled } from './support/time.ts';
 
 const limit = { timeout: scaled(120_000) };
@@ -19,8 +19,8 @@ const GENERATION = 0x4000_00a1;
 
 const ENGINES: readonly (readonly [name: string, skip: false | string, engine: () => Engine | undefined])[] =
   [
-    ['model', false, () => undefined],
-    ['v86', false, () => v86({ memory: MEMORY })],
+    ['model', notInBed, () => undefined],
+    ['v86', notInBed, () => v86({ memory: MEMORY })],
     ['kvm', kvmSkip, () => kvm({ memory: MEMORY })],
   ];
 

@@ -9,7 +9,7 @@ import { v86 } from 'commonhv/engines/v86';
 import { detect, discover } from 'commonhv/guest';
 import { type CommonhvOptions, commonhv, countingSource } from 'commonhv/hypervisor';
 import { overSerial, probeImage } from 'commonhv/probe';
-import { skip as noKvm } from './support/kvm-availability.ts';
+import { skip as noKvm, notInBed } from './support/kvm-availability.ts';
 import { scaled } from './support/time.ts';
 
 interface Opened {
@@ -32,13 +32,13 @@ const zeros: SyncCpu = model((host) => host);
 const candidates: readonly Candidate[] = [
   {
     name: 'model',
-    skip: false,
+    skip: notInBed,
     below: async () => zeros,
     open: async (layer) => ({ cpu: model(layer), close: async () => {} }),
   },
   {
     name: 'v86',
-    skip: false,
+    skip: notInBed,
     below: async () => (await v86().hostCpu()) as SyncCpu,
     async open(layer) {
       const machine = await v86({ memory: 4 * 2 ** 20 }).start(layer, { kernel: probeImage() });

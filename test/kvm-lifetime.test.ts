@@ -60,7 +60,7 @@ test('machines made and closed one after another leave nothing behind', {
   skip,
   timeout: scaled(120_000),
 }, async (t) => {
-  const machines = repetitions(1000, 100);
+  const machines = repetitions(1000, 50);
   const once = async (): Promise<void> => {
     const machine = await engine.start({ module: url, export: 'random' }, { kernel: spinner });
     await machine.close();

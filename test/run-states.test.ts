@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { HALT, kernel, SPIN, send } from './support/guests.ts';
-import { skip } from './support/kvm-availability.ts';
+import { notInBed, skip } from './support/kvm-availability.ts';
 import { scaled } from './support/time.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'commonhv-run-'));
@@ -26,7 +26,7 @@ function run(input: string, ...args: readonly string[]) {
 const GENERATION = /^r ([0-9a-f]{8}) ([0-9a-f]{8})\r?$/m;
 
 for (const engine of ['kvm', 'v86'] as const) {
-  const limit = { skip: engine === 'kvm' ? skip : false, timeout: scaled(120_000) };
+  const limit = { skip: engine === 'kvm' ? skip : notInBed, timeout: scaled(120_000) };
 
   test(`${engine}: a saved probe is resumed, and each time with another generation`, limit, () => {
     const state = file(`probe-${engine}`);
@@ -83,6 +83,8 @@ test('a state that is none, or goes with nothing, is one line and exit 2, and le
     [['--save-at', 'x'], /^commonhv: --save-at goes with --save\n$/],
     [['--copies', '2'], /^commonhv: --copies goes with --resume\n$/],
     [['--resume', file('none'), '--memory', '4M'], /^commonhv: --memory goes with an image; /],
+    [['--vmgenid'], /^commonhv: --vmgenid goes with an image\n$/],
+    [['--resume', file('none'), '--vmgenid'], /^commonhv: --vmgenid goes with an image; /],
     [['--resume', file('none'), file('none')], /^commonhv: --resume goes without an image\n$/],
     [['--resume', file('none'), '--copies', '0'], /Expected 1 to 1000\.\n$/],
     [['--memory', '4M', '--save', join(folder, 'no', 'folder')], /^commonhv: --save .*: ENOENT\n$/],

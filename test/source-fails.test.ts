@@ -6,7 +6,7 @@ import { kvm } from 'commonhv/engines/kvm';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, type RngOptions, type SourceFailure, systemSource } from 'commonhv/hypervisor';
 import { HALT, kernel, send, u32, whole } from './support/guests.ts';
-import { skip } from './support/kvm-availability.ts';
+import { notInBed, skip } from './support/kvm-availability.ts';
 import { scaled } from './support/time.ts';
 
 // mov ecx, RNG; mov esi, 5000; rdmsr; dec esi; jnz; then 'b'
@@ -30,7 +30,7 @@ function failing(fallback: NonNullable<RngOptions['fallback']>): { layer: Layer;
 }
 
 const engines: [string, () => Engine, false | string][] = [
-  ['v86', () => v86({ memory: 4 * 2 ** 20 }), false],
+  ['v86', () => v86({ memory: 4 * 2 ** 20 }), notInBed],
   ['kvm', () => kvm({ memory: 4 * 2 ** 20 }), skip],
 ];
 for (const [name, engine, skip] of engines) {

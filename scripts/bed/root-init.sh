@@ -20,19 +20,24 @@ fi
 
 run() {
   mountpoint -q /project || mount -t ext4 -o noatime /dev/vdb /project
-  mkfifo /run/out /run/err
-  (tee "${port}2" </run/out | wc -c >/run/out.size) &
-  (tee "${port}3" </run/err | wc -c >/run/err.size) &
+  mkfifo /run/out /run/err /run/out.count /run/err.count
+  wc -c </run/out.count >/run/out.size &
+  wc -c </run/err.count >/run/err.size &
+  tee "${port}2" </run/out >/run/out.count &
+  out=$!
+  tee "${port}3" </run/err >/run/err.count &
+  err=$!
   (cd /project && exec sh /run/command </dev/null >/run/out 2>/run/err)
   status=$?
-  # A process that the command left behind may keep its output open: it is waited for 2 seconds.
+  # A process that the command left behind may keep its output open: it is waited for 2 seconds. The ports are free afterwards.
   tries=0
-  until { [ -s /run/out.size ] && [ -s /run/err.size ]; } || [ $tries -gt 40 ]; do
+  until { [ -s /run/out.size ] && [ -s /run/err.size ]; } || [ $tries -gt 60 ]; do
     tries=$((tries + 1))
+    [ $tries -ne 40 ] || kill $out $err 2>/dev/null
     sleep 0.05
   done
   echo "status $status $(cat /run/out.size) $(cat /run/err.size)" >&3
-  rm -f /run/out /run/err /run/*.size
+  rm -f /run/out /run/err /run/*.count /run/*.size
 }
 
 # The bus's number depends on the kernel.
