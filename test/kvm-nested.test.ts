@@ -19,6 +19,7 @@ const skip = noKvm || skipUnless('svm', await svm(), 'this KVM offers its guests
 const memory = 4 * 2 ** 20;
 const HSAVE = 0x12_0000;
 const VMCB = 0x11_0000;
+const DIRECTORY = 0x13_0000;
 const NESTED = CODE + 0x100;
 
 /** A control block by offset: VMRUN and VMMCALL are intercepted; flat 32-bit segments. */
@@ -47,6 +48,12 @@ function controlBlock(): readonly number[] {
 }
 
 const SET_SVME = [0xb9, ...u32(0xc000_0080), 0x0f, 0x32, 0x0d, ...u32(0x1000), 0x0f, 0x30]; // rdmsr; or eax, 1000h; wrmsr
+/** KVM wants paging for VMRUN: one page of 4 MiB at its own address. */
+const SET_PAGING = [
+  ...[0xb8, ...u32(0x10), 0x0f, 0x22, 0xe0], // mov eax, 10h; mov cr4, eax: PSE
+  ...[0xb8, ...u32(DIRECTORY), 0x0f, 0x22, 0xd8], // mov cr3, eax
+  ...[0xb8, ...u32(0x8000_0011), 0x0f, 0x22, 0xc0], // mov cr0, eax: PG, ET, PE
+];
 const SET_HSAVE = [0xb9, ...u32(0xc001_0117), 0xb8, ...u32(HSAVE), 0x31, 0xd2, 0x0f, 0x30];
 const VMRUN = [0xb8, ...u32(VMCB), 0x0f, 0x01, 0xd8];
 const VMMCALL = [0x0f, 0x01, 0xd9];
@@ -61,9 +68,10 @@ const nested = [
   ...HALT,
 ];
 const image = {
-  kernel: kernel([...SET_SVME, ...SET_HSAVE, ...VMRUN, ...send('h'), ...HALT], {
+  kernel: kernel([...SET_PAGING, ...SET_SVME, ...SET_HSAVE, ...VMRUN, ...send('h'), ...HALT], {
     [NESTED]: nested,
     [VMCB]: controlBlock(),
+    [DIRECTORY]: u32(0x83),
   }),
 };
 
