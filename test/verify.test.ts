@@ -95,7 +95,7 @@ test('--exec: a hypervisor on the standard streams of a command, noise and all',
   for (const mode of ['good', 'noisy']) {
     const { status, stdout, stderr } = await commonhv(...exec(mode), '--format', 'json');
     assert.equal(status, 0, stdout + stderr);
-    assert.deepEqual([JSON.parse(stdout).engine, JSON.parse(stdout).draft], ['exec', 3]);
+    assert.deepEqual([JSON.parse(stdout).engine, JSON.parse(stdout).draft], ['node', 3]);
   }
 });
 

@@ -1,15 +1,13 @@
 /** `commonhv clones` with the user's own commands: one that saves a machine, one that resumes a copy of it. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { kill } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Recording, SampleReader } from '../clones/index.ts';
 import { MachineError } from '../cpu.ts';
-import { type Io, plainLine } from './io.ts';
-import { serialLine } from './line.ts';
+import { Command, runToEnd } from './command.ts';
+import type { Io } from './io.ts';
+import { openLater } from './line.ts';
 
 export interface CommandOptions {
   readonly save: string | undefined;
@@ -22,9 +20,6 @@ export interface CommandOptions {
   /** Seconds that a command may take to end, and a copy to print its first sample. */
   readonly timeout: number;
 }
-
-/** How long a command may take to end when it was asked to, in milliseconds. */
-const SHUTDOWN_MS = 2000;
 
 /** Saves once, resumes and records each copy in turn. Throws a MachineError that names the command which failed. */
 export async function recordCommands(options: CommandOptions, io: Io): Promise<readonly Recording[]> {
@@ -46,67 +41,6 @@ export async function recordCommands(options: CommandOptions, io: Io): Promise<r
   }
 }
 
-/** A command of the user's, in a process group of its own. */
-class Command {
-  readonly child: ChildProcess;
-  readonly ended: Promise<string>;
-  #said = '';
-
-  constructor(command: string) {
-    this.child = spawn('/bin/sh', ['-c', command], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
-    this.child.stderr!.on('data', (bytes: Buffer) => {
-      this.#said = (this.#said + bytes.toString('latin1')).slice(-400);
-    });
-    this.ended = new Promise((resolve) => {
-      this.child.on('error', (error) => resolve(`could not be started: ${error.message}`));
-      this.child.on('exit', (status, signal) => {
-        const last = plainLine(this.#said.trim().split('\n').at(-1) ?? '');
-        resolve(`ended ${signal === null ? `with status ${status}` : `by ${signal}`}${last && `: ${last}`}`);
-      });
-    });
-  }
-
-  /** Whether a process of the group is still there. */
-  alive(): boolean {
-    return this.#signal(0);
-  }
-
-  /** Ends the group: asked first, then without asking. */
-  async stop(): Promise<void> {
-    this.#signal('SIGTERM');
-    for (let waited = 0; waited < SHUTDOWN_MS && this.alive(); waited += 20) await sleep(20);
-    this.#signal('SIGKILL');
-    this.child.stdout!.destroy();
-    this.child.stderr!.destroy();
-  }
-
-  #signal(signal: 0 | 'SIGTERM' | 'SIGKILL'): boolean {
-    try {
-      return this.child.pid !== undefined && kill(-this.child.pid, signal);
-    } catch {
-      return false;
-    }
-  }
-}
-
-async function runToEnd(flag: string, text: string, seconds: number, io: Io): Promise<void> {
-  const command = new Command(text);
-  command.child.stdout!.resume();
-  const gone = once(io.interrupted, 'abort').then(() => 'interrupted');
-  try {
-    const how = await Promise.race([command.ended, sleep(seconds * 1000, 'late', { ref: false }), gone]);
-    if (how === 'interrupted') throw new MachineError('interrupted');
-    if (how === 'late')
-      throw new MachineError(`${flag}: the command did not end within ${seconds} s (--timeout): ${text}`);
-    if (command.child.exitCode !== 0) throw new MachineError(`${flag}: the command ${how}`);
-    await sleep(50); // a child that is just ending is none that was left
-    if (command.alive())
-      throw new MachineError(`${flag}: the command left processes running; they were ended: ${text}`);
-  } finally {
-    await command.stop();
-  }
-}
-
 async function recordCopy(
   copy: number,
   state: string,
@@ -119,7 +53,7 @@ async function recordCopy(
   const reader = new SampleReader(`copy ${copy}`);
   const gone = command.ended;
   try {
-    const source = console === undefined ? undefined : await open(place(console), timeout);
+    const source = console === undefined ? undefined : await openLater(place(console), timeout);
     const bytes = source?.console.readable ?? command.child.stdout!;
     if (source !== undefined) command.child.stdout!.resume();
     const pump = pumpInto(reader, bytes);
@@ -165,15 +99,4 @@ async function pumpInto(reader: SampleReader, bytes: AsyncIterable<Uint8Array>):
     // A console that breaks has ended: the samples so far count.
   }
   return undefined;
-}
-
-/** The console's address, tried until the VMM has made it. */
-async function open(address: string, seconds: number): Promise<Awaited<ReturnType<typeof serialLine>>> {
-  for (const late = Date.now() + seconds * 1000; ; await sleep(50)) {
-    try {
-      return await serialLine(address);
-    } catch (error) {
-      if (!(error instanceof MachineError) || Date.now() > late) throw error;
-    }
-  }
 }

@@ -16,6 +16,8 @@ const OTHER_TALK_MS = 15_000;
 export interface Way {
   readonly exec?: string | undefined;
   readonly serial?: string | undefined;
+  /** The guest was resumed, and waits for a line; the option by which, for messages. */
+  readonly resumed?: string | undefined;
 }
 
 /** Starts the command, or opens the line. */
@@ -25,7 +27,7 @@ export const openLine = ({ exec, serial }: Way): Promise<SerialLine> =>
 /** The guest's processor, as soon as it greets. Throws a `MachineError` that says who has gone, or how long it was waited for. */
 export async function greet(
   line: SerialLine,
-  { exec, serial }: Way,
+  { exec, serial, resumed }: Way,
   greetingTimeout: number,
   io: Io,
 ): Promise<SerialCpu> {
@@ -49,15 +51,23 @@ export async function greet(
   };
   try {
     // A guest that runs already has greeted somebody else, and is asked for it soon.
-    const pokeIntervalMs = exec === undefined ? 250 : 1_000;
+    const pokeIntervalMs = resumed !== undefined ? 50 : exec === undefined ? 250 : 1_000;
     const cpu = await overSerial(line.console, { greetingTimeout, pokeIntervalMs, onWaiting });
     io.progress('');
     return cpu;
   } catch (cause) {
     io.progress('');
     const gone = await line.gone();
-    if (gone === undefined) throw cause;
-    const who = exec === undefined ? '--serial: the other end' : '--exec: the command';
+    if (gone === undefined)
+      throw resumed === undefined
+        ? cause
+        : new MachineError(`${resumed}: ${(cause as Error).message}`, { cause });
+    const who =
+      resumed !== undefined
+        ? `${resumed}: the command`
+        : exec === undefined
+          ? '--serial: the other end'
+          : '--exec: the command';
     throw new MachineError(`${who} ${gone}, before the probe guest greeted`, { cause });
   }
 }

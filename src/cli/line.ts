@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { kill } from 'node:process';
 import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isatty, ReadStream, WriteStream } from 'node:tty';
 import { type Console, MachineError } from '../cpu.ts';
 import { probeDisk } from '../probe/index.ts';
@@ -36,8 +37,13 @@ export async function commandLine(command: string): Promise<SerialLine> {
   const folder = await mkdtemp(join(tmpdir(), 'commonhv-probe-'));
   const image = join(folder, 'probe.img');
   await writeFile(image, probeDisk());
+  return streamLine(command.replaceAll(PLACE, image), () => rm(folder, { recursive: true, force: true }));
+}
+
+/** Starts a command whose standard input and output are a guest's serial line. `after` follows its end. */
+export function streamLine(command: string, after: () => Promise<void> = async () => {}): SerialLine {
   // A process group of its own: a shell's children go when it goes.
-  const child = spawn('/bin/sh', ['-c', command.replaceAll(PLACE, image)], {
+  const child = spawn('/bin/sh', ['-c', command], {
     detached: true,
     stdio: ['pipe', 'pipe', 'pipe'],
   });
@@ -65,7 +71,7 @@ export async function commandLine(command: string): Promise<SerialLine> {
       signalAll(child, 'SIGKILL'); // whoever of them did not listen
       await Promise.race([exited, later(SHUTDOWN_MS)]);
       for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy();
-      await rm(folder, { recursive: true, force: true });
+      await after();
     },
   };
 }
@@ -94,6 +100,17 @@ export async function serialLine(address: string): Promise<SerialLine> {
   throw new UsageError(
     `--serial ${address}: expected unix:PATH, tcp:HOST:PORT or the path of a terminal, such as /dev/pts/3`,
   );
+}
+
+/** As `serialLine`, tried for so many seconds: a VMM that starts has not made its socket yet. */
+export async function openLater(address: string, seconds: number): Promise<SerialLine> {
+  for (const late = Date.now() + seconds * 1000; ; await sleep(50)) {
+    try {
+      return await serialLine(address);
+    } catch (error) {
+      if (!(error instanceof MachineError) || Date.now() > late) throw error;
+    }
+  }
 }
 
 async function socketLine(

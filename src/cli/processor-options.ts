@@ -1,7 +1,15 @@
 /** The options of `detect` and `dump`: whose processor is asked, and for which answer. */
 import { InvalidArgumentError, Option } from 'commander';
 import { UsageError } from './io.ts';
-import { choice, type EngineName, guestOptions, layerOptions, parseCount, parseHex } from './options.ts';
+import {
+  choice,
+  type EngineName,
+  guestOptions,
+  layerOptions,
+  parseCount,
+  parseHex,
+  repeated,
+} from './options.ts';
 
 /** Options of `detect` beside those of the processor. */
 export const detectOptions = (): readonly Option[] => [
@@ -63,9 +71,6 @@ const chosen =
     if (found === undefined) throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}.`);
     return found;
   };
-
-const repeated = (flags: string, text: string): Option =>
-  new Option(flags, text).argParser((value: string, before: readonly string[] = []) => [...before, value]);
 
 /** Throws a UsageError where an option on the command line is about another processor than the chosen one. */
 export function checkProcessor(

@@ -221,7 +221,9 @@ function verifyCommands(program: Command, io: Io, done: (status: number) => void
     'the conformance suite, against --engine, or any hypervisor by --serial ADDR or --exec CMD',
     verifyOptions(),
     guestOptions(['v86', 'kvm', 'model', 'native'], 'v86'),
-    layerOptions(),
+    layerOptions(
+      'which draft to serve, and whose rules to check (default: the draft that the machine shows)',
+    ),
     [formatOption(['text', 'json', 'ktap', 'junit'])],
   ).action(async (options, made: Command) =>
     done(await (await import('./verify.ts')).runVerify({ ...options, given: given(made) }, io)),
@@ -261,6 +263,7 @@ const TYPED: Readonly<Record<string, string>> = {
   interfaces: '--interface',
   preferred: '--prefer',
   values: '--values',
+  only: '--only',
   kernel: 'image',
   initrd: '--initrd',
   commandLine: '--append',

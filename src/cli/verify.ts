@@ -12,30 +12,47 @@ import {
   verify,
 } from '../conformance/index.ts';
 import { type Awaitable, type Cpu, MachineError } from '../cpu.ts';
-import { GREETING_MS, greet, openLine, type Way } from './greeting.ts';
+import { checkControls, openForeign } from './foreign.ts';
 import { openImplementation } from './implementation.ts';
 import { type Io, painter, UsageError } from './io.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 import { unlessStopped } from './processor.ts';
+import { listRules, seenInstead } from './verify-about.ts';
 
 export interface VerifyCommandOptions extends LayerOptions, GuestOptions {
   readonly exec?: string;
-  readonly serial?: string;
+  /** One line for each CPU; with --exec those of the others. */
+  readonly serial?: readonly string[];
+  readonly save?: string;
+  readonly restore?: string;
+  readonly resume?: string;
+  readonly migrate?: string;
   readonly strict?: boolean;
+  readonly probeMsrs?: boolean;
+  /** Rules by their ids. */
+  readonly only?: readonly string[];
+  readonly list?: boolean;
+  /** The hypervisor's name in reports. */
+  readonly name?: string;
   readonly format: 'text' | 'json' | 'ktap' | 'junit';
   /** The options that were given, by their names in this object; the others are defaults. */
   readonly given: readonly string[];
 }
 
-/** A processor to verify, its machine controls, and how to close both. */
-interface Judged extends MachineControls {
+/** A machine to verify, its controls, and how to close both. */
+interface Target extends MachineControls {
   readonly engine: string;
   readonly cpu: Cpu;
   stopped?(): string | undefined;
+  /** Why a report would be about something else than the machine. */
+  broke?(): string | undefined;
+  /** The control that runs now, as its option. */
+  running?(): string | undefined;
   close(): Promise<void>;
 }
 
 export async function runVerify(options: VerifyCommandOptions, io: Io): Promise<number> {
+  if (options.list === true) return listRules(options, io);
   const start = performance.now();
   const first = await attempt(options, io, start, true);
   if (typeof first === 'number') return first;
@@ -51,47 +68,55 @@ async function attempt(
   atCpl3: boolean,
 ): Promise<number | Lost> {
   io.progress(`asking ${targetOf(options)} ...`);
-  const judged = await opened(options, io);
+  const target = await opened(options, io);
   const end = new AbortController();
   const timer = setTimeout(() => end.abort(), (options.timeout ?? 86_400) * 1000);
-  const stop = (): void => void judged.close().catch(() => {});
+  const stop = (): void => void target.close().catch(() => {});
   end.signal.addEventListener('abort', stop);
   io.interrupted.addEventListener('abort', stop);
   try {
     const stopped = (): string | undefined => {
       if (io.interrupted.aborted) return 'interrupted';
-      return end.signal.aborted || judged.stopped?.() !== undefined
+      if (target.broke?.() !== undefined) return target.broke();
+      if (end.signal.aborted && target.running?.() !== undefined)
+        return `${target.running()}: not done within ${options.timeout} s (--timeout)`;
+      return end.signal.aborted || target.stopped?.() !== undefined
         ? `the hypervisor was not verified within ${options.timeout} s (--timeout)`
         : undefined;
     };
-    const { ring3, lost } = watched(atCpl3 ? judged.ring3 : undefined);
-    const verified = verify(judged.cpu, controlsOf(judged, ring3, options));
+    const { ring3, lost } = watched(atCpl3 ? target.ring3 : undefined);
+    const verified = verify(target.cpu, controlsOf(target, ring3, options));
     // What runs already cannot be started again: its report shows what was lost.
     const again = options.exec !== undefined ? [lost] : [];
     const report = await unlessStopped({ stopped }, Promise.race([verified, ...again]));
     io.progress('');
     if ('lost' in report) return report;
     const about = {
-      engine: judged.engine,
+      engine: options.name ?? target.engine,
       deterministic: deterministic(options),
       milliseconds: Math.round(performance.now() - start),
     };
     await io.out(formatted(report, about, options.format, io));
+    if (!report.present && options.format === 'text') await io.out(await seenInstead(target.cpu, options));
     return report.later !== undefined ? 2 : conforms(report) ? 0 : 1;
   } finally {
     clearTimeout(timer);
     io.interrupted.removeEventListener('abort', stop);
-    await judged.close();
+    await target.close();
   }
 }
 
-function controlsOf(judged: Judged, ring3: readonly Cpu[], options: VerifyCommandOptions): VerifyOptions {
-  const { resume, restore, another, pause, others, acknowledgements } = judged;
+function controlsOf(target: Target, ring3: readonly Cpu[], options: VerifyCommandOptions): VerifyOptions {
+  const { resume, restore, save, migrate, another, pause, others, acknowledgements } = target;
   return {
     ...(options.given.includes('draft') && { draft: options.draft }),
     ...(options.strict && { strict: true }),
+    ...(options.probeMsrs && { probeMsrs: true }),
+    ...(options.only && { only: options.only }),
     ...(resume && { resume }),
     ...(restore && { restore }),
+    ...(save && { save }),
+    ...(migrate && { migrate }),
     ...(another && { another }),
     ...(acknowledgements && { acknowledgements }),
     ...(pause && { pause }),
@@ -145,20 +170,42 @@ function formatted(report: Report, about: About, format: VerifyCommandOptions['f
   }
 }
 
+/** Options for any hypervisor, and those for one that is reached over a line. */
+const GENERAL = [
+  'exec',
+  'serial',
+  'engine',
+  'draft',
+  'strict',
+  'format',
+  'timeout',
+  'probeMsrs',
+  'only',
+  'list',
+  'name',
+];
+const CONTROLS = ['save', 'restore', 'resume', 'migrate'];
+
 /** Which of the three ways it is; options of another are refused. */
-function targetOf({ exec, serial, engine, given }: VerifyCommandOptions): string {
-  const ways = ['exec', 'serial', 'engine'].filter((name) => given.includes(name));
+function targetOf(options: VerifyCommandOptions): string {
+  const { exec, serial, engine, given } = options;
+  const ways = given.includes('engine')
+    ? ['exec', 'serial', 'engine'].filter((name) => given.includes(name))
+    : [];
   if (ways.length > 1)
     throw new UsageError(`${ways.map((way) => `--${way}`).join(' and ')}: expected one of them`);
   const way = exec !== undefined ? '--exec' : serial !== undefined ? '--serial' : `--engine ${engine}`;
   const ours = way.startsWith('--engine') && engine !== 'native';
-  const general = ['exec', 'serial', 'engine', 'draft', 'strict', 'format', 'timeout'];
+  const general = way.startsWith('--engine') ? GENERAL : [...GENERAL, ...CONTROLS];
   const foreign = given.find((name) => !general.includes(name));
+  if (foreign !== undefined && CONTROLS.includes(foreign))
+    throw new UsageError(`--${foreign} has no effect with ${way}: it goes with --exec or --serial`);
   if (!ours && foreign !== undefined)
     throw new UsageError(`${flag(foreign)} has no effect with ${way}: it configures a built-in hypervisor`);
   const idle = ['memory', 'timeout', 'vcpus', 'hyperv'].find((name) => given.includes(name));
   if (engine === 'model' && ours && idle !== undefined)
     throw new UsageError(`${flag(idle)} has no effect with --engine model`);
+  checkControls(options);
   return way;
 }
 
@@ -169,7 +216,7 @@ function flag(name: string): string {
 }
 
 /** With the processors at CPL 3 where a machine comes back from there. */
-async function withRing3(options: VerifyCommandOptions, io: Io): Promise<Judged> {
+async function withRing3(options: VerifyCommandOptions, io: Io): Promise<Target> {
   const { ring3, ...implementation } = await openImplementation(options, io);
   try {
     return { ...implementation, ...(ring3 && { ring3: await ring3() }) };
@@ -183,34 +230,22 @@ async function withRing3(options: VerifyCommandOptions, io: Io): Promise<Judged>
   }
 }
 
-async function opened(options: VerifyCommandOptions, io: Io): Promise<Judged> {
+async function opened(options: VerifyCommandOptions, io: Io): Promise<Target> {
   const { exec, serial } = options;
-  if (exec !== undefined || serial !== undefined) return overLine({ exec, serial }, options, io);
+  if (exec !== undefined || serial !== undefined)
+    return { engine: nameOf(exec, serial), ...(await openForeign(options, io)) };
   if (options.engine !== 'native') return withRing3(options, io);
   const { native } = await import('../engines/native/index.ts');
   const cpu = native();
   return { engine: 'native', cpu, close: async () => cpu.close() };
 }
 
-async function overLine(way: Way, { timeout }: VerifyCommandOptions, io: Io): Promise<Judged> {
-  const line = await openLine(way);
-  const interrupt = (): void => void line.close();
-  io.interrupted.addEventListener('abort', interrupt);
-  try {
-    const cpu = await greet(line, way, timeout === undefined ? GREETING_MS : timeout * 1000, io);
-    return {
-      engine: way.exec === undefined ? 'serial' : 'exec',
-      cpu,
-      ring3: cpu.ring3,
-      // A command that verify started ends with its guest; a guest that ran before goes on.
-      close: line.close,
-    };
-  } catch (cause) {
-    await line.close();
-    throw io.interrupted.aborted ? new MachineError('interrupted', { cause }) : cause;
-  } finally {
-    io.interrupted.removeEventListener('abort', interrupt);
-  }
+/** The command's first word, without its folder and what is set before it, or the first address. */
+function nameOf(exec: string | undefined, serial: readonly string[] | undefined): string {
+  if (exec === undefined) return serial![0]!;
+  const words = exec.split(/\s+/).filter((one) => /^[\w./+-]*[a-z][\w./+-]*$/i.test(one));
+  const word = words.find((one) => one !== 'exec');
+  return word?.split('/').at(-1) || 'exec';
 }
 
 /** Predictable values are shown in every report. */

@@ -1,0 +1,65 @@
+/** Texts of `verify` beside its report: the rules, and the interfaces of a hypervisor that does not speak CommonHV. */
+import { isChecked, isGuestRule, rulesOf } from '../conformance/index.ts';
+import { type Cpu, hex, type Regs } from '../cpu.ts';
+import { scan } from '../guest/index.ts';
+import { type Draft, decodeSignature, SCAN_FIRST } from '../spec/index.ts';
+import { columns, type Io, printable } from './io.ts';
+
+/** `--list`: the rules of a draft that `verify` reports, one a line; exit status 0. */
+export async function listRules(
+  { draft, format }: { readonly draft: Draft; readonly format: string },
+  io: Io,
+): Promise<number> {
+  const rules = rulesOf(draft).filter((rule) => !isGuestRule(rule));
+  if (format === 'json') {
+    const all = rules.map((rule) => ({
+      id: rule.id,
+      level: rule.level,
+      text: rule.text,
+      checked: isChecked(rule),
+    }));
+    await io.out(`${JSON.stringify(all, undefined, 2)}\n`);
+    return 0;
+  }
+  const rows = rules.map((rule) => [
+    rule.id,
+    rule.level,
+    isChecked(rule) ? rule.text : `(not checked) ${rule.text}`,
+  ]);
+  await io.out(`${columns(rows)}\n`);
+  return 0;
+}
+
+/** What the leaf and the scan from before CommonHV show, and the command that shows more. */
+export async function seenInstead(
+  cpu: Cpu,
+  {
+    exec,
+    serial,
+    engine,
+  }: { readonly exec?: string; readonly serial?: readonly string[]; readonly engine?: string },
+): Promise<string> {
+  const way =
+    exec !== undefined
+      ? `--exec ${quoted(exec)}`
+      : serial !== undefined
+        ? `--serial ${quoted(serial[0]!)}`
+        : `--engine ${engine}`;
+  const lines: string[] = [];
+  try {
+    const regs: Regs = await cpu.cpuid(SCAN_FIRST, 0);
+    const names = await scan(cpu);
+    lines.push(
+      `CPUID 40000000H answers "${printable(decodeSignature(regs))}", EAX ${hex(regs.eax)}.`,
+      names.length === 0
+        ? 'The scan from there finds no interface.'
+        : `The scan from there finds ${names.map(({ signature, location }) => `"${printable(signature)}" at ${hex(location)}`).join(', ')}.`,
+    );
+  } catch {
+    lines.push('The machine no longer answers.');
+  }
+  return `${lines.join('\n')}\nMore: commonhv detect ${way}\n`;
+}
+
+const quoted = (text: string): string =>
+  /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
