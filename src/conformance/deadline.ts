@@ -11,7 +11,8 @@ export function milliseconds(value: number, name: string): number {
 }
 
 /** The promise's value, or a rejection after so many milliseconds. */
-export async function deadline<T>(promise: Promise<T>, milliseconds: number): Promise<T> {
+export async function deadline<T>(promise: Promise<T>, given: number): Promise<T> {
+  const milliseconds = Math.min(given, MAX_DELAY);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const expired = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds);

@@ -82,6 +82,27 @@ test('a machine that does not come back from a saved state fails the rule that a
   assert.match(rules.find(({ outcome }) => outcome === 'failed')!.detail!, /no memory for a second machine/);
 });
 
+test('a time limit of Infinity or 2^31 is long, for questions and for controls', async () => {
+  const soon = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 20));
+  for (const timeoutMs of [Number.POSITIVE_INFINITY, 2 ** 31]) {
+    let late = 3;
+    const cpu: Cpu = {
+      ...good,
+      async rdmsr(index) {
+        if (late-- > 0) await soon();
+        return good.rdmsr(index);
+      },
+    };
+    const report = await verify(cpu, {
+      timeoutMs,
+      pause: soon,
+      only: ['generation.pause', 'generation.same'],
+    });
+    assert.deepEqual([report.failed, report.warned, report.passed], [0, 0, 2], JSON.stringify(report.rules));
+  }
+  for (const timeoutMs of [0, -1, Number.NaN]) await assert.rejects(verify(good, { timeoutMs }), RangeError);
+});
+
 test('answers that no processor gives: told, never thrown', async () => {
   const odd: readonly unknown[] = [-1, 2 ** 32, 1.5, '5', null, undefined, Number.NaN, {}];
   for (const value of odd) {

@@ -74,7 +74,7 @@ export function lines(readable: ReadableStream<Uint8Array>): Lines {
 }
 
 /** Node and browsers take a longer delay, Infinity among them, for 1 ms. */
-const MAX_DELAY = 2 ** 31 - 1;
+export const MAX_DELAY = 2 ** 31 - 1;
 
 function timeout(milliseconds: number): { expired: Promise<undefined>; stop(): void } {
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -1,7 +1,7 @@
 /** A `Cpu` at the other end of a serial line: each call is a line to the probe guest there, and a line back. */
 import type { Console, Cpu, Fault, Regs } from '../cpu.ts';
 import { MachineError, u32 } from '../cpu.ts';
-import { type Lines, lines } from './lines.ts';
+import { type Lines, lines, MAX_DELAY } from './lines.ts';
 import {
   cpuidLine,
   type Exception,
@@ -103,7 +103,7 @@ async function greeting(
   { greetingTimeout = 30_000, pokeIntervalMs = 1_000, onWaiting }: SerialOptions,
 ): Promise<readonly [Mode, ...Mode[]]> {
   const begun = performance.now();
-  const poke = setInterval(() => send('\n?'), pokeIntervalMs);
+  const poke = setInterval(() => send('\n?'), Math.min(pokeIntervalMs, MAX_DELAY));
   const report = (): void => onWaiting?.({ milliseconds: performance.now() - begun, ...input.heard() });
   const watch = onWaiting && setInterval(report, 1_000);
   try {
