@@ -8,6 +8,8 @@ import { after, test } from 'node:test';
 import { scaled } from './support/time.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'commonhv-controls-'));
+// What the commands leave is seen here, and nobody else's.
+process.env.TMPDIR = work;
 after(() => rmSync(work, { recursive: true, force: true }));
 const limit = { timeout: scaled(300_000) };
 const FAKE = `${process.execPath} build/test/support/fake-hypervisor.js`;
@@ -56,7 +58,7 @@ test(
     conforms(ended, ['saves', 'restores in place', 'resumed copies']);
     assert.equal(JSON.parse(ended.stdout).engine, 'foreign v86');
     assert.deepEqual(
-      readdirSync(tmpdir()).filter((name) => name.startsWith('commonhv-state-')),
+      readdirSync(work).filter((name) => name.startsWith('commonhv-state-')),
       [],
     );
   },
@@ -92,6 +94,8 @@ async function listens(path: string): Promise<void> {
   }
 }
 
+/** Long enough to reach the control, in seconds. */
+const SOON = `${scaled(8_000) / 1_000}`;
 const good = ['--exec', `: {probe}; ${FAKE} good`] as const;
 const WRONG: readonly (readonly [readonly string[], RegExp])[] = [
   [[...good, '--save', 'exit 3', '--restore', 'true'], /--save: the command ended with status 3\n/],
@@ -100,8 +104,8 @@ const WRONG: readonly (readonly [readonly string[], RegExp])[] = [
     /--restore: .*status 1: no such snapshot/,
   ],
   [
-    [...good, '--save', 'sleep 60', '--restore', 'true', '--timeout', '2'],
-    /--save: (the command did not end|not done) within 2 s/,
+    [...good, '--save', 'sleep 60', '--restore', 'true', '--timeout', SOON],
+    /--save: (the command did not end|not done) within \d+ s/,
   ],
   [
     [...good, '--save', 'sleep 60 >/dev/null 2>&1 & true', '--restore', 'true'],
@@ -116,8 +120,8 @@ const WRONG: readonly (readonly [readonly string[], RegExp])[] = [
     /--resume: the command ended with status 1, before the probe/,
   ],
   [
-    [...good, '--save', 'true', '--resume', 'cat', '--timeout', '3'],
-    /--resume: (no greeting|not done within 3 s)/,
+    [...good, '--save', 'true', '--resume', 'cat', '--timeout', SOON],
+    /--resume: (no greeting|not done within \d+ s)/,
   ],
   [[...good, '--save', 'true'], /--save: expected --restore or --resume beside it/],
   [[...good, '--restore', 'x {state}'], /--restore: \{state\} is the file that --save writes/],

@@ -89,11 +89,15 @@ export function parseInterface(text: string, before: readonly Tuple[] = []): rea
   return [...before, { signature: readSignature(text.slice(0, at)), location: parseHex(text.slice(at + 1)) }];
 }
 
+/** The same option again adds a value. */
+export const repeated = (flags: string, text: string): Option =>
+  new Option(flags, text).argParser((value: string, before: readonly string[] = []) => [...before, value]);
+
 export const choice = (flags: string, text: string, choices: readonly string[]): Option =>
   new Option(flags, text).choices(choices);
 
 /** The same options under a heading of their own in the help. */
-const group = (heading: string, options: readonly Option[]): readonly Option[] =>
+export const group = (heading: string, options: readonly Option[]): readonly Option[] =>
   options.map((option) => option.helpGroup(heading));
 
 /** Options of the layer, for every command that puts one over a guest. */
@@ -182,36 +186,6 @@ export const stateOptions = (): readonly Option[] => [
       throw new InvalidArgumentError('Expected 1 to 1000.');
     return value;
   }),
-];
-
-/** The same option again adds a value. */
-export const repeated = (flags: string, text: string): Option =>
-  new Option(flags, text).argParser((value: string, before: readonly string[] = []) => [...before, value]);
-
-/** Which hypervisor `verify` checks, and how. */
-export const verifyOptions = (): readonly Option[] => [
-  new Option(
-    '--exec <command>',
-    "start a hypervisor: {probe} is the image's path, its standard streams the serial line",
-  ),
-  repeated(
-    '--serial <address>',
-    'one that runs the probe already: unix:PATH, tcp:HOST:PORT or /dev/pts/N; again for each further CPU, with --exec too',
-  ),
-  ...group('Machine controls, with --exec or --serial:', [
-    new Option('--save <command>', 'save the running machine, which goes on; {state} is a free path'),
-    new Option('--restore <command>', 'restore that state into the machine, in place'),
-    new Option(
-      '--resume <command>',
-      'start a copy from that state: its standard streams, or --serial with {copy}, are its lines',
-    ),
-    new Option('--migrate <command>', 'move the only copy of the running machine (not tested)'),
-  ]),
-  new Option('--strict', 'a broken SHOULD fails'),
-  new Option('--probe-msrs', 'read the MSRs beside the advertised ones, at which some hypervisors stop'),
-  repeated('--only <rule>', 'check this rule alone; may be given again'),
-  new Option('--list', 'print the rules of --draft, and check nothing'),
-  new Option('--name <text>', "the hypervisor's name in the report"),
 ];
 
 export const probeOptions = (): readonly Option[] => [

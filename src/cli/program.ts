@@ -15,10 +15,10 @@ import {
   probeOptions,
   seedOptions,
   stateOptions,
-  verifyOptions,
 } from './options.ts';
 import { FORMS_HELP } from './probe-forms.ts';
 import { checkProcessor, detectOptions, leafOptions, processorOptions } from './processor-options.ts';
+import { verifyOptions } from './verify-options.ts';
 
 const ABOUT =
   'CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, verify hypervisors, detect interfaces.';

@@ -153,7 +153,7 @@ export const preferred = withList(({ interfaces: { ebx }, count: said }) => {
 });
 
 /** Subleaves past the end: the first number over a line, the second of a CPU that answers at once, within the time. */
-const MIN_PAST = 256;
+const MIN_PAST = 96;
 const MAX_PAST = 20_000;
 const PAST_MS = 50;
 
