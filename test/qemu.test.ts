@@ -72,7 +72,7 @@ for (const [what, command] of WAYS) {
 
 test('the text says in its first line what is so', { ...limit, skip }, async () => {
   const { stdout } = await commonhv('verify', '--exec', WAYS[1]![1]);
-  assert.match(stdout, /^exec does not speak CommonHV \(asked for by draft 3\), \d+ ms\n/);
+  assert.match(stdout, /^qemu-system-x86_64 does not speak CommonHV \(asked for by draft 3\), \d+ ms\n/);
   assert.match(stdout, /\n0 passed, 1 failed, \d+ skipped\n$/);
 });
 

@@ -85,6 +85,22 @@ test(
   },
 );
 
+test(
+  'run names the broken rules, and verify what is there where nothing speaks CommonHV',
+  limit,
+  async () => {
+    const { status, stdout } = await commonhv('run', '--rng-source', 'stuck');
+    assert.equal(status, 1);
+    assert.match(stdout, /broken rules +.*rng\.constant.*; commonhv verify with these options shows them/);
+    const absent = await commonhv('verify', '--exec', `: {probe}; ${FAKE} kvm`, '--name', 'mine');
+    assert.equal(absent.status, 1, absent.stderr);
+    assert.match(absent.stdout, /^mine does not speak CommonHV/);
+    assert.match(absent.stdout, /CPUID 40000000H answers "KVMKVMKVM", EAX 0x40000001\.\n/);
+    assert.match(absent.stdout, /finds "KVMKVMKVM" at 0x40000000, "XenVMMXenVMM" at 0x40000100\.\n/);
+    assert.match(absent.stdout, /\nMore: commonhv detect --exec ': \{probe\}; .* kvm'\n/);
+  },
+);
+
 test('--strict makes a failure of a SHOULD', limit, async () => {
   const args = ['verify', '--engine', 'model', '--rng-msr', '50000000'];
   assert.equal((await commonhv(...args)).status, 0);

@@ -52,7 +52,8 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
     const discovery = finding.detection;
     const rng = await unlessStopped(implementation, readValues(cpu, discovery));
     io.progress('verifying its hypervisor ...');
-    const { passed, failed, warned, skipped } = await unlessStopped(implementation, verify(cpu, controls));
+    const verified = await unlessStopped(implementation, verify(cpu, controls));
+    const { passed, failed, warned, skipped } = verified;
     const counts = { passed, failed, warned, skipped };
     const milliseconds = Math.round(performance.now() - start);
     const predictable = deterministicSource(options);
@@ -78,6 +79,9 @@ async function runProbe(options: RunOptions, io: Io): Promise<number> {
         more.push(['random values', `${rng.values} read, ${rng.distinct} different${how}`]);
       }
       more.push(['conformance', failed === 0 ? paint('green', result) : paint('red', result)]);
+      const broken = verified.rules.filter(({ outcome }) => outcome === 'failed').map(({ id }) => id);
+      if (broken.length > 0)
+        more.push(['broken rules', `${broken.join(', ')}; commonhv verify with these options shows them`]);
       await io.out(`${head}, ${milliseconds} ms\n\n${detectionText(finding, paint, more)}\n`);
     }
     const sound = rng === undefined || rng.distinct === rng.values;

@@ -38,7 +38,7 @@ export async function seenInstead(
     serial,
     engine,
   }: { readonly exec?: string; readonly serial?: readonly string[]; readonly engine?: string },
-): Promise<string> {
+): Promise<readonly string[]> {
   const way =
     exec !== undefined
       ? `--exec ${quoted(exec)}`
@@ -58,7 +58,7 @@ export async function seenInstead(
   } catch {
     lines.push('The machine no longer answers.');
   }
-  return `${lines.join('\n')}\nMore: commonhv detect ${way}\n`;
+  return [...lines, `More: commonhv detect ${way}`];
 }
 
 const quoted = (text: string): string =>

@@ -77,9 +77,9 @@ async function attempt(
   try {
     const stopped = (): string | undefined => {
       if (io.interrupted.aborted) return 'interrupted';
-      if (target.broke?.() !== undefined) return target.broke();
       if (end.signal.aborted && target.running?.() !== undefined)
         return `${target.running()}: not done within ${options.timeout} s (--timeout)`;
+      if (target.broke?.() !== undefined) return target.broke();
       return end.signal.aborted || target.stopped?.() !== undefined
         ? `the hypervisor was not verified within ${options.timeout} s (--timeout)`
         : undefined;
@@ -95,9 +95,9 @@ async function attempt(
       engine: options.name ?? target.engine,
       deterministic: deterministic(options),
       milliseconds: Math.round(performance.now() - start),
+      ...(!report.present && { instead: await seenInstead(target.cpu, options) }),
     };
     await io.out(formatted(report, about, options.format, io));
-    if (!report.present && options.format === 'text') await io.out(await seenInstead(target.cpu, options));
     return report.later !== undefined ? 2 : conforms(report) ? 0 : 1;
   } finally {
     clearTimeout(timer);

@@ -7,6 +7,8 @@ export interface About {
   readonly engine: string;
   /** The name of a source of predictable values, where a test asked for one: every report shows it. */
   readonly deterministic?: string | undefined;
+  /** Where no CommonHV was found: lines about what is there instead, for the text report. */
+  readonly instead?: readonly string[] | undefined;
   /** How long it took. */
   readonly milliseconds?: number | undefined;
 }

@@ -37,6 +37,7 @@ export function textReport(report: Report, about: About, paint: Paint = (_, text
     lines.push(
       paint('dim', 'The rules need CommonHV to be there: those that were skipped are left out here.'),
     );
+  if (!report.present) lines.push(...(about.instead ?? []).map(plain));
   if (report.warned > 0)
     lines.push(paint('yellow', `${report.warned} warned (a SHOULD fails under --strict, a note never)`));
   lines.push(`${report.passed} passed, ${report.failed} failed, ${report.skipped} skipped`);
