@@ -148,7 +148,7 @@ export function once<T>(
 }
 
 /** Rows of questions by which a quick CPU is known, and the time of one question of the quickest row, in milliseconds. */
-const QUICK_ROWS = 3;
+const QUICK_ROWS = 20;
 const QUICK_ROW = 8;
 const QUICK_MS = 0.05;
 
