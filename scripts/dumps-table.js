@@ -21,11 +21,11 @@ if (version.error) {
 const KINDS = [
   [
     'other tools',
-    /^(06-|19|2[0-4]|26-|33-windows|lat-|libcpuid|xen-|vbox-|omnios|freebsd|cpuid-decoded|tycho-m|pytorch|libvirt|columns)/,
+    /^(06-|19|2[0-4]|26-|33-windows|lat-|libcpuid|xen-|vbox-|omnios|freebsd|cpuid-decoded|tycho-m|pytorch|libvirt|columns|acrn|bochs|cpu-z|cpuid-[3p]|ddcpuid|decoded-|firecracker-t|ftrace|gdb|rjcp|rust-debug|sde-|uefi|virtualbox|vmware|x86info|xend|xl-|none-)/,
   ],
   [
     'mail, web, logs, comparisons, encodings',
-    /^(02b|15|16|18|28-|mail|rust-doc|java|xtf-st|utf16|ansi|html|markdown|numbered|dmesg|one-line|tycho-d|side|noise)/,
+    /^(02b|15|16|18|28-|mail|rust-doc|java|xtf-st|utf16|ansi|html|markdown|numbered|dmesg|one-line|tycho-d|side|noise|ansible|c-[ad]|compose|grep|issue|journal|kubectl|mixed|multi|python|spaced|two-json|wrap[24]0|yaml|processor-h|cpu-headings)/,
   ],
   ['cpuid -r, as it was printed', /./],
 ];

@@ -77,6 +77,34 @@ for (const [words, line] of MISTAKES) {
   });
 }
 
+const DUMP = 'test/dumps/33-cpu_host.txt';
+test('--diff: a dump with itself, an empty one, noise, another processor, hostile values', () => {
+  const diff = (...files: readonly string[]) => commonhv('detect', '--diff', ...files);
+  assert.deepEqual(diff(DUMP, DUMP), { status: 0, stdout: '', stderr: '' });
+  const empty = join(work, 'empty');
+  writeFileSync(empty, '');
+  assert.match(diff(DUMP, empty).stderr, /empty: expected CPUID leaves.*no leaf could be read\n$/);
+  assert.equal(diff(DUMP, empty).status, 2);
+  const noise = join(work, 'noise');
+  writeFileSync(noise, crypto.getRandomValues(new Uint8Array(9000)).fill(0xfe, 0, 9));
+  assert.equal(diff(noise, DUMP).status, 2);
+  assert.match(diff(DUMP, DUMP, DUMP).stderr, /--diff: expected two dumps, .* got 3\n$/);
+  const other = diff(DUMP, 'test/dumps/34-13900k-core0.cpuid');
+  assert.equal(other.status, 1);
+  assert.match(other.stdout, /^hypervisor +KVM's interface +-> +no hypervisor to be seen$/m);
+  assert.match(other.stderr, /rows are in one dump only and not compared/);
+  const hostile = join(work, 'hostile');
+  const ones = 'eax=0xffffffff ebx=0xffffffff ecx=0xffffffff edx=0xffffffff';
+  const root = 'eax=0xffffffff ebx=0x6d6d6f43 ecx=0x56486e6f edx=0x66746e49';
+  writeFileSync(
+    hostile,
+    `   0x40000000 0x00: ${ones}\n   0x40000001 0x00: ${ones}\n   0x4f000000 0x00: ${root}\n   0x4f000001 0x00: ${ones}\n`,
+  );
+  const { status, stdout } = diff(DUMP, hostile);
+  assert.equal(status, 1);
+  assert.ok(stdout.split('\n').length < 40, stdout);
+});
+
 test('trace of the probe image ends when the probe waits for questions', () => {
   const image = join(work, 'probe.img');
   writeFileSync(image, probeImage());
