@@ -36,7 +36,7 @@ mkdir -p "$root/usr/lib/modules/$release/kernel"
 cp "$guest/base/lib/modules/msr.ko" "$guest/base/lib/modules/cpuid.ko" "$root/usr/lib/modules/$release/kernel"
 depmod -b "$root" "$release" 2>/dev/null
 make -s -C "$here/c/agent" "OUT=$work/agent" "DESTDIR=$root" install
-[ $# -lt 2 ] || cp -R "$2/." "$root"
+[ $# -lt 2 ] || cp -R --no-dereference "$2/." "$root"
 chmod -R go-w "$root/etc/commonhv" 2>/dev/null || :
 wants() { # UNIT TARGET
   mkdir -p "$root/etc/systemd/system/$2.wants"

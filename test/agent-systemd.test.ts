@@ -1,7 +1,7 @@
 /** The agent as a service of a whole Debian system with systemd, under QEMU's TCG: hooks in its sandbox, units of the restored target. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { skip as skipQemu, startSystem } from './support/qemu-debian.ts';
@@ -46,7 +46,7 @@ function makeSystem(): string | false {
   ] as const) {
     const wants = `${overlay}/etc/systemd/system/${target}.wants`;
     mkdirSync(wants, { recursive: true });
-    writeFileSync(`${wants}/${name}.service`, FILES[`etc/systemd/system/${name}.service`]!);
+    symlinkSync(`../${name}.service`, `${wants}/${name}.service`);
   }
   const { status, stderr } = spawnSync('scripts/debian-systemd.sh', [FOLDER, overlay], { encoding: 'utf8' });
   if (status === 3) return stderr.trim();
