@@ -314,7 +314,7 @@ test(
       ask('exec sleep 60', '7'),
       ask(': qemu-system-x86_64 -kernel x; exec sleep 60', '7'),
       ask(': cloud-hypervisor --kernel x; exec sleep 60', '7'),
-      ask('while sleep 0.5; do echo Boot failed; done', '18'),
+      ask('while sleep 0.5; do echo Boot failed; done', '11'),
     ]);
     for (const { status, stdout } of [unnamed, qemu, vmm, talking])
       assert.deepEqual([status, stdout], [2, '']);

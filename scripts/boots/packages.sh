@@ -16,16 +16,24 @@ case ${1:-} in
   ovmf) packages=ovmf with= ;;
   *) die "expected bochs, xen, grub or ovmf" ;;
 esac
-cache=$here/.cache/boots/$1
+boots=$here/.cache/boots
+cache=$boots/$1
+apt=$boots/apt
 mkdir -p "$cache"
-# Several tests may want it at once: the first fetches, the others wait.
+# Several tests may want them at once: the first fetches, the others wait.
 if command -v flock >/dev/null; then
-  exec 9>"$cache/lock"
+  exec 9>"$boots/lock"
   flock 9
 fi
 if [ ! -d "$cache/root" ]; then
   command -v dpkg-deb >/dev/null || die "dpkg-deb is not installed" 3
-  private_apt amd64 "$cache/apt"
+  # The lists of the last hour do for the next package too.
+  if [ -n "$(find "$apt/log" -mmin -60 2>/dev/null)" ]; then
+    export APT_CONFIG="$apt/apt.conf"
+  else
+    private_apt amd64 "$apt"
+  fi
+  rm -f "$apt"/archives/*.deb
   if [ -n "$with" ]; then
     # As if for this machine, whose packages count as installed.
     cp /var/lib/dpkg/status "$apt/status"
@@ -40,12 +48,11 @@ if [ ! -d "$cache/root" ]; then
   fi
   rm -rf "$cache/new"
   mkdir "$cache/new"
-  for package in "$cache"/apt/archives/*.deb; do
+  for package in "$apt"/archives/*.deb; do
     [ -f "$package" ] || die "apt-get downloaded nothing: is $1 installed already?" 3
     dpkg-deb -x "$package" "$cache/new"
-    dpkg-deb -f "$package" Package Version | sed 's/^[A-Za-z]*: //' | paste -sd ' ' >>"$cache/new/versions"
+    dpkg-deb -f "$package" Package Version | sed 's/^[A-Za-z]*: //' | paste -sd ' ' - >>"$cache/new/versions"
   done
   mv "$cache/new" "$cache/root" # last: what is there is whole
-  rm -rf "$cache/apt"
 fi
 echo "$cache/root"

@@ -10,7 +10,7 @@ export const GREETING_MS = 30_000;
 /** A kernel greets within a second; a hint after this long, in milliseconds, comes early enough to be of use. */
 const HINT_MS = 4_000;
 /** A firmware that talks may still find the image. */
-const OTHER_TALK_MS = 15_000;
+const OTHER_TALK_MS = 8_000;
 
 /** How the probe is reached: one of the two. */
 export interface Way {
