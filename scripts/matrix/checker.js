@@ -1,0 +1,14 @@
+// The conformance suite against every machine that the generator makes; `npm cit` verifies a sample of them.
+export const part = {
+  title: 'the checker against generated machines',
+  quick: 'the model',
+  cells: [
+    { name: 'the model', command: ['node', 'dist/cli/bin.cjs', 'verify', '--engine', 'model'] },
+    {
+      name: 'every generated machine with one fault, and every valid one',
+      command: ['node', 'scripts/test.js', 'generated'],
+      env: { COMMONHV_MUTANTS: 'all' },
+      seconds: 1800,
+    },
+  ],
+};
