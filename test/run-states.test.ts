@@ -31,7 +31,7 @@ for (const engine of ['kvm', 'v86'] as const) {
   test(`${engine}: a saved probe is resumed, and each time with another generation`, limit, () => {
     const state = file(`probe-${engine}`);
     const saved = run('', '--engine', engine, '--memory', '4M', '--save', state);
-    assert.deepEqual([saved.status, saved.stderr], [0, `commonhv: the guest was saved to ${state}\n`]);
+    assert.deepEqual([saved.status, saved.stderr], [0, `commonhv: the probe was saved to ${state}\n`]);
     const generations = [1, 2].map(() => {
       const { status, stdout, stderr } = run(
         'r 400000a1\nq\n',

@@ -221,12 +221,13 @@ async function withRing3(options: VerifyCommandOptions, io: Io): Promise<Target>
   try {
     return { ...implementation, ...(ring3 && { ring3: await ring3() }) };
   } catch (error) {
-    if (implementation.stopped?.() === undefined && error instanceof MachineError) {
+    const why = implementation.stopped?.();
+    if (why === undefined && error instanceof MachineError) {
       io.err(`commonhv: a guest was lost at CPL 3, and nothing is asked there: ${error.message}`);
       return implementation;
     }
     await implementation.close();
-    throw error;
+    throw why === undefined ? error : new MachineError(why, { cause: error });
   }
 }
 
