@@ -7,7 +7,7 @@ import { skip as noKvm } from './support/kvm-availability.ts';
 import { skipUnless } from './support/require.ts';
 import { scaled } from './support/time.ts';
 
-// Without an I/O APIC: with it this kernel was seen to stop at 3.7 s in the bed, as stock Linux with two vCPUs does.
+// Not seen to pass yet: docs/vmgenid.md, Limits.
 const COMMAND_LINE =
   'console=ttyS0 quiet noapic mitigations=off cryptomgr.notests tsc=reliable no_timer_check noxsave';
 /** How often the kernel has said that it reseeded because it is a copy. */
