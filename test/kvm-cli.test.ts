@@ -16,7 +16,7 @@ after(() => rmSync(work, { recursive: true, force: true }));
 function commonhv(...args: readonly string[]): { status: number | null; stdout: string; stderr: string } {
   return spawnSync(process.execPath, ['dist/cli/bin.js', ...args], {
     encoding: 'utf8',
-    timeout: scaled(60_000),
+    timeout: scaled(240_000),
   });
 }
 function image(name: string, ...code: readonly number[]): string {
@@ -153,7 +153,10 @@ test('without koffi: one line that says so, and which engine would do', {
     };`,
   );
   const args = ['-r', without, 'dist/cli/bin.js', 'run', '--engine', 'kvm'];
-  const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: scaled(60_000) });
+  const { status, stderr } = spawnSync(process.execPath, args, {
+    encoding: 'utf8',
+    timeout: scaled(240_000),
+  });
   assert.equal(status, 2);
   assert.match(
     stderr,
