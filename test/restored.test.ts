@@ -21,9 +21,11 @@ const limit = { timeout: scaled(60_000), skip };
 function repeating(remedy: string): readonly string[] {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    ['build/test/support/copied-process.js', remedy],
+    // A copy has none of V8's other threads, which it would wait for.
+    ['--single-threaded', 'build/test/support/copied-process.js', remedy],
     {
       encoding: 'utf8',
+      timeout: scaled(30_000),
       env: { ...process.env, LD_PRELOAD: library },
     },
   );
