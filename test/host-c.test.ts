@@ -165,6 +165,12 @@ test('acknowledgement: the current value is accepted, and reported once a genera
   assert.match(lines[6]!, / 1$/);
 });
 
+test('a restore without a source is refused, also where only the RNG is offered', { skip }, () => {
+  for (const only of [[], ['generation=none', 'ack=0']])
+    assert.deepEqual(answersOf(only, ['x', 'f', 'x', 'r 400000a0']), ['x', 'f', 'x refused', 'r #gp']);
+  assert.deepEqual(answersOf(['rng=none', 'generation=none', 'ack=0'], ['f', 'x']), ['f', 'x']);
+});
+
 test('generation page: stored at once, at each restore, and forgotten at reset', { skip }, () => {
   const answers = answersOf(
     ['page=400000a2'],

@@ -197,18 +197,22 @@ static void store_page(struct commonhv_host *h)
 		h->ops->page_lost(h->context, page & COMMONHV_PAGE_ADDRESS);
 }
 
+/* "MUST NOT be offered without a source that worked when the machine started." */
+static int no_source(struct commonhv_host *h)
+{
+	uint64_t first, second;
+
+	return h->description->features &&
+	       (h->ops->random(h->context, &first) || h->ops->random(h->context, &second) || first == second);
+}
+
 static int open_host(struct commonhv_host *h, const struct commonhv_description *description,
 		     const struct commonhv_host_ops *ops, void *context)
 {
-	struct commonhv_state none = { 0, 0, 0, 0 };
-	uint64_t first, second;
+	struct commonhv_host fresh = { .description = description, .ops = ops, .context = context };
 
-	h->description = description;
-	h->ops = ops;
-	h->context = context;
-	h->state = none;
-	/* "MUST NOT be offered without a source that worked when the machine started." */
-	return description->features && (ops->random(context, &first) || ops->random(context, &second) || first == second) ? -1 : 0;
+	*h = fresh;
+	return no_source(h) ? -1 : 0;
 }
 
 int commonhv_host_start(struct commonhv_host *h, const struct commonhv_description *description,
@@ -230,6 +234,8 @@ int commonhv_host_resume(struct commonhv_host *h, const struct commonhv_descript
 
 int commonhv_host_restored(struct commonhv_host *h, const struct commonhv_state *saved)
 {
+	if (no_source(h))
+		return -1;
 	if (!has(h->description, COMMONHV_FEATURE_GENERATION))
 		return 0;
 	if (renew(h, saved ? saved->generation : 0))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hypervisor side of CommonHV for a VMM: copy this header, commonhv-host.c and include/commonhv.h into yours.
+ * The hypervisor side of CommonHV for a VMM: copy this folder and ../include, which stays beside it, into yours.
  *
  * A description becomes CPUID leaves; three MSRs are answered; the machine's owner says when it was reset or restored.
  * It calls no library and holds no lock. CPUID and RDMSR may run on any number of vCPUs at once, beside one WRMSR of

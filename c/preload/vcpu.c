@@ -143,6 +143,7 @@ static int answer(struct vcpu *vcpu)
 	run->msr.error = how != COMMONHV_OK;
 	if (reading)
 		run->msr.data = value;
+	*(volatile uint64_t *)&value = 0;
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /*
  * commonhv-host.c behind the probe guest's line protocol (src/probe/wire.ts): the description as arguments, one answer a
- * line. `x` restores in place, `y` resets, `p` shows the stores to the generation page; `e` prints the table's entries.
+ * line. `x` restores in place, `f` breaks the source for good, `y` resets, `p` shows the stores to the generation page; `e` prints the table's entries.
  */
 #include "../../c/host/commonhv-text.h"
 
@@ -11,11 +11,12 @@
 static struct commonhv_settings settings;
 static struct commonhv_host host;
 static uint64_t stored_address, stored_value, acknowledged;
+static int source_fails;
 
 static int draw(void *context, uint64_t *value)
 {
 	(void)context;
-	return getrandom(value, sizeof(*value), 0) == sizeof(*value) ? 0 : -1;
+	return !source_fails && getrandom(value, sizeof(*value), 0) == sizeof(*value) ? 0 : -1;
 }
 
 static void acknowledge(void *context, uint64_t generation)
@@ -68,9 +69,14 @@ static void answer(const char *line)
 	} else if (letter == 'w') {
 		how = commonhv_host_wrmsr(&host, a, (uint64_t)b << 32 | c);
 		printf(how == COMMONHV_OK ? "w\n" : "w #gp\n");
-	} else if (letter == 'x' || letter == 'y') {
-		letter == 'x' ? (void)commonhv_host_restored(&host, NULL) : commonhv_host_reset(&host);
-		printf("%c\n", letter);
+	} else if (letter == 'x') {
+		printf(commonhv_host_restored(&host, NULL) ? "x refused\n" : "x\n");
+	} else if (letter == 'y') {
+		commonhv_host_reset(&host);
+		printf("y\n");
+	} else if (letter == 'f') {
+		source_fails = 1;
+		printf("f\n");
 	} else if (letter == 'p') {
 		printf("p %llx %016llx %llu\n", (unsigned long long)stored_address, (unsigned long long)stored_value,
 		       (unsigned long long)acknowledged);
