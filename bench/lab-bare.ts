@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { Browser, Page } from 'playwright-core';
 import { build } from 'vite';
 import { buildLab, CHROMIUM, idle, launch, says, serveLab, visit } from '../test/support/browser.ts';
@@ -12,7 +13,9 @@ import { watchTasks } from './words/tasks.ts';
 
 const DEBIAN = '.cache/debian';
 const VISITS = 9;
-const BOOTS = 3;
+const BOOTS = 2;
+/** A boot is watched to its end, or this long: two in a page take minutes on a busy machine. */
+const BOOT_MS = 30_000;
 const MAX_RATIO = 1.25;
 
 export const bench: Bench = async () => {
@@ -76,8 +79,16 @@ async function longestTasks(browser: Browser, lab: string, bare: string): Promis
     tasks.lab.push(await longestTask(browser, lab, bootLab, '.xterm-rows'));
   }
   return [
-    { name: 'longest task of a stock boot, the lab, median', value: median(tasks.lab), unit: 'ms' },
-    { name: 'longest task of a stock boot, a bare page, median', value: median(tasks.bare), unit: 'ms' },
+    {
+      name: 'longest task of a stock boot, 30 s at most, the lab, median',
+      value: median(tasks.lab),
+      unit: 'ms',
+    },
+    {
+      name: 'longest task of a stock boot, 30 s at most, a bare page, median',
+      value: median(tasks.bare),
+      unit: 'ms',
+    },
     {
       name: 'longest task, the lab against the bare page',
       value: median(tasks.lab) / median(tasks.bare),
@@ -96,7 +107,8 @@ async function longestTask(
   const { page, close } = await visit(browser, url);
   const tasks = await watchTasks(browser, page);
   await boot(page);
-  await says(page, console, /guest ready/);
+  const ready = says(page, console, /guest ready/).catch(() => {}); // the page may be gone by then
+  await Promise.race([ready, setTimeout(BOOT_MS)]);
   const { wall } = await tasks.stop();
   await close();
   return wall;

@@ -15,7 +15,7 @@ const LINUX = LINUX_FOLDER && {
 
 export default defineConfig({
   base: './',
-  plugins: [draft3(), linux()],
+  plugins: [draft3(), linux(), preloads()],
   define: { __LINUX__: JSON.stringify(LINUX) ?? 'undefined' },
   build: {
     target: 'es2022',
@@ -28,7 +28,7 @@ export default defineConfig({
       output: {
         codeSplitting: {
           groups: [
-            { name: 'libv86', test: /node_modules\/v86\// },
+            { name: 'libv86', test: /node_modules\/v86\/.*\.mjs$/ },
             { name: 'xterm', test: /node_modules\/@xterm\// },
             { name: 'libraries', test: /node_modules\// },
           ],
@@ -38,6 +38,27 @@ export default defineConfig({
   },
   worker: { format: 'es' },
 });
+
+/** The page's own code is asked for at once, though `early.ts` imports it only after the worker is on its way. */
+function preloads(): Plugin {
+  return {
+    name: 'preloads',
+    transformIndexHtml: {
+      order: 'post',
+      handler(_, { bundle = {} }) {
+        const main = Object.values(bundle).find(
+          (chunk) => chunk.type === 'chunk' && chunk.facadeModuleId?.endsWith('/ui/main.tsx'),
+        );
+        if (main?.type !== 'chunk') throw new Error('the build has no chunk of ui/main.tsx');
+        return [main.fileName, ...main.imports].map((fileName) => ({
+          tag: 'link',
+          attrs: { rel: 'modulepreload', crossorigin: true, href: `./${fileName}` },
+          injectTo: 'head' as const,
+        }));
+      },
+    },
+  };
+}
 
 /** The small Linux as files beside the page. */
 function linux(): Plugin {

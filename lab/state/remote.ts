@@ -1,5 +1,6 @@
 /** The page's end of a machine's worker: calls that resolve, and the machine's events. */
-import type { Calls, Push, Reply, Request } from '../model/protocol.ts';
+import type { Calls, Push, Reply, Request, Up } from '../model/protocol.ts';
+import type { Settings } from '../model/settings.ts';
 
 export interface Remote {
   readonly calls: Calls;
@@ -7,18 +8,46 @@ export interface Remote {
   terminate(): void;
 }
 
-export function remote(onMessage: (message: Push) => void): Remote {
-  const worker = new Worker(new URL('../worker/worker.ts', import.meta.url), {
-    type: 'module',
-    name: 'machine',
+/** How long the page's own code waits at most for the first worker, in milliseconds. */
+const PREPARE_MS = 300;
+
+/** A worker for the first machine, made before there is one. */
+let prepared: Worker | undefined;
+
+/** Starts a worker, which loads v86. Resolves once it runs: until then a busy page would hold it up. */
+export function prepare(): Promise<void> {
+  const worker = workerFor('v86');
+  prepared = worker;
+  return new Promise((resolve) => {
+    worker.onmessage = () => resolve();
+    worker.onerror = (event) => {
+      event.preventDefault();
+      // The first machine gets another worker, which tells the error.
+      if (prepared === worker) prepared = undefined;
+      resolve();
+    };
+    setTimeout(resolve, PREPARE_MS);
   });
+}
+
+function workerFor(engine: Settings['engine']): Worker {
+  const worker = prepared;
+  prepared = undefined;
+  if (worker !== undefined && engine === 'v86') return worker;
+  worker?.terminate();
+  return new Worker(new URL('../worker/early.ts', import.meta.url), { type: 'module', name: engine });
+}
+
+export function remote(engine: Settings['engine'], onMessage: (message: Push) => void): Remote {
+  const worker = workerFor(engine);
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   let last = 0;
   const rejectAll = (message: string) => {
     for (const { reject } of waiting.values()) reject(new Error(message));
     waiting.clear();
   };
-  worker.onmessage = ({ data }: MessageEvent<Push | Reply>) => {
+  worker.onmessage = ({ data }: MessageEvent<Push | Reply | Up>) => {
+    if ('up' in data) return;
     if ('push' in data) return onMessage(data);
     const call = waiting.get(data.id);
     waiting.delete(data.id);

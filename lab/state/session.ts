@@ -9,7 +9,7 @@ import type { Settings } from '../model/settings.ts';
 import { Store } from '../model/store.ts';
 import { ConsoleFeed } from './console-feed.ts';
 import { picture } from './picture.ts';
-import { remote } from './remote.ts';
+import { type Remote, remote } from './remote.ts';
 
 export type State = 'starting' | 'running' | 'paused' | 'ended' | 'failed';
 
@@ -32,6 +32,8 @@ export interface Verified {
 
 /** How long a machine may take to end by itself before its worker is ended, in milliseconds. */
 const SHUTDOWN_MS = 1000;
+/** How long the console waits for the probe's first answer, in milliseconds. */
+const LOOK_MS = 3000;
 /** Values that a new machine reads and draws at once, so that there is something to see. */
 const FIRST_VALUES = 64;
 const TALLY_MS = 250;
@@ -75,7 +77,10 @@ export class Session {
   readonly started = performance.now();
   /** Resolves once the machine runs and the guest has looked, read and drawn, or once it failed. */
   readonly ready: Promise<void>;
-  readonly #worker = remote((message) => this.#onMessage(message));
+  /** Resolves once the probe has answered, or will not soon. */
+  readonly looked: Promise<void>;
+  #onLooked: () => void = () => {};
+  readonly #worker: Remote;
   #counting = false;
 
   constructor({ name, settings, image, saved, check = true }: SessionOptions) {
@@ -83,6 +88,11 @@ export class Session {
     this.settings = settings;
     this.image = image;
     this.probe = saved?.probe ?? image === undefined;
+    this.#worker = remote(settings.engine, (message) => this.#onMessage(message));
+    this.looked = new Promise((resolve) => {
+      this.#onLooked = resolve;
+      setTimeout(resolve, this.probe ? LOOK_MS : 0);
+    });
     this.ready = this.#begin(saved, check);
   }
 
@@ -173,6 +183,7 @@ export class Session {
     const commonhv = await this.#look();
     this.firstAnswer.value = performance.now() - this.started;
     performance.mark('first-answer');
+    this.#onLooked();
     if (commonhv?.rng) await this.#worker.calls.read(FIRST_VALUES);
     if (commonhv?.rng || !commonhv) await this.#draw(FIRST_VALUES);
   }

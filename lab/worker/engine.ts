@@ -1,6 +1,7 @@
 /** The engines that run in a page, behind one shape: v86 with its machine, and the model, which is a processor alone. */
 import type { Console, Cpu, End, Image, Layer, Machine } from 'commonhv';
 import { model } from 'commonhv/engines/model';
+import { v86 } from 'commonhv/engines/v86';
 import wasm from 'v86/build/v86.wasm?url';
 import type { Settings } from '../model/settings.ts';
 
@@ -48,13 +49,9 @@ export const modelled: Bootable = {
   resume: (layer) => modelled.start(layer, { kernel: new Uint8Array(0) }),
 };
 
-/** Requested before any machine starts: the first one is all that a visitor waits for. */
-const library = typeof WebAssembly === 'undefined' ? undefined : import('commonhv/engines/v86');
-library?.catch(() => {}); // whoever starts a machine gets the error
-
 async function embedded(memory: number): Promise<Bootable> {
-  if (library === undefined) throw new Error('this browser has no WebAssembly: choose the model');
-  const { v86 } = await library;
+  if (typeof WebAssembly === 'undefined')
+    throw new Error('this browser has no WebAssembly: choose the model');
   const engine = v86({ memory: memory * 2 ** 20, wasm });
   return {
     start: async (layer, image) => booted(await engine.start(layer, image)),

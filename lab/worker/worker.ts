@@ -6,7 +6,6 @@ import { WorkerMachine } from './worker-machine.ts';
 // The page's types and a worker's exclude each other; this is all that is needed of the latter.
 const port = globalThis as unknown as {
   postMessage(message: unknown, transfer?: Transferable[]): void;
-  onmessage: (event: MessageEvent<Request>) => void;
 };
 
 const push = (message: Push): void => {
@@ -23,7 +22,8 @@ const push = (message: Push): void => {
 
 const calls: Calls = new WorkerMachine(push);
 
-port.onmessage = async ({ data: { id, call, args } }) => {
+/** Makes a call of the page's, and sends it the value or the error. */
+export async function answer({ id, call, args }: Request): Promise<void> {
   let reply: Reply;
   try {
     reply = { id, value: await (calls[call] as (...args: readonly unknown[]) => Promise<unknown>)(...args) };
@@ -31,4 +31,4 @@ port.onmessage = async ({ data: { id, call, args } }) => {
     reply = { id, error: error instanceof Error ? error.message : String(error) };
   }
   port.postMessage(reply);
-};
+}

@@ -55,6 +55,14 @@ export function v86({ memory = 256 * MiB, wasm }: V86Options = {}): SavingEngine
   };
 }
 
+/**
+ * Fetches and compiles v86 ahead of the first `start` with the same address. A `MachineError` where it cannot be had; a
+ * module given as bytes is compiled by each start.
+ */
+export async function preload({ wasm }: Pick<V86Options, 'wasm'> = {}): Promise<void> {
+  await ready(wasm);
+}
+
 /** The module, and v86's own code on its way at the same time: each takes long to come and to compile. */
 async function ready(wasm: WasmSource | undefined): Promise<WebAssembly.Module> {
   const [module] = await Promise.all([hookedModule(wasm), emulatorOf()]);

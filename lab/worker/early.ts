@@ -1,0 +1,23 @@
+/** A worker's first code, small: v86 is fetched and compiled while the rest of the worker's code is on its way. */
+import { preload } from 'commonhv/engines/v86';
+import wasm from 'v86/build/v86.wasm?url';
+import type { Reply, Request, Up } from '../model/protocol.ts';
+
+// The page's types and a worker's exclude each other; this is all that is needed of the latter.
+const port = globalThis as unknown as {
+  readonly name: string;
+  postMessage(message: Reply | Up): void;
+  onmessage: (event: MessageEvent<Request>) => void;
+};
+
+// The worker's name is its engine's. Whoever starts a machine gets the error.
+if (port.name === 'v86') preload({ wasm }).catch(() => {});
+
+const worker = import('./worker.ts');
+port.onmessage = ({ data }) => {
+  worker.then(
+    ({ answer }) => answer(data),
+    (error: unknown) => port.postMessage({ id: data.id, error: String(error) }),
+  );
+};
+port.postMessage({ up: true });
