@@ -29,7 +29,7 @@ export const part = {
     { name: 'QEMU/TCG without', command: negative(exec(`${QEMU} -accel tcg -kernel {probe}`)) },
   ],
   note(output) {
-    const [, result] = /^\S+ (conforms to [^,\n]*|does not [^,(\n]*)/m.exec(output) ?? [];
+    const [, result] = /^\S+ (conforms to [^,(\n]*|does not [^,(\n]*)/m.exec(output) ?? [];
     const [counts] = /\d+ passed, \d+ failed/.exec(output) ?? [];
     return [result?.trim(), counts].filter((text) => text !== undefined).join('; ');
   },
