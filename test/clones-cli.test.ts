@@ -73,16 +73,16 @@ const mistakes: readonly (readonly [args: readonly string[], message: RegExp])[]
     /--save: the command ended with status 3: sorry/,
   ],
   [
-    ['--save', 'sleep 60', '--resume', 'true', '--timeout', '0.5'],
-    /--save: the command did not end within 0.5 s \(--timeout\): sleep 60/,
+    ['--save', 'sleep 8160', '--resume', 'true', '--timeout', '0.5'],
+    /--save: the command did not end within 0.5 s \(--timeout\): sleep 8160/,
   ],
   [
-    ['--save', 'sleep 61 >/dev/null 2>&1 & true', '--resume', 'true'],
+    ['--save', 'sleep 8161 >/dev/null 2>&1 & true', '--resume', 'true'],
     /--save: the command left processes running; they were ended/,
   ],
   [['--resume', 'echo gone >&2; exit 4'], /--resume, copy 1: the command ended with status 4: gone/],
   [
-    ['--resume', 'sleep 60', '--timeout', '0.5'],
+    ['--resume', 'sleep 8160', '--timeout', '0.5'],
     /--resume, copy 1: no sample within 0.5 s: does commonhv-sampler run/,
   ],
   [
@@ -97,7 +97,7 @@ for (const [args, message] of mistakes) {
     assert.match(stderr, message);
     assert.equal(stderr.trimEnd().split('\n').length, 1);
     assert.deepEqual(
-      readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandOf(pid).startsWith('sleep\x006')),
+      readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandOf(pid).startsWith('sleep\x00816')),
       [],
     );
   });

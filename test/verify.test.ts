@@ -1,7 +1,7 @@
 /** `commonhv verify` and `probe` as people and programs meet them, without any hypervisor but ours and stand-ins. */
 import assert from 'node:assert/strict';
 import { execFile, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -153,9 +153,14 @@ async function ends(pid: number): Promise<void> {
   assert.fail(`process ${pid} still runs`);
 }
 
-test('a command that floods, or talks after its end, is ended too, and leaves no file', limit, async () => {
-  const images = () => readdirSync(tmpdir()).filter((name) => name.startsWith('commonhv-probe-')).length;
-  const before = images();
+test('a command that floods, or talks after its end, is ended too, and leaves no file', limit, async (t) => {
+  const { TMPDIR } = process.env;
+  t.after(() => {
+    if (TMPDIR === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = TMPDIR;
+  });
+  process.env.TMPDIR = join(work, 'temporary'); // of this test alone
+  mkdirSync(process.env.TMPDIR);
   for (const flood of ['yes # {probe}', 'head -c 3000000 /dev/zero; sleep 3 # {probe}']) {
     const { status, stdout, stderr } = await commonhv('verify', '--timeout', '3', '--exec', flood);
     assert.deepEqual([status, stdout], [2, ''], stderr);
@@ -165,7 +170,7 @@ test('a command that floods, or talks after its end, is ended too, and leaves no
   const { status, stdout } = await commonhv('verify', '--exec', late);
   assert.equal(status, 0);
   assert.match(stdout, /passed, 0 failed/);
-  assert.equal(images(), before);
+  assert.deepEqual(readdirSync(process.env.TMPDIR), []);
 });
 
 test('nothing that a command has started is left running', limit, async () => {
