@@ -52,6 +52,16 @@ export interface GuestMemory {
   load(address: number, offset: 0 | 8): bigint;
 }
 
+/**
+ * Guest RAM as the machine's owner may reach it. Addresses are bytes; reads see the guest's writes, and writes are like the
+ * guest's. Both throw a RangeError unless all bytes are in one page of RAM, and a `MachineError` once the machine has ended.
+ */
+export interface MachineMemory {
+  /** A copy of `length` bytes from `address`. */
+  read(address: number, length: number): Uint8Array;
+  write(address: number, bytes: Uint8Array): void;
+}
+
 /** State of a layer, for the engine's saved states: plain data that JSON can carry. */
 export type SavedLayer = { readonly [name: string]: string | number | boolean | null | SavedLayer };
 
@@ -183,6 +193,8 @@ export interface Machine {
   readonly ended: Promise<End>;
   /** Ends the guest and frees its resources; safe to call twice. Resolves when nothing is left running. */
   close(): Promise<void>;
+  /** The guest's RAM; absent where the engine gives no way to it. */
+  readonly memory?: MachineMemory | undefined;
   /** Stops the guest's processors between two instructions; resolves when they stand still. */
   pause?(): Promise<void>;
   /** Lets them go on where they were. */

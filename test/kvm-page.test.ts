@@ -173,3 +173,21 @@ test(
     }
   },
 );
+
+test('the memory of a machine: one page of RAM at a time, and nothing once it has ended', limit, async () => {
+  const machine = await kvm({ memory }).start(commonhv({ generation: {} }), { kernel: probeImage() });
+  const ram = machine.memory!;
+  ram.write(PAGE + 4094, Uint8Array.of(1, 2));
+  assert.deepEqual([...ram.read(PAGE + 4093, 3)], [0, 1, 2]);
+  for (const [address, length] of [
+    [0xa_0000, 1],
+    [memory, 1],
+    [-1, 1],
+    [PAGE + 4095, 2],
+    [PAGE, -1],
+    [PAGE, 2 ** 40],
+  ] as const)
+    assert.throws(() => ram.read(address, length), RangeError, `${length} from ${address}`);
+  await machine.close();
+  assert.throws(() => ram.read(PAGE, 1), { name: 'MachineError', code: 'ended' });
+});

@@ -1,5 +1,5 @@
 /** A machine as the caller's thread has it: its threads, its layer, its serial lines, its saved states, and its end. */
-import type { Console, End, SavedLayer, SyncCpu } from '../../cpu.ts';
+import type { Console, End, MachineMemory, SavedLayer, SyncCpu } from '../../cpu.ts';
 import type { CpuidDump } from '../../cpuid-dump.ts';
 import { assignTasks, serialOf } from './assign.ts';
 import { checkLeaves, checkMachine } from './compatible.ts';
@@ -34,6 +34,7 @@ export class RunningMachine implements KvmMachine {
   readonly console: Console;
   readonly consoles: readonly Console[];
   readonly ended: Promise<End>;
+  readonly memory: MachineMemory;
   readonly #vm: Vm;
   readonly #layer: LayerHost;
   readonly #serials: readonly SerialConsole[];
@@ -55,6 +56,7 @@ export class RunningMachine implements KvmMachine {
   constructor({ vm, hostCpu, layer, resumed, vmGeneration, leases, control }: MachineParts) {
     const { vcpus, interrupts } = vm.options;
     this.#vm = vm;
+    this.memory = vm.memory.forOwner(() => this.#checkRunning());
     this.#layer = layer;
     const onMessage = (thread: number, message: Message): void => this.#onMessage(thread, message);
     const threads = new Threads({ control, vm, leases, onMessage });

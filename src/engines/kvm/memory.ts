@@ -1,13 +1,10 @@
 /** The guest's memory: one private mapping of this process, of zeros or of a saved machine's file. */
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
-import type { GuestMemory as LayerMemory } from '../../cpu.ts';
+import type { GuestMemory as LayerMemory, MachineMemory } from '../../cpu.ts';
 import { hex, MachineError } from '../../cpu.ts';
 import type { Ffi } from '../ffi.ts';
 import { MAP, PROT } from '../ffi.ts';
-
-/** Devices' addresses below 1 MiB, which is no RAM on a PC. */
-const HOLE = 0xa_0000;
-const HOLE_END = 0x10_0000;
+import { checkedRam, isRam } from '../ram.ts';
 
 /** A saved machine's memory in an open file. */
 export interface FileImage {
@@ -67,6 +64,17 @@ export class GuestMemory implements MemoryPlace {
     if (count < into.length) throw new MachineError('the memory of the machine cannot be read');
   }
 
+  /** `running` throws once the machine has ended, and its memory is free. */
+  forOwner(running: () => void): MachineMemory {
+    const read = (address: number, length: number): Uint8Array => {
+      const bytes = new Uint8Array(length);
+      this.read(address, bytes);
+      return bytes;
+    };
+    const write = (address: number, bytes: Uint8Array): void => this.load(address, bytes);
+    return checkedRam({ read, write }, this.size, running);
+  }
+
   free(): void {
     this.#sys.munmap(this.address, this.size);
     closeSync(this.fd);
@@ -86,21 +94,17 @@ export class GuestMemory implements MemoryPlace {
   }
 }
 
-const PAGE = 4096;
-
 /** The memory as a layer has it, in any thread of the process. */
 export function layerMemory(
   { address: base, size, fd }: MemoryPlace,
   whileStopped: (action: () => void) => void,
 ): LayerMemory {
-  const isRam = (page: number): boolean =>
-    Number.isInteger(page / PAGE) && page >= 0 && page + PAGE <= size && (page < HOLE || page >= HOLE_END);
   const place = (page: number, offset: number): number => {
-    if (!isRam(page)) throw new RangeError(`no RAM at ${hex(page)}`);
+    if (!isRam(page, size)) throw new RangeError(`no RAM at ${hex(page)}`);
     return Number(base) + page + offset;
   };
   return {
-    isRam,
+    isRam: (page) => isRam(page, size),
     store(page, offset, value) {
       const position = place(page, offset);
       const bytes = new Uint8Array(new BigUint64Array([value]).buffer);

@@ -16,6 +16,8 @@ export interface Emulator {
   destroy(): Promise<void>;
   save_state(): Promise<ArrayBuffer>;
   restore_state(state: ArrayBuffer): Promise<void>;
+  /** A view of guest RAM. */
+  read_memory(address: number, length: number): Uint8Array;
   write_memory(bytes: Uint8Array, address: number): void;
   serial_send_bytes(line: number, bytes: Uint8Array): void;
   serial_set_clear_to_send(line: number, on: boolean): void;

@@ -1,5 +1,14 @@
 /** A running v86 machine: its console, how it ends, pausing, saving and restoring. */
-import { type Console, type End, hex, type Layer, MachineError, type SavableMachine } from '../../cpu.ts';
+import {
+  type Console,
+  type End,
+  hex,
+  type Layer,
+  MachineError,
+  type MachineMemory,
+  type SavableMachine,
+} from '../../cpu.ts';
+import { checkedRam } from '../ram.ts';
 import { type Board, type Events, powerOn, type Setup } from './board.ts';
 import { ConsoleLine } from './console.ts';
 import { FLAGS, IN_HLT, INSTRUCTION_POINTER } from './registers.ts';
@@ -34,6 +43,7 @@ export async function makeMachine(
 class RunningMachine implements SavableMachine {
   readonly console: Console;
   readonly ended: Promise<End>;
+  readonly memory: MachineMemory;
   /** For its board. */
   readonly events: Events;
   readonly #setup: Setup;
@@ -49,6 +59,12 @@ class RunningMachine implements SavableMachine {
 
   constructor(setup: Setup) {
     this.#setup = setup;
+    const emulator = (): Board['emulator'] => this.#running().emulator;
+    const ram: MachineMemory = {
+      read: (address, length) => emulator().read_memory(address, length).slice(),
+      write: (address, bytes) => emulator().write_memory(bytes, address),
+    };
+    this.memory = checkedRam(ram, setup.memory, emulator);
     this.#line = new ConsoleLine(() => this.#wake());
     this.#input = new SerialInput(this.#line, setup.byInterrupt);
     this.console = this.#line.console;
@@ -172,13 +188,15 @@ class RunningMachine implements SavableMachine {
 
   /** One operation after the other, and none on a machine that has ended. */
   #inTurn<T>(operation: (board: Board) => Promise<T>): Promise<T> {
-    const result = this.#last.then(() => {
-      if (this.#over !== undefined)
-        throw new MachineError(`the machine has ended: ${this.#over.reason}`, { code: 'ended' });
-      return operation(this.#board!);
-    });
+    const result = this.#last.then(() => operation(this.#running()));
     this.#last = result.catch(() => {});
     return result;
+  }
+
+  #running(): Board {
+    if (this.#over !== undefined)
+      throw new MachineError(`the machine has ended: ${this.#over.reason}`, { code: 'ended' });
+    return this.#board!;
   }
 }
 

@@ -1,12 +1,7 @@
 /** Guest RAM of a v86 machine, as a layer may reach it, and the two words of v86's state that carry a layer's setting. */
 import type { GuestMemory, StateWords } from '../../cpu.ts';
+import { isRam } from '../ram.ts';
 import type { Exports } from './hook.ts';
-
-const PAGE = 4096;
-
-/** From A0000H to FFFFFH a PC has video memory and firmware, whatever v86 keeps there. */
-const HOLE_FIRST = 0xa_0000;
-const HOLE_END = 0x10_0000;
 
 /** v86's `dreg32` in its module's memory (`global_pointers.rs`): DR0 to DR7. DR4 and DR5 have no register behind them. */
 const DR4 = 684 + 16;
@@ -28,8 +23,7 @@ export class GuestRam implements GuestMemory {
   }
 
   isRam(address: number): boolean {
-    if (this.#exports === undefined || this.#base === 0 || address % PAGE !== 0) return false;
-    if (address + PAGE > this.#size || (address + PAGE > HOLE_FIRST && address < HOLE_END)) return false;
+    if (this.#exports === undefined || this.#base === 0 || !isRam(address, this.#size)) return false;
     return this.#exports.in_mapped_range(address) === 0;
   }
 
