@@ -98,6 +98,11 @@ a class can be given as it is.
 A control that gives back a machine resolves with one \`Cpu\`, an array of all CPUs, or \`{ cpu, others, memory, ring3 }\`. One that rejects
 fails the rule that called it. Without \`save\`, the state is the one at the first call of \`restore\` or \`resume\`.
 
+\`commonhv verify --engine v86\` and \`--engine kvm\` have all of these but \`reset\` and \`migrate\`, \`memory\` being the machine's own RAM
+(\`Machine.memory\`); \`--engine model\` has no memory. The engines have no reset: a guest that was loaded without firmware has nothing that
+would load it again, and its machine ends there. On KVM the reports to the owner come from another thread and are not counted. The first
+line of a report names the controls that there were.
+
 For other hypervisors the controls are commands: \`commonhv verify --exec CMD\` (or \`--serial ADDR\`, again for each further CPU) with
 \`--save CMD\`, \`--restore CMD\`, \`--resume CMD\` and \`--migrate CMD\`. \`{state}\` in them is a free path, \`{copy}\` the number of the copy. A copy's
 lines are the standard streams of \`--resume\`, or \`--serial\` addresses with \`{copy}\`. No bed of this project has live migration:

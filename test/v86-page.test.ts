@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { GuestMemory, Layer, SyncCpu } from 'commonhv';
+import { verify } from 'commonhv/conformance';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, fromConfig, type LayerEvent, systemSource } from 'commonhv/hypervisor';
 import { overSerial, probeImage } from 'commonhv/probe';
@@ -247,5 +248,95 @@ test(
     const early = await emulatorOf(layer);
     await (await emulatorOf(layer)).restore_state(await early.save_state());
     for (const each of made) await each.destroy();
+  },
+);
+
+/** CommonHV on an engine that loses the stores into the page while a machine is restored, on the routes that `loses` names. */
+function losing(loses: (resumed: boolean) => boolean): Layer {
+  return (host) => {
+    const memory = host.memory!;
+    let lost = false;
+    const store: GuestMemory['store'] = (...given) => {
+      if (!lost) memory.store(...given);
+    };
+    const load: GuestMemory['load'] = (...given) => memory.load(...given);
+    const isRam = (address: number): boolean => memory.isRam(address);
+    const cpu = commonhv({ generation: {} })({ ...host, memory: { isRam, load, store } });
+    let resumed = host.resumed === true;
+    return {
+      ...cpu,
+      restored(saved) {
+        lost = loses(resumed);
+        resumed = false;
+        cpu.restored?.(saved);
+        lost = false;
+      },
+    };
+  };
+}
+
+for (const [title, loses, broken] of [
+  ['passes an engine that stores the page', () => false, []],
+  [
+    'fails an engine that does not store the page in a resumed machine',
+    (resumed) => resumed,
+    ['page.renewed'],
+  ],
+  [
+    'fails an engine that does not store the page at a restore in place',
+    (resumed) => !resumed,
+    ['page.renewed'],
+  ],
+] as readonly [string, (resumed: boolean) => boolean, readonly string[]][]) {
+  test(`verify ${title}`, limit, async () => {
+    const layer = losing(loses);
+    const machine = await engine.start(layer, { kernel: probeImage() });
+    const copies = [machine];
+    let state = new Uint8Array();
+    const report = await verify(await overSerial(machine.console), {
+      memory: machine.memory!,
+      async save() {
+        state = new Uint8Array(await machine.save());
+      },
+      restore: () => machine.restore(state),
+      async resume() {
+        const copy = await engine.resume!(layer, state);
+        copies.push(copy);
+        return { cpu: await overSerial(copy.console, quick), memory: copy.memory! };
+      },
+    });
+    await Promise.all(copies.map((copy) => copy.close()));
+    const failed = report.rules.filter(({ outcome }) => outcome === 'failed').map(({ id }) => id);
+    assert.deepEqual(failed, broken);
+    assert.equal(report.rules.find(({ id }) => id === 'page.holds')!.outcome, 'passed');
+  });
+}
+
+test(
+  'the memory of a machine: one page of RAM at a time, its own bytes, and nothing once it has ended',
+  limit,
+  async () => {
+    const machine = await engine.start(commonhv({ generation: {} }), { kernel: probeImage() });
+    const { memory } = machine;
+    memory!.write(0x20_0ffe, Uint8Array.of(1, 2));
+    const bytes = memory!.read(0x20_0ffe, 2);
+    bytes[0] = 9;
+    assert.deepEqual([...memory!.read(0x20_0ffd, 3)], [0, 1, 2], 'a copy was given');
+    for (const [address, length] of [
+      [0xa_0000, 1],
+      [0xf_ffff, 1],
+      [4 * MiB, 1],
+      [-1, 1],
+      [0.5, 1],
+      [Number.NaN, 1],
+      [0x20_0fff, 2],
+      [0x20_0000, 4097],
+      [0x20_0000, -1],
+      [0x20_0000, 2 ** 33],
+    ] as const)
+      assert.throws(() => memory!.read(address, length), RangeError, `${length} from ${address}`);
+    assert.throws(() => memory!.write(0x20_0fff, new Uint8Array(2)), RangeError);
+    await machine.close();
+    assert.throws(() => memory!.read(0x20_0000, 1), { name: 'MachineError', code: 'ended' });
   },
 );

@@ -58,13 +58,21 @@ test('each engine of ours, each draft: conforms, 0', limit, async () => {
   }
 });
 
-test('v86 can be paused, restored in place and resumed: none of these rules is skipped', limit, async () => {
-  const { stdout } = await commonhv('verify', '--format', 'json');
-  const { engine, draft, rules } = JSON.parse(stdout);
-  assert.deepEqual([engine, draft], ['v86', 3]);
-  for (const id of ['discovery.restored', 'rng.saved', 'generation.restored', 'generation.pause'])
-    assert.equal(rules.find((rule: { id: string }) => rule.id === id).outcome, 'passed', id);
-});
+test(
+  'v86 can be paused, restored in place and resumed, and its memory be read: none of these rules is skipped',
+  limit,
+  async () => {
+    const { stdout } = await commonhv('verify', '--format', 'json');
+    const { engine, draft, rules, controls } = JSON.parse(stdout);
+    assert.deepEqual([engine, draft], ['v86', 3]);
+    for (const control of ['guest memory', 'saves']) assert.ok(controls.includes(control), control);
+    const page = ['value', 'ram', 'holds', 'unchanged', 'renewed', 'others', 'restored'].map(
+      (id) => `page.${id}`,
+    );
+    for (const id of ['discovery.restored', 'rng.saved', 'generation.restored', 'generation.pause', ...page])
+      assert.equal(rules.find((rule: { id: string }) => rule.id === id).outcome, 'passed', id);
+  },
+);
 
 test(
   'a stuck source: not conforming, 1, and every report shows that the values are deterministic',

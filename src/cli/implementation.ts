@@ -1,4 +1,5 @@
 /** The processor that a command asks: the probe guest's on an engine that runs guests, or the model. */
+import type { MachineUnderTest, MemoryControl } from '../conformance/index.ts';
 import type { Console, Cpu, Machine } from '../cpu.ts';
 import { bare, MachineError } from '../cpu.ts';
 import { model } from '../engines/model.ts';
@@ -16,16 +17,20 @@ export interface ImplementationUnderTest {
   readonly others?: readonly Cpu[];
   /** The same processors, asked at CPL 3; throws the `MachineError` of a machine of its own that did not come back from there. */
   ring3?(): Promise<readonly Cpu[]>;
+  /** The machine's memory, where the engine gives it. */
+  readonly memory?: MemoryControl;
   /** Stops the machine's processors for a moment; absent where the engine cannot. */
   pause?(): Promise<void>;
-  /** All processors of one more machine, resumed from a state of this one, the same each time; absent where the engine cannot. */
-  resume?(): Promise<readonly Cpu[]>;
+  /** One more machine, resumed from the state that was saved last; absent where the engine cannot. */
+  resume?(): Promise<readonly Cpu[] | MachineUnderTest>;
+  /** Saves the running machine, which goes on; the next two take the first state where it was never called. */
+  save?(): Promise<void>;
   /** Restores that state into this machine, in place: its processors are the same objects. */
   restore?(): Promise<void>;
   /** How many acknowledgements the layers have reported. */
   acknowledgements?(): number;
-  /** All processors of one more machine that is started in the same way. */
-  another?(): Promise<readonly Cpu[]>;
+  /** One more machine that is started in the same way. */
+  another?(): Promise<readonly Cpu[] | MachineUnderTest>;
   /** Why it was ended before it was closed: `--timeout` or Ctrl-C; later answers do not count. */
   stopped?(): string | undefined;
   /** Ends every machine that was started for it. */
@@ -96,25 +101,41 @@ export async function openImplementation(
     if (event.kind === 'acknowledged') acknowledged++;
     else reporter(io)(event);
   };
+  const start = (): Promise<Machine> => startGuest(engine, data, { kernel: probeImage() }, io, report);
   try {
-    const machine = await startGuest(engine, data, { kernel: probeImage() }, io, report);
+    const machine = await start();
     const [cpu, ...others] = await ask(machine, 1_000);
     const pause = async (): Promise<void> => {
       await machine.pause?.();
       await machine.unpause?.();
     };
     let saved: Promise<Uint8Array> | undefined;
+    const save = async (): Promise<void> => {
+      saved = machine.save!();
+      await saved;
+    };
     const state = (): Promise<Uint8Array> => {
       saved ??= machine.save!();
       return saved;
     };
-    const resume = async (): Promise<readonly Cpu[]> =>
-      ask(await engine.resume!(fromConfig(data), await state()), RESUMED);
-    const another = async (): Promise<readonly SerialCpu[]> =>
-      ask(await startGuest(engine, data, { kernel: probeImage() }, io, report), 1_000);
+    const resume = async (): Promise<MachineUnderTest> => {
+      const copy = await engine.resume!(fromConfig(data), await state());
+      return whole(copy, await ask(copy, RESUMED));
+    };
+    // The machine that came back from CPL 3 is the first of the others: a start costs more than all else.
+    let tried: MachineUnderTest | undefined;
+    const another = async (): Promise<MachineUnderTest> => {
+      const ready = tried;
+      tried = undefined;
+      if (ready !== undefined) return ready;
+      const next = await start();
+      return whole(next, await ask(next, 1_000));
+    };
     const ring3 = async (): Promise<readonly Cpu[]> => {
-      const [tried] = await another();
-      await tried!.ring3?.rdmsr(0);
+      const next = await start();
+      const processors = await ask(next, 1_000);
+      await processors[0].ring3?.rdmsr(0);
+      tried = whole(next, processors);
       return [cpu, ...others].flatMap((one) => one.ring3 ?? []);
     };
     const restore = async (): Promise<void> => {
@@ -127,8 +148,10 @@ export async function openImplementation(
       // A layer in another thread reports later than the guest reads on.
       ...(engine.startModule === undefined && { acknowledgements: () => acknowledged }),
       ...(others.length > 0 && { others }),
+      ...(machine.memory && { memory: machine.memory }),
       ring3,
       ...(machine.pause && machine.unpause && { pause }),
+      ...(machine.save && { save }),
       ...(engine.resume && machine.save && { resume }),
       ...(machine.restore && machine.save && { restore }),
       stopped,
@@ -140,3 +163,9 @@ export async function openImplementation(
     throw why === undefined ? cause : new MachineError(why, { cause });
   }
 }
+
+const whole = ({ memory }: Machine, [cpu, ...others]: readonly [Cpu, ...Cpu[]]): MachineUnderTest => ({
+  cpu,
+  ...(others.length > 0 && { others }),
+  ...(memory && { memory }),
+});

@@ -107,7 +107,7 @@ async function attempt(
 }
 
 function controlsOf(target: Target, ring3: readonly Cpu[], options: VerifyCommandOptions): VerifyOptions {
-  const { resume, restore, save, migrate, another, pause, others, acknowledgements } = target;
+  const { resume, restore, save, migrate, another, pause, others, acknowledgements, memory } = target;
   return {
     ...(options.given.includes('draft') && { draft: options.draft }),
     ...(options.strict && { strict: true }),
@@ -121,6 +121,7 @@ function controlsOf(target: Target, ring3: readonly Cpu[], options: VerifyComman
     ...(acknowledgements && { acknowledgements }),
     ...(pause && { pause }),
     ...(others && { others }),
+    ...(memory && { memory }),
     ...(ring3.length > 0 && { ring3 }),
   };
 }
