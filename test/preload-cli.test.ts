@@ -11,7 +11,7 @@ const cc = skipUnless('cc', spawnSync('cc', ['--version']).status === 0, 'no C c
 const work = mkdtempSync(join(tmpdir(), 'commonhv-preload-cli-'));
 after(() => rmSync(work, { recursive: true, force: true }));
 const library = join(work, 'library.so');
-writeFileSync(library, '');
+writeFileSync(library, '\x7fELF stands in for COMMONHV_PRELOAD');
 
 function preload(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const { status, stdout, stderr } = spawnSync(process.execPath, ['dist/cli/bin.cjs', 'preload', ...args], {
@@ -67,9 +67,12 @@ test('each draft and each switch has its words', () => {
 
 const SPACE = join(work, 'with space.so');
 writeFileSync(SPACE, '');
+const NONE = join(work, 'none.so');
+writeFileSync(NONE, 'no library');
 for (const [args, line] of [
   [['--rng-input', 'mix'], /--rng-input mix: .* use ignore or none/],
   [['--rng-msr', '400000a1'], /--generation-msr: 0x400000a1 is --rng-msr already/],
+  [['--library', NONE], /--library \S+none\.so: it is not the library that make -C c\/preload builds/],
   [['--library', '/nowhere.so'], /--library \/nowhere\.so: expected a file/],
   [['--library', SPACE], /--library: LD_PRELOAD cannot hold a path with a space/],
   [
@@ -83,6 +86,20 @@ for (const [args, line] of [
     assert.match(stderr, new RegExp(`^commonhv: ${line.source}[^\\n]*\\n$`));
   });
 }
+
+test('QEMU without KVM: a line, and with --require a refusal', () => {
+  const qemu = join(work, 'qemu-system-x86_64');
+  writeFileSync(qemu, '#!/bin/sh\nexit 7\n', { mode: 0o755 });
+  const line =
+    /^commonhv: preload: \S+qemu-system-x86_64 emulates without -accel kvm, and its guests have no CommonHV/;
+  // The library stands in: ld.so says so too.
+  const noted = preload(['--library', library, '--', qemu, '-kernel', 'x']);
+  assert.deepEqual([noted.status, line.test(noted.stderr)], [7, true], noted.stderr);
+  const refused = preload(['--require', '--library', library, '--', qemu, '-kernel', 'x']);
+  assert.deepEqual([refused.status, line.test(refused.stderr)], [2, true], refused.stderr);
+  const started = preload(['--require', '--library', library, '--', qemu, '-accel', 'kvm']);
+  assert.deepEqual([started.status, line.test(started.stderr)], [7, false], started.stderr);
+});
 
 test('without a compiler: one line with the way out', () => {
   const { status, stderr } = preload(['--', 'true'], {

@@ -23,8 +23,16 @@ export async function openLibrary(given: string | undefined, { env }: Pick<Io, '
     const option = given === undefined ? 'XDG_CACHE_HOME' : '--library';
     throw new UsageError(`${option}: LD_PRELOAD cannot hold a path with a space or a colon: ${path}`);
   }
-  if (!(await exists(path))) throw new UsageError(`--library ${given}: expected a file that can be read`);
+  if (given !== undefined) await checkLibrary(path, given);
   return path;
+}
+
+/** ld.so only prints a line about a file that is no library, and starts the program without it. */
+async function checkLibrary(path: string, given: string): Promise<void> {
+  const file = await readFile(path).catch(() => undefined);
+  if (file === undefined) throw new UsageError(`--library ${given}: expected a file that can be read`);
+  if (file.subarray(0, 4).toString('latin1') !== '\x7fELF' || !file.includes('COMMONHV_PRELOAD'))
+    throw new UsageError(`--library ${given}: it is not the library that make -C c/preload builds`);
 }
 
 function exists(path: string): Promise<boolean> {

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { open, readFile } from 'node:fs/promises';
 import { constants } from 'node:os';
-import { delimiter, join, resolve } from 'node:path';
+import { basename, delimiter, join, resolve } from 'node:path';
 import { bare, MachineError } from '../cpu.ts';
 import type { Config } from '../hypervisor/index.ts';
 import { DEFAULT_GENERATION_MSR, DEFAULT_RNG_MSR } from '../spec/index.ts';
@@ -41,6 +41,7 @@ export async function preload(options: PreloadOptions, io: Io): Promise<number> 
     return 0;
   }
   await refuseStatic(program!, io.env);
+  noteEmulation(program!, args, options, io);
   return execute(program!, args, { ...io.env, ...variables }, io);
 }
 
@@ -117,6 +118,14 @@ async function refuseStatic(program: string, env: Io['env']): Promise<void> {
       `preload: ${program} is statically linked, and LD_PRELOAD reaches only dynamically linked programs: see docs/embedding.md`,
     );
   }
+}
+
+/** QEMU's default is its emulator, which makes no KVM machine; that is the first mistake to make here. */
+function noteEmulation(program: string, args: readonly string[], options: PreloadOptions, io: Io): void {
+  if (!/^qemu-system-/.test(basename(program)) || args.some((arg) => arg.includes('kvm'))) return;
+  const why = `preload: ${program} emulates without -accel kvm, and its guests have no CommonHV`;
+  if (options.require) throw new UsageError(`${why}, which --require asks for`);
+  io.err(`commonhv: ${why}`);
 }
 
 function execute(program: string, args: readonly string[], env: Io['env'], io: Io): Promise<number> {
