@@ -179,7 +179,7 @@ export interface End {
   /** `quit`: the guest powered off or asked to end; `halt`: it halted for good; `shutdown`: triple fault; `closed`: by `close()`. */
   readonly reason: 'quit' | 'halt' | 'shutdown' | 'closed' | 'failed';
   /** With `failed`, and where there is more to say: one line, with the registers that help. */
-  readonly detail?: string;
+  readonly detail?: string | undefined;
   /** With `failed`: the exception. */
   readonly cause?: unknown;
 }

@@ -42,7 +42,7 @@ export interface Loaded {
 /** Tables that the engine puts into the machine and reports to the kernel; multiboot has no place for them. */
 export interface LoadOptions {
   /** Physical address of the ACPI RSDP, where the engine has put one; none by default. */
-  readonly rsdp?: number;
+  readonly rsdp?: number | undefined;
 }
 
 /** The least memory that `load` lays out, in bytes: 1 MiB. */

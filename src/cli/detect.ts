@@ -14,13 +14,13 @@ import { openNative, openProcessor, unlessStopped } from './processor.ts';
 export interface DetectOptions extends ProcessorOptions {
   readonly format: 'text' | 'json' | 'nfd' | 'prometheus';
   /** Signatures, products, and questions about CommonHV whose answer has to be yes. */
-  readonly require?: readonly string[];
+  readonly require?: readonly string[] | undefined;
   /** Print nothing: the exit status answers. */
-  readonly quiet?: boolean;
+  readonly quiet?: boolean | undefined;
   /** Decode the feature leaves of each interface. */
-  readonly features?: boolean;
+  readonly features?: boolean | undefined;
   /** Two dumps to compare, or one and this machine. */
-  readonly diff?: readonly string[];
+  readonly diff?: readonly string[] | undefined;
 }
 
 /** A machine, and the finding about it. */

@@ -18,7 +18,7 @@ import { readMachines } from './read-dump.ts';
 
 export interface DiffOptions {
   readonly format: 'text' | 'json' | 'nfd' | 'prometheus';
-  readonly quiet?: boolean;
+  readonly quiet?: boolean | undefined;
 }
 
 interface Side {

@@ -10,8 +10,8 @@ import { openProcessor, unlessStopped } from './processor.ts';
 export interface DumpOptions extends ProcessorOptions {
   readonly format: DumpFormat;
   /** One leaf only. */
-  readonly leaf?: number;
-  readonly subleaf?: number;
+  readonly leaf?: number | undefined;
+  readonly subleaf?: number | undefined;
 }
 
 export async function runDump(options: DumpOptions, io: Io): Promise<number> {

@@ -5,13 +5,13 @@ export type Register = 'eax' | 'ebx' | 'ecx' | 'edx';
 /** A register of a leaf, counted from the interface's first leaf. */
 export interface FeatureRegister {
   readonly offset: number;
-  readonly subleaf?: number;
+  readonly subleaf?: number | undefined;
   readonly register: Register;
   readonly title: string;
   /** Names by bit. */
-  readonly bits?: Readonly<Record<number, string>>;
+  readonly bits?: Readonly<Record<number, string>> | undefined;
   /** Numbers inside of the register: name, lowest bit, width. */
-  readonly fields?: readonly (readonly [name: string, shift: number, width: number])[];
+  readonly fields?: readonly (readonly [name: string, shift: number, width: number])[] | undefined;
 }
 
 export interface FeatureTable {

@@ -14,7 +14,7 @@ export interface ImplementationUnderTest {
   readonly engine: string;
   readonly cpu: Cpu;
   /** The machine's other processors, where it has several that can be asked. */
-  readonly others?: readonly Cpu[];
+  readonly others?: readonly Cpu[] | undefined;
   /** The same processors, asked at CPL 3; throws the `MachineError` of a machine of its own that did not come back from there. */
   ring3?(): Promise<readonly Cpu[]>;
   /** The machine's memory, where the engine gives it. */

@@ -11,33 +11,33 @@ export interface LayerOptions {
   readonly draft: Draft;
   readonly hypervisorBit: boolean;
   /** Absent: the interfaces that a scan of the host CPU finds. */
-  readonly interface?: readonly Tuple[];
+  readonly interface?: readonly Tuple[] | undefined;
   /** A signature among the interfaces, padded with NULs, or an index from 1. */
-  readonly prefer?: string;
+  readonly prefer?: string | undefined;
   readonly rng: boolean;
-  readonly rngMsr?: number;
+  readonly rngMsr?: number | undefined;
   readonly rngSource: 'os' | 'stuck' | 'counting';
-  readonly rngInput?: 'none' | 'ignore' | 'mix';
+  readonly rngInput?: 'none' | 'ignore' | 'mix' | undefined;
   readonly generation: boolean;
   readonly generationPage?: boolean | undefined;
   readonly generationPageMsr?: number | undefined;
   readonly acknowledgement?: boolean | undefined;
-  readonly generationMsr?: number;
+  readonly generationMsr?: number | undefined;
 }
 
 export interface GuestOptions {
-  readonly engine?: EngineName;
+  readonly engine?: EngineName | undefined;
   /** With `kvm`: how many processors, and whether Hyper-V's leaves are offered too. */
-  readonly vcpus?: number;
-  readonly hyperv?: boolean;
+  readonly vcpus?: number | undefined;
+  readonly hyperv?: boolean | undefined;
   /** With `kvm` and an image: a VM generation device. */
-  readonly vmgenid?: boolean;
+  readonly vmgenid?: boolean | undefined;
   /** Bytes. */
-  readonly memory?: number;
+  readonly memory?: number | undefined;
   /** Seconds. */
-  readonly timeout?: number;
-  readonly initrd?: string;
-  readonly append?: string;
+  readonly timeout?: number | undefined;
+  readonly initrd?: string | undefined;
+  readonly append?: string | undefined;
 }
 
 /** `64M`, `1G`, `512K` or bytes. */

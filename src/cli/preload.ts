@@ -13,10 +13,10 @@ import { type LayerOptions, readSignature } from './options.ts';
 
 export interface PreloadOptions extends Omit<LayerOptions, 'rngSource'> {
   readonly command: readonly string[];
-  readonly status?: string;
-  readonly require?: boolean;
-  readonly library?: string;
-  readonly print?: boolean;
+  readonly status?: string | undefined;
+  readonly require?: boolean | undefined;
+  readonly library?: string | undefined;
+  readonly print?: boolean | undefined;
 }
 
 /** The exit status is the VMM's, or 128 and the number of the signal that ended it. */

@@ -8,7 +8,7 @@ export interface ProbeOptions {
   /** The file, or `-` for standard output. */
   readonly write: string;
   /** By default `iso` or `efi` for a file that ends so, else `all`. */
-  readonly form?: Form;
+  readonly form?: Form | undefined;
 }
 
 export async function runProbe({ write, form }: ProbeOptions, io: Io): Promise<number> {

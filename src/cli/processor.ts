@@ -11,9 +11,9 @@ export interface Processor {
   /** Why it was ended before it was closed: `--timeout` or Ctrl-C; later answers do not count. */
   stopped?(): string | undefined;
   /** With the native engine: how CPUID is executed. */
-  readonly how?: 'driver' | 'instruction';
+  readonly how?: 'driver' | 'instruction' | undefined;
   /** With a probe guest: the mode that it asks in. */
-  readonly mode?: Mode;
+  readonly mode?: Mode | undefined;
   /** What a process sees, where `cpu` asks as the kernel and nothing was chosen. */
   other?(): Cpu | undefined;
   close(): Promise<void>;
@@ -30,17 +30,17 @@ export function unlessStopped<T>({ stopped }: Pick<Processor, 'stopped'>, asked:
 export interface ProcessorOptions extends LayerOptions, GuestOptions {
   readonly engine: EngineName;
   /** The logical processor, for the native engine. */
-  readonly cpu?: number;
+  readonly cpu?: number | undefined;
   /** How the native engine executes CPUID. */
-  readonly through?: 'driver' | 'instruction';
+  readonly through?: 'driver' | 'instruction' | undefined;
   /** Recorded machines instead: files, or `-`. */
-  readonly from?: readonly string[];
+  readonly from?: readonly string[] | undefined;
   /** Another hypervisor's probe guest instead: a command, or a serial line. */
-  readonly exec?: string;
-  readonly serial?: string;
+  readonly exec?: string | undefined;
+  readonly serial?: string | undefined;
   /** The mode that the probe guest asks in. */
-  readonly cpl?: 0 | 3;
-  readonly bits?: 32 | 64;
+  readonly cpl?: 0 | 3 | undefined;
+  readonly bits?: 32 | 64 | undefined;
 }
 
 /** Throws a `MachineError` where the engine is not to be had. */

@@ -18,11 +18,11 @@ export interface RunOptions extends LayerOptions, GuestOptions {
   readonly image: string | undefined;
   readonly format: 'text' | 'json';
   /** Where to save the guest when it is stopped, and its output at which it is. */
-  readonly save?: string;
-  readonly saveAt?: string;
+  readonly save?: string | undefined;
+  readonly saveAt?: string | undefined;
   /** A saved guest, and how many copies of it. */
-  readonly resume?: string;
-  readonly copies?: number;
+  readonly resume?: string | undefined;
+  readonly copies?: number | undefined;
 }
 
 export async function runGuest(options: RunOptions, io: Io): Promise<number> {

@@ -10,13 +10,13 @@ import { UsageError } from './io.ts';
 export interface SeedOptions {
   readonly values: number;
   /** Bits to credit, whatever the hypervisor says of its values. */
-  readonly credit?: number;
-  readonly watch?: boolean;
+  readonly credit?: number | undefined;
+  readonly watch?: boolean | undefined;
   /** Milliseconds between two looks at the generation. */
   readonly interval: number;
   readonly format: 'text' | 'json';
   /** How CPUID is executed; MSRs are the kernel's view, and belong to the driver's leaves. */
-  readonly through?: 'driver' | 'instruction';
+  readonly through?: 'driver' | 'instruction' | undefined;
 }
 
 /** The kernel and the source of its seed: handed in, so that a test needs no guest. */

@@ -13,7 +13,7 @@ import type { GuestOptions, LayerOptions } from './options.ts';
 export interface TraceOptions extends LayerOptions, GuestOptions {
   readonly image: string;
   readonly format: 'text' | 'json';
-  readonly events?: boolean;
+  readonly events?: boolean | undefined;
 }
 
 /** The guest's own output goes to standard error: standard output is the trace's. */

@@ -37,7 +37,11 @@ export async function seenInstead(
     exec,
     serial,
     engine,
-  }: { readonly exec?: string; readonly serial?: readonly string[]; readonly engine?: string },
+  }: {
+    readonly exec?: string | undefined;
+    readonly serial?: readonly string[] | undefined;
+    readonly engine?: string | undefined;
+  },
 ): Promise<readonly string[]> {
   const way =
     exec !== undefined

@@ -20,20 +20,20 @@ import { unlessStopped } from './processor.ts';
 import { listRules, seenInstead } from './verify-about.ts';
 
 export interface VerifyCommandOptions extends LayerOptions, GuestOptions {
-  readonly exec?: string;
+  readonly exec?: string | undefined;
   /** One line for each CPU; with --exec those of the others. */
-  readonly serial?: readonly string[];
-  readonly save?: string;
-  readonly restore?: string;
-  readonly resume?: string;
-  readonly migrate?: string;
-  readonly strict?: boolean;
-  readonly probeMsrs?: boolean;
+  readonly serial?: readonly string[] | undefined;
+  readonly save?: string | undefined;
+  readonly restore?: string | undefined;
+  readonly resume?: string | undefined;
+  readonly migrate?: string | undefined;
+  readonly strict?: boolean | undefined;
+  readonly probeMsrs?: boolean | undefined;
   /** Rules by their ids. */
-  readonly only?: readonly string[];
-  readonly list?: boolean;
+  readonly only?: readonly string[] | undefined;
+  readonly list?: boolean | undefined;
   /** The hypervisor's name in reports. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   readonly format: 'text' | 'json' | 'ktap' | 'junit';
   /** The options that were given, by their names in this object; the others are defaults. */
   readonly given: readonly string[];

@@ -13,9 +13,9 @@ export type Level = 'MUST' | 'SHOULD' | 'MAY' | 'advisory';
 export interface Finding {
   readonly outcome: 'passed' | 'failed' | 'skipped';
   /** The expectation and the answer, numbers in hex; for a skip, the reason. */
-  readonly detail?: string;
+  readonly detail?: string | undefined;
   /** With `failed`: the text gives leave elsewhere, so it is a warning whatever the level and under `strict`. */
-  readonly permitted?: true;
+  readonly permitted?: true | undefined;
 }
 
 export const passed = (detail?: string): Finding =>
@@ -58,9 +58,9 @@ export interface CheckedRule extends Sentence {
    * `first`: asked even where no CommonHV is found; `last`: asked when all others have been; `resumed`: restores saved
    * states, so it comes after everything else.
    */
-  readonly when?: 'first' | 'last' | 'resumed';
+  readonly when?: 'first' | 'last' | 'resumed' | undefined;
   /** Looked at again after the saved states: a copy may break a rule that the machine before kept. */
-  readonly again?: true;
+  readonly again?: true | undefined;
 }
 
 /** A sentence about guests. */
@@ -68,7 +68,7 @@ export interface GuestRule extends Sentence {
   /** The file of tests of this project's guest that holds it; `undefined` where there is nothing to test. */
   readonly testedBy: string | undefined;
   /** Why no test holds it. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
 }
 
 /** A sentence about hypervisors that no guest can check, and why. */

@@ -32,7 +32,7 @@ export type Read = (
 export interface Dialect {
   readonly pattern: RegExp;
   /** By default the groups are leaf, subleaf, and the four registers. */
-  readonly read?: Read;
+  readonly read?: Read | undefined;
 }
 
 export const HEX = String.raw`(?:0x)?([\da-f]{1,8})h?`;

@@ -19,11 +19,11 @@ import {
 /** How long to wait for a guest that may still be booting, or never answer. */
 export interface SerialOptions {
   /** How long the greeting may take, in milliseconds: firmware and boot loaders come first. Default 30,000. */
-  readonly greetingTimeout?: number;
+  readonly greetingTimeout?: number | undefined;
   /** How long an answer may take, in milliseconds. Default 5,000. */
-  readonly answerTimeout?: number;
+  readonly answerTimeout?: number | undefined;
   /** How long to listen before asking for the greeting, in milliseconds: a probe that already runs has said it. Default 1,000. */
-  readonly pokeIntervalMs?: number;
+  readonly pokeIntervalMs?: number | undefined;
   /** Called once a second until the greeting: how long it was waited for, and what has come instead. */
   readonly onWaiting?: ((waiting: Waiting) => void) | undefined;
 }

@@ -7,11 +7,11 @@ export interface Known {
   /** The readable name, with the vendor's before it where that helps. */
   readonly product: string;
   /** Why the row may be wrong, where it may. */
-  readonly doubt?: string;
+  readonly doubt?: string | undefined;
   /** The interface's own name, where several products offer it: a signature is no product. */
-  readonly interface?: string;
+  readonly interface?: string | undefined;
   /** Other products that can show the signature. */
-  readonly also?: readonly string[];
+  readonly also?: readonly string[] | undefined;
 }
 
 /** Interfaces at 40000000H and above. The usual base is 40000000H, 100H further for each interface in front. */

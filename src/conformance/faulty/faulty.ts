@@ -17,7 +17,7 @@ export interface FaultyCpu extends SyncCpu {
   /** The machine was paused and goes on. */
   paused?(): void;
   /** The machine's second virtual CPU, where it differs. */
-  readonly second?: SyncCpu;
+  readonly second?: SyncCpu | undefined;
 }
 
 /** A hypervisor that is right but for one thing. */

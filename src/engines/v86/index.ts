@@ -23,9 +23,9 @@ export type { WasmSource } from './module.ts';
 /** The machine's memory, and where v86's module is. */
 export interface V86Options {
   /** Guest memory in bytes, 1 MiB to 2047 MiB; default 256 MiB. */
-  readonly memory?: number;
+  readonly memory?: number | undefined;
   /** v86.wasm: its address, or its bytes. Needed in a browser; Node takes it from the v86 package. */
-  readonly wasm?: WasmSource;
+  readonly wasm?: WasmSource | undefined;
 }
 
 const MiB = 2 ** 20;
