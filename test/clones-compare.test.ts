@@ -110,7 +110,38 @@ test('recordings that are not of one saved machine cannot be judged', () => {
   const result = compare([read(lines(own(), 1, 'good')), read(lines(own(), 2, 'good'))]);
   assert.equal(result.differ, undefined);
   assert.match(result.result, /^cannot tell: these are not copies of one saved machine/);
+  assert.match(textReport(result), /once .*does not repeat in every copy/);
   assert.equal(compare([read(lines(own(), 1, 'good'))]).differ, undefined);
+});
+
+test('a source without values of their own in two copies is not compared, in every report', () => {
+  const text = lines(own(), 1, 'good');
+  const result = compare([read(text, 'A'), read(text, 'copy of A')]);
+  assert.deepEqual([result.differ, result.result], [undefined, 'cannot tell: A has no sample of its own']);
+  const { sources } = JSON.parse(jsonReport(result)) as { sources: { state: string }[] };
+  assert.deepEqual([...new Set(sources.map((source) => source.state))], ['not compared']);
+  assert.match(textReport(result), /\ngetrandom +not compared\n/);
+  for (const report of [textReport(result), htmlReport(result)])
+    assert.doesNotMatch(report, /different from the first|repeats in every copy/);
+  const junit = junitReport(result);
+  assert.match(junit, /failures="0" errors="1" skipped="3"/);
+  assert.equal(junit.match(/differs between copies"><skipped message="not compared"\/>/g)?.length, 3);
+  const seed = own();
+  const one = compare([read(lines(seed, 1, 'bare')), read(lines(seed, 2, 'polled'))]);
+  assert.equal(state(one, 'commonhv-msr'), 'not compared');
+  assert.deepEqual([one.differ, one.findings], [false, []]);
+});
+
+test('copies without a source that has to differ cannot be told apart', () => {
+  const seed = own();
+  const copy = (mono: number) =>
+    read(
+      [0, 1, 2]
+        .map((n) => sampleLine({ n, mono: mono + n * 1e6, real: 1, once: common(seed, 'once', n) }))
+        .join(''),
+    );
+  const result = compare([copy(1000), copy(2000)]);
+  assert.match(result.result, /^cannot tell: no two copies have a source in common/);
 });
 
 test('samples that were taken before the save, with equal clocks, are no evidence', () => {

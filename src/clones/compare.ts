@@ -19,8 +19,11 @@ export interface CopySeries {
 export interface SourceResult {
   readonly name: string;
   readonly kind: Kind;
-  /** `different`: no value is shared; `parted`: shared at first, not at the end; `alike`: shared to the end of the recording. */
-  readonly state: 'different' | 'parted' | 'alike';
+  /**
+   * `different`: no value is shared; `parted`: shared at first, not at the end; `alike`: shared to the end of the recording;
+   * `not compared`: fewer than two copies have a value of their own.
+   */
+  readonly state: 'different' | 'parted' | 'alike' | 'not compared';
   /** Groups of copies that share values, each with two copies at least; positions in the list of recordings. */
   readonly groups: readonly (readonly number[])[];
   /** The most shared samples of a copy. */
@@ -119,13 +122,12 @@ function compareSource(
   const milliseconds = Math.max(0, ...windows);
   const samples = Math.max(0, ...series.map(({ shared }) => shared.filter(Boolean).length));
   const ended = series.some(({ shared }) => shared.at(-1) === true);
-  const state = samples === 0 ? 'different' : ended ? 'alike' : 'parted';
+  const compared = values.filter((column) => column.some((value) => value !== undefined)).length > 1;
+  const state = !compared ? 'not compared' : samples === 0 ? 'different' : ended ? 'alike' : 'parted';
   const allowance = allowances?.get(name) ?? allowances?.get('*') ?? 0;
   const checked = kind === 'random' || kind === 'generation';
   const failed =
-    checked &&
-    state !== 'different' &&
-    (milliseconds > allowance || (state === 'alike' && allowance !== Infinity));
+    checked && samples > 0 && (milliseconds > allowance || (state === 'alike' && allowance !== Infinity));
   return {
     name,
     kind,
@@ -196,7 +198,7 @@ function contradictions(sources: readonly SourceResult[]): readonly string[] {
       found.push(
         `${name} is the same in ${groups.map(copyNumbers).join('; ')} to the end: not renewed for each copy`,
       );
-    else if (kernel?.state === 'alike')
+    else if (state !== 'not compared' && kernel?.state === 'alike')
       found.push(
         `${name} differs between copies, and getrandom repeats to the end: nothing reseeded the kernel`,
       );
@@ -240,9 +242,12 @@ function conclude(
     return cannot(
       'these are not copies of one saved machine: the control, which always repeats in copies, does not',
     );
+  const seen = sources.filter(({ state }) => state !== 'not compared');
+  if (!seen.some(({ kind }) => kind === 'random' || kind === 'generation'))
+    return cannot('no two copies have a source in common that has to differ');
   const failed = sources.filter((source) => source.failed);
   if (failed.length === 0 && findings.length === 0) {
-    const allowed = sources.some(({ kind, state }) => kind === 'random' && state !== 'different');
+    const allowed = seen.some(({ kind, state }) => kind === 'random' && state !== 'different');
     return {
       differ: true,
       result: `copies differ${allowed ? ' within the allowed window' : ' from their first sample'}`,

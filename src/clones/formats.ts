@@ -35,7 +35,8 @@ export function junitReport({ sources, findings, differ, result }: Comparison): 
   const checked = sources.filter(({ kind }) => kind === 'random' || kind === 'generation');
   const failures = checked.filter(({ failed }) => failed).length + (findings.length > 0 ? 1 : 0);
   const cannot = differ === undefined;
-  const counts = { tests: checked.length + 1, failures, errors: cannot ? 1 : 0, skipped: 0 };
+  const skipped = checked.filter(({ state }) => state === 'not compared').length;
+  const counts = { tests: checked.length + 1, failures, errors: cannot ? 1 : 0, skipped };
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
     `<testsuites${attributes({ name: 'commonhv clones', tests: counts.tests, failures, errors: counts.errors })}>`,
@@ -51,6 +52,8 @@ export function junitReport({ sources, findings, differ, result }: Comparison): 
 function testCase(source: SourceResult): string {
   const { name, state, failed, groups } = source;
   const open = `    <testcase${attributes({ classname: 'commonhv.clones', name: `${name} differs between copies` })}`;
+  if (state === 'not compared')
+    return `${open}><skipped${attributes({ message: 'not compared' })}/></testcase>`;
   if (!failed) return `${open}/>`;
   const seen = `${groups.map(copyNumbers).join('; ')}: ${state}, ${milliseconds(source.milliseconds)}`;
   return `${open}><failure${attributes({ type: state, message: seen })}>${escaped(seen)}</failure></testcase>`;

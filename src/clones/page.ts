@@ -44,8 +44,10 @@ function row(source: SourceResult, span: number): string {
   return `<tr><th scope="row">${escaped(source.name)}</th><td>${picture(source, span)}</td><td>${escaped(seen(source))}</td></tr>`;
 }
 
-function seen({ state, kind, groups, samples, milliseconds: window }: SourceResult): string {
-  if (kind === 'control') return 'control: repeats in every copy';
+function seen({ state, kind, groups, samples, milliseconds: window, series }: SourceResult): string {
+  if (state === 'not compared') return state;
+  if (kind === 'control')
+    return `control: ${groups.some(({ length }) => length === series.length) ? 'repeats' : 'does not repeat'} in every copy`;
   if (state === 'different') return 'different from the first sample';
   const who = groups.map(copyNumbers).join('; ');
   return state === 'alike'

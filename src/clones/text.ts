@@ -56,7 +56,13 @@ function timeline({ series }: SourceResult, span: number): string {
 
 function describeSource(source: SourceResult, copies: number, paint: Paint): string {
   const { kind, state, samples, groups, failed } = source;
-  if (kind === 'control') return paint('dim', 'repeats in every copy, as the control has to');
+  if (state === 'not compared') return paint('yellow', 'not compared');
+  if (kind === 'control') {
+    const repeats = groups.some((group) => group.length === copies);
+    return repeats
+      ? paint('dim', 'repeats in every copy, as the control has to')
+      : paint('yellow', 'does not repeat in every copy, as the control has to');
+  }
   if (state === 'different') return paint('green', 'different from the first sample');
   const who = groups.map((group) => (group.length === copies ? 'all copies' : copyNumbers(group))).join('; ');
   const how =
