@@ -55,6 +55,12 @@ test('consoles that were recorded elsewhere', limit, async () => {
   const { status, stdout } = await clones('--from', ...files);
   assert.equal(status, 0);
   assert.match(stdout, /getrandom .* different from the first sample\n/);
+  const misnamed = await clones('--allow-window', 'nosuch=5', '--from', ...files);
+  assert.deepEqual([misnamed.status, misnamed.stdout], [2, '']);
+  assert.match(
+    misnamed.stderr,
+    /^commonhv: --allow-window nosuch: no source has this name; there are getrandom, once, .*\n$/,
+  );
   writeFileSync(join(folder, 'empty'), 'nothing');
   const empty = await clones('--from', files[0]!, join(folder, 'empty'));
   assert.deepEqual([empty.status, empty.stdout], [2, '']);
@@ -67,6 +73,13 @@ const mistakes: readonly (readonly [args: readonly string[], message: RegExp])[]
   [['--from', 'one'], /--from: expected the consoles of two copies/],
   [['--from', 'no-such', 'file'], /--from no-such: ENOENT/],
   [['--copies', '1', '--resume', 'true'], /Expected 2 to 100 copies/],
+  [['--from', 'a', 'b', '--copies', '2'], /--copies has no effect with --from/],
+  [['--from', 'a', 'b', '--seconds', '1'], /--seconds has no effect with --from/],
+  [['--from', 'a', 'b', '--no-generation-page'], /--no-generation-page has no effect with --from/],
+  [['--sampler', 'F', '--from', 'a'], /--from has no effect with --sampler/],
+  [['image', '--sampler', 'F'], /an image has no effect with --sampler/],
+  [['image', '--arch', 'i386'], /--arch has no effect with an image/],
+  [['--resume', 'true', '--memory', '64M'], /--memory has no effect with --resume/],
   [['--allow-window', 'x', '--resume', 'true'], /Expected \[SOURCE=\]MS/],
   [
     ['--save', 'echo sorry >&2; exit 3', '--resume', 'true'],

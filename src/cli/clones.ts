@@ -19,7 +19,7 @@ import { recordCommands } from './clones-commands.ts';
 import { openEngine, readImage, startGuest } from './engines.ts';
 import { type Io, painter, UsageError } from './io.ts';
 import { resolveConfig } from './layer.ts';
-import type { GuestOptions, LayerOptions } from './options.ts';
+import { flag, type GuestOptions, type LayerOptions } from './options.ts';
 import { type Architecture, sampler, samplerDisk } from './sampler.ts';
 
 export interface ClonesOptions extends LayerOptions, GuestOptions {
@@ -34,6 +34,8 @@ export interface ClonesOptions extends LayerOptions, GuestOptions {
   readonly sampler?: string | undefined;
   readonly arch: Architecture;
   readonly format: 'text' | 'json' | 'junit' | 'html';
+  /** The options that were given, by their names in this object; the others are defaults. */
+  readonly given: readonly string[];
 }
 
 /** Samples before the machine is saved: generators are then in use, as they are in any machine. */
@@ -43,6 +45,7 @@ const TIMEOUT = 120;
 
 /** Exit status: 0 the copies differ; 1 they are alike; 2 it could not be found out. */
 export async function runClones(options: ClonesOptions, io: Io): Promise<number> {
+  checkWay(options);
   if (options.sampler !== undefined) {
     await writeSampler(options, io);
     return 0;
@@ -50,8 +53,35 @@ export async function runClones(options: ClonesOptions, io: Io): Promise<number>
   const recordings = await record(options, io);
   io.progress('');
   const result = compare(recordings, { allowed: options.allowWindow });
+  const names = result.sources.map(({ name }) => name);
+  const unknown = [...(options.allowWindow?.keys() ?? [])].find(
+    (name) => name !== '*' && !names.includes(name),
+  );
+  if (unknown !== undefined)
+    throw new UsageError(`--allow-window ${unknown}: no source has this name; there are ${names.join(', ')}`);
   await io.out(report(result, options, io));
   return result.differ === undefined ? 2 : result.differ ? 0 : 1;
+}
+
+/** Throws a UsageError where an option is about another way to get copies than the chosen one. */
+function checkWay({ image, given }: ClonesOptions): void {
+  const commands = ['save', 'resume', 'console'];
+  const compared = ['allowWindow', 'format'];
+  const recorded = [...compared, 'copies', 'seconds', 'timeout'];
+  const ways: readonly (readonly [name: string, idle: (name: string) => boolean])[] = [
+    ['sampler', (name) => name !== 'arch'],
+    ['from', (name) => !compared.includes(name)],
+    ['resume', (name) => ![...commands, ...recorded].includes(name)],
+  ];
+  const words = image === undefined ? given : [...given, 'image'];
+  const [way, idle] = ways.find(([name]) => given.includes(name)) ?? [
+    'image',
+    (name: string) => [...commands, 'arch'].includes(name),
+  ];
+  const typed = (name: string): string => (name === 'image' ? 'an image' : flag(name));
+  const foreign = words.find((name) => name !== way && idle(name));
+  if (foreign !== undefined && words.includes(way))
+    throw new UsageError(`${typed(foreign)} has no effect with ${typed(way)}`);
 }
 
 function report(result: Comparison, { format }: ClonesOptions, io: Io): string {

@@ -89,6 +89,13 @@ export function parseInterface(text: string, before: readonly Tuple[] = []): rea
   return [...before, { signature: readSignature(text.slice(0, at)), location: parseHex(text.slice(at + 1)) }];
 }
 
+/** An option as it was typed, by its name in commander's object: those that are on by default can only have been switched off. */
+export function flag(name: string): string {
+  const text = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const on = ['rng', 'generation', 'hypervisorBit', 'generationPage', 'acknowledgement'];
+  return on.includes(name) ? `--no-${text}` : `--${text}`;
+}
+
 /** The same option again adds a value. */
 export const repeated = (flags: string, text: string): Option =>
   new Option(flags, text).argParser((value: string, before: readonly string[] = []) => [...before, value]);

@@ -156,8 +156,8 @@ function copies(program: Command, io: Io, done: (status: number) => void): void 
     [formatOption(['text', 'json', 'junit', 'html'])],
   )
     .argument('[image]', 'a kernel to boot; without --initrd the sampler is its only program')
-    .action(async (image, options) =>
-      done(await (await import('./clones.ts')).runClones({ ...options, image }, io)),
+    .action(async (image, options, self) =>
+      done(await (await import('./clones.ts')).runClones({ ...options, image, given: given(self) }, io)),
     );
   command(
     program,

@@ -3,13 +3,22 @@ import { isChecked, isGuestRule, rulesOf } from '../conformance/index.ts';
 import { type Cpu, hex, type Regs } from '../cpu.ts';
 import { scan } from '../guest/index.ts';
 import { type Draft, decodeSignature, SCAN_FIRST } from '../spec/index.ts';
-import { columns, type Io, printable } from './io.ts';
+import { columns, type Io, printable, UsageError } from './io.ts';
+import { flag } from './options.ts';
 
 /** `--list`: the rules of a draft that `verify` reports, one a line; exit status 0. */
 export async function listRules(
-  { draft, format }: { readonly draft: Draft; readonly format: string },
+  {
+    draft,
+    format,
+    given,
+  }: { readonly draft: Draft; readonly format: string; readonly given: readonly string[] },
   io: Io,
 ): Promise<number> {
+  const idle = given.find((name) => !['list', 'draft', 'format'].includes(name));
+  if (idle !== undefined) throw new UsageError(`${flag(idle)} has no effect with --list`);
+  if (format !== 'text' && format !== 'json')
+    throw new UsageError(`--format ${format} has no effect with --list: text or json`);
   const rules = rulesOf(draft).filter((rule) => !isGuestRule(rule));
   if (format === 'json') {
     const all = rules.map((rule) => ({

@@ -15,7 +15,7 @@ import { type Awaitable, type Cpu, MachineError } from '../cpu.ts';
 import { checkControls, openForeign } from './foreign.ts';
 import { openImplementation } from './implementation.ts';
 import { type Io, painter, UsageError } from './io.ts';
-import type { GuestOptions, LayerOptions } from './options.ts';
+import { flag, type GuestOptions, type LayerOptions } from './options.ts';
 import { unlessStopped } from './processor.ts';
 import { listRules, seenInstead } from './verify-about.ts';
 
@@ -208,12 +208,6 @@ function targetOf(options: VerifyCommandOptions): string {
     throw new UsageError(`${flag(idle)} has no effect with --engine model`);
   checkControls(options);
   return way;
-}
-
-/** As it was typed: those that are on by default can only have been switched off. */
-function flag(name: string): string {
-  const text = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  return ['rng', 'generation', 'hypervisorBit'].includes(name) ? `--no-${text}` : `--${text}`;
 }
 
 /** With the processors at CPL 3 where a machine comes back from there. */
