@@ -277,6 +277,23 @@ test('--require: products, trimmed signatures, questions about CommonHV; a typin
   );
 });
 
+test('a signature that lost a digit is damaged, named by its line, and no other signature', () => {
+  const whole = readFileSync('test/dumps/syn-hyperv-kvm-intel.txt', 'utf8');
+  const at = whole.split('\n').findIndex((line) => line.includes('0x40000000 0x00:')) + 1;
+  for (const [digits, damage] of [
+    ['ebx=0x7263694d', 'ebx=0x7263694'],
+    ['   0x40000000 ', '   0x4000000O '],
+    ['   0x40000000 ', '   0x4000000 '],
+  ] as const) {
+    const text = whole.replace(digits, damage);
+    assert.notEqual(text, whole);
+    const { status, out, err } = run(['detect', '--from', '-', '--require', 'Hv#1'], text);
+    assert.equal(status, 2, out);
+    assert.match(err, new RegExp(`line ${at} is damaged: [^\\n]*\\n[^\\n]*cannot tell: Hv#1`));
+    assert.doesNotMatch(out, /administrator|icrosof/);
+  }
+});
+
 test('--quiet: whether there is a hypervisor, by the status alone', () => {
   const quiet = (file: string) => run(['detect', '--quiet', '--from', `test/dumps/${file}`]);
   assert.deepEqual(quiet('33-cpu_host.txt'), { status: 0, out: '', err: '' });

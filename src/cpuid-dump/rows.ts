@@ -2,6 +2,7 @@
 import { readDecoded } from './decoded.ts';
 import type { Context, RowText } from './dialect.ts';
 import { readRow } from './dialects.ts';
+import { hasWrongDigits, isPadded, withoutWrongDigits } from './digits.ts';
 import { looksDamaged, readHeading, readLeafLine, readTable } from './headings.ts';
 import { withoutQuotes } from './normalise.ts';
 import { add, type Section } from './sections.ts';
@@ -35,6 +36,10 @@ class RowReader {
   private readonly damaged = tally(
     (first, rest) => `line ${first} is damaged or cut off: expected a leaf and four registers${rest}`,
   );
+  private readonly shortened = tally(
+    (first, rest) => `line ${first} is damaged: expected 8 digits in each value, as in the other rows${rest}`,
+  );
+  private readonly padded: boolean;
   private readonly contrary = tally(
     (first, rest) => `line ${first} contradicts an earlier one and is ignored${rest}`,
   );
@@ -45,18 +50,25 @@ class RowReader {
   constructor(text: string, columns: boolean) {
     this.lines = text.split('\n');
     this.columns = columns;
+    this.padded = !columns && isPadded(text);
     this.normalDiff = /^(?:> )?< .*[\da-f]{8}/m.test(text) && /^(?:> )?> .*[\da-f]{8}/m.test(text);
     if (this.normalDiff) this.sides = { '-': 'the old side', '+': 'the new side' };
   }
 
   read(): Reading {
     for (let i = 0; i < this.lines.length; i++) i += this.line(i);
-    return { sections: this.sections, problems: [...this.damaged.problems(), ...this.contrary.problems()] };
+    const shortened = this.shortened.problems();
+    // The rows that are left out prove no absence.
+    if (shortened.length > 0) for (const section of this.sections) section.excerpt = true;
+    const problems = [...shortened, ...this.damaged.problems(), ...this.contrary.problems()];
+    return { sections: this.sections, problems };
   }
 
   /** Reads line `i`; returns how many further lines belong to it. */
   private line(i: number): number {
-    const line = this.lines[i]!;
+    const whole = this.lines[i]!;
+    const line = this.padded ? withoutWrongDigits(whole) : whole;
+    if (line !== whole) this.shortened.add(i + 1);
     if (line.length < 4) return 0;
     if (this.diffHeader(line)) return 0;
     const row = readRow(line, 0, this.context, this.columns);
@@ -112,8 +124,9 @@ class RowReader {
       const rest = withoutQuotes(this.sides === undefined ? next : next.replace(/^[-+]/, '')).trimEnd();
       // A break inside of a number, and one between two.
       for (const between of ['', ' ']) {
-        const row = readRow(`${text}${between}${rest}`, 0, this.context, this.columns);
-        if (row === undefined) continue;
+        const together = `${text}${between}${rest}`;
+        const row = readRow(together, 0, this.context, this.columns);
+        if (row === undefined || (this.padded && hasWrongDigits(together))) continue;
         this.take(row, i, this.sideOf(this.lines[i]!));
         return more;
       }

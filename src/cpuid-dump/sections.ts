@@ -18,7 +18,7 @@ export interface Section {
   readonly line: number;
   readonly leaves: Leaves;
   /** Rows may be left out: it is an excerpt, such as one side of a comparison. */
-  readonly excerpt: boolean;
+  excerpt: boolean;
 }
 
 /** A processor, and the machine that it belongs to, counted from 0. */

@@ -52,6 +52,42 @@ test('damaged and contradicting rows are reported, in one line each', () => {
   ]);
 });
 
+test('a row of cpuid -r with another number of digits is damaged and not recorded', () => {
+  const read = (text: string) => {
+    const { cpus, problems } = parseDump(text);
+    return [cpus.map((dump) => dump.map(({ leaf }) => leaf)), problems];
+  };
+  const problem = 'line 3 is damaged: expected 8 digits in each value, as in the other rows';
+  const damages: readonly (readonly [RegExp, string])[] = [
+    [/0x40000000/, '0x4000000'],
+    [/0x40000000/, '0x4000000O'],
+    [/0x40000000/, '0x400000000'],
+    [/ebx=0x4b4d564b/, 'ebx=0x4b4d564'],
+    [/ebx=0x4b4d564b/, 'ebx=0x4b4d564b0'],
+    [/ecx=0x564b4d56/, 'ecx=0x564b4dO6'],
+  ];
+  for (const [digits, damage] of damages) {
+    const row = KVM.replace(digits, damage);
+    assert.deepEqual(read([LEAF_0, LEAF_1, row].join('\n')), [[[0, 1]], [problem]], row);
+    // Beside another heading, which is no rest of the row; and in a text whose line ends were lost.
+    assert.deepEqual(read(`${LEAF_0}\n${LEAF_1}\n${row}\nCPU 1:\n`), [[[0, 1]], [problem]], row);
+    assert.deepEqual(read([LEAF_0, row, LEAF_1].join(' ')), [
+      [[0, 1]],
+      [problem.replace('line 3', 'line 1')],
+    ]);
+  }
+  const short = KVM.replace('0000004d', '000004d');
+  const [leaves, problems] = read(['CPU 0:', LEAF_0, LEAF_1, short, 'CPU 1:', LEAF_0].join('\n'));
+  assert.deepEqual([leaves, problems?.length], [[[0, 1], [0]], 1]);
+  // A tool that prints no leading zeros.
+  const zeros = KVM.replace('564b4d56', '00000001');
+  const bare = [LEAF_0, LEAF_1, zeros].map((row) => row.replaceAll(/0x0+(?=[\da-f])/g, '0x'));
+  assert.deepEqual(read(bare.join('\n')), [[[0, 1, 0x4000_0000]], []]);
+  // The row that is left out proves no absence.
+  const lost = KVM.replace('0x40000000', '0x4000000');
+  assert.equal(parseDump([LEAF_0, LEAF_1, lost].join('\n')).processors[0]?.excerpt, true);
+});
+
 test('JSON that is truncated, of another shape, or with rows that are not leaves', () => {
   const problems = (text: string) => parseDump(text).problems[0];
   assert.equal(problems('{"cpus": [[{'), 'the text begins as JSON and is not: truncated?');
