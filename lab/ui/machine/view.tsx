@@ -33,7 +33,7 @@ export function MachineView() {
       lead={
         image.value
           ? 'A system of your own. It stays in this page.'
-          : 'The probe guest: 512 bytes that execute what they are asked to.'
+          : 'The probe guest: 2 KiB that execute what they are asked to.'
       }
     >
       <div
