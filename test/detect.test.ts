@@ -236,11 +236,19 @@ test('--require: products, trimmed signatures, questions about CommonHV; a typin
     hyperv: 'test/dumps/05-kvm-hv-oldcpuid.txt', // nothing recorded from 40000100H
     bhyve: 'test/dumps/38-appended.txt', // CommonHV's root is zeros
     v86: 'test/machines/v86-draft3.txt',
+    vbox: 'test/dumps/13-vbox7.txt',
   };
   const cases: readonly (readonly [dump: string, require: string, status: number])[] = [
     ['kvm', 'KVM', 0],
     ['kvm', 'kvm', 0],
     ['kvm', 'KVMKVMKVM', 0],
+    ['kvm', "KVM's interface", 0],
+    ['kvm', 'linux kvm', 2],
+    ['kvm', 'vbox', 2],
+    ['vbox', 'vbox', 0],
+    ['vbox', 'VIRTUALBOX', 0],
+    ['hyperv', 'vbox', 2],
+    ['bhyve', 'vbox', 1],
     ['kvm', 'Xen', 1],
     ['kvm', 'Hv#1', 1],
     ['kvm', 'VirtualBox', 2],
@@ -268,6 +276,16 @@ test('--require: products, trimmed signatures, questions about CommonHV; a typin
   const near = run(['detect', '--from', dumps.bhyve!, '--require', 'bhivebhyve']);
   assert.equal(near.status, 2);
   assert.match(near.err, /--require bhivebhyve: no such signature or product; is "bhyve bhyve" meant\?/);
+  for (const [name, expected] of [
+    ['rng=foo', '--require rng=foo: expected rng or rng=secure'],
+    ['RNG=', '--require RNG=: expected rng or rng=secure'],
+    ['generation=1', '--require generation=1: expected generation'],
+    ['', "--require '': expected a signature of up to 12 bytes, a product"],
+    ['bhivebhyve', 'meant?'],
+  ] as const) {
+    const { status, out, err } = run(['detect', '--from', dumps.v86!, '--require', 'rng', '--require', name]);
+    assert.deepEqual([status, out, err.includes(expected)], [2, '', true], err);
+  }
   const long = run(['detect', '--from', dumps.bhyve!, '--require', 'a hypervisor of no name']);
   assert.match(long.err, /expected a signature of up to 12 bytes, a product, commonhv/);
   const open = run(['detect', '--from', dumps.hyperv!, '--require', 'KVMKVMKVM']);

@@ -50,6 +50,7 @@ export async function runDetect(options: DetectOptions, io: Io): Promise<number>
     options.from === undefined
       ? [await ofProcessor(await openProcessor(options, io), options.features)]
       : await ofFiles(options.from, options.features, io);
+  if (options.require !== undefined) await refuseUnknown(options.require, found);
   if (!options.quiet) await io.out(written(found, options.format, io));
   return options.require === undefined
     ? quietStatus(options, found)
@@ -142,6 +143,12 @@ async function ofFiles(
     });
   }
   return found;
+}
+
+/** Throws a UsageError for a name that is none, before anything is printed. */
+async function refuseUnknown(names: readonly string[], found: readonly Named[]): Promise<void> {
+  const { required } = await import('./require.ts');
+  for (const { finding } of found) for (const name of names) required(name, finding);
 }
 
 /** Each requirement has to hold for every machine. */

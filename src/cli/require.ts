@@ -16,7 +16,13 @@ const ALIASES: Readonly<Record<string, string>> = {
   commonhvintf: 'commonhv',
   'hyper-v': HV_SIGNATURE,
   hyperv: HV_SIGNATURE,
+  microsoft: HV_SIGNATURE,
+  vbox: 'VirtualBox',
+  oracle: 'VirtualBox',
+  acrn: 'Project ACRN',
+  qnx: 'QNX Hypervisor',
 };
+const EXPECTED = 'expected a signature of up to 12 bytes, a product, commonhv, rng, rng=secure or generation';
 
 function offers({ commonhv }: Finding, value: boolean): Answer {
   if (commonhv === 'not recorded') return 'not recorded';
@@ -25,9 +31,14 @@ function offers({ commonhv }: Finding, value: boolean): Answer {
 
 /** Whether the machine has what `text` names. Throws a UsageError for a name that is close to a known one, or none at all. */
 export function required(text: string, finding: Finding): Answer {
-  const name = ALIASES[text.toLowerCase()] ?? text;
+  const plain = text.replace(/'s interface$/i, ''); // as detect prints it
+  const name = ALIASES[plain.toLowerCase()] ?? plain;
+  if (name.trim() === '') throw new UsageError(`--require '${text}': ${EXPECTED}`);
   const question = QUESTIONS[name.toLowerCase()];
   if (question !== undefined) return question(finding);
+  const asked = /^([^=]*)=/.exec(name)?.[1]?.toLowerCase() ?? '';
+  const allowed = Object.keys(QUESTIONS).filter((one) => one.split('=')[0] === asked);
+  if (allowed.length > 0) throw new UsageError(`--require ${text}: expected ${allowed.join(' or ')}`);
   const rest: Answer = finding.complete ? 'no' : 'not recorded';
   const signatures = finding.interfaces.map(({ signature }) => signature);
   const bytes = signatureOf(name);
@@ -48,10 +59,7 @@ export function required(text: string, finding: Finding): Answer {
   const near = nearTo(name, signatures);
   if (near !== undefined)
     throw new UsageError(`--require ${text}: no such signature or product; is "${near}" meant?`);
-  if (bytes === undefined)
-    throw new UsageError(
-      `--require ${text}: expected a signature of up to 12 bytes, a product, commonhv, rng, rng=secure or generation`,
-    );
+  if (bytes === undefined) throw new UsageError(`--require ${text}: ${EXPECTED}`);
   return rest;
 }
 
