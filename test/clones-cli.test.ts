@@ -71,12 +71,14 @@ const mistakes: readonly (readonly [args: readonly string[], message: RegExp])[]
   [[], /^commonhv: clones takes one of: --from/],
   [['--save', 'true'], /--save goes with --resume/],
   [['--from', 'one'], /--from: expected the consoles of two copies/],
-  [['--from', 'no-such', 'file'], /--from no-such: ENOENT/],
+  [['--from', 'no-such', 'file'], /--from no-such: there is no such file/],
+  [['--from', '.', 'file'], /--from \.: it is a folder/],
   [['--copies', '1', '--resume', 'true'], /Expected 2 to 100 copies/],
   [['--from', 'a', 'b', '--copies', '2'], /--copies has no effect with --from/],
   [['--from', 'a', 'b', '--seconds', '1'], /--seconds has no effect with --from/],
   [['--from', 'a', 'b', '--no-generation-page'], /--no-generation-page has no effect with --from/],
   [['--sampler', 'F', '--from', 'a'], /--from has no effect with --sampler/],
+  [['package.json', '--save', 'x'], /--save has no effect with an image/],
   [['image', '--sampler', 'F'], /an image has no effect with --sampler/],
   [['image', '--arch', 'i386'], /--arch has no effect with an image/],
   [['--resume', 'true', '--memory', '64M'], /--memory has no effect with --resume/],
@@ -124,10 +126,24 @@ function commandOf(pid: string): string {
   }
 }
 
+test('a guest that is silent, or no Linux, is told of before the wait is over', limit, async () => {
+  const silent = await clones('--resume', 'sleep 8162', '--timeout', '6');
+  assert.equal(silent.status, 2);
+  assert.match(
+    silent.stderr,
+    /^commonhv: nothing heard yet, \d s left: the guest has to run commonhv-sampler.*\n.*no sample within 6 s/,
+  );
+  const { stdout } = await clones('--help');
+  assert.match(stdout.replace(/\s+/g, ' '), /--timeout <seconds> end after this long \(default: 120\)/);
+});
+
 test('the sampler prints whole lines, its generator repeats nothing, and refuses bad words', {
   ...limit,
   skip: noCompiler32,
 }, async () => {
+  const nowhere = await clones('--sampler', join(folder, 'no/folder'));
+  assert.equal(nowhere.status, 2);
+  assert.match(nowhere.stderr, /^commonhv: --sampler .*no\/folder: there is no such folder\n$/);
   for (const arch of ['amd64', 'i386']) {
     const path = join(folder, `sampler-${arch}`);
     assert.equal((await clones('--sampler', path, '--arch', arch)).status, 0);

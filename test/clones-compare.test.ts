@@ -132,6 +132,13 @@ test('a source without values of their own in two copies is not compared, in eve
   assert.deepEqual([one.differ, one.findings], [false, []]);
 });
 
+test('one sample is one sample', () => {
+  const seed = own();
+  const one = compare([1, 2].map((copy) => read(lines(seed, copy, 'bare', 1))));
+  assert.match(textReport(one), /^2 copies, 1 sample each, /);
+  assert.match(textReport(one), /alike to the end \(1 sample, /);
+});
+
 test('copies without a source that has to differ cannot be told apart', () => {
   const seed = own();
   const copy = (mono: number) =>

@@ -270,6 +270,7 @@ const WRONG: readonly (readonly [readonly string[], RegExp])[] = [
   ],
   [['verify', '--exec', 'x {probe}', '--rng-msr', '5'], /--rng-msr has no effect with --exec: it configures/],
   [[...exec('silent'), '--timeout', '1'], /no greeting from the probe guest: .*within 1000 ms/],
+  [['verify', '--name', ''], /--name: expected a name/],
   [['verify', '--list', '--only', 'x'], /--only has no effect with --list/],
   [['verify', '--list', '--exec', 'x'], /--exec has no effect with --list/],
   [['verify', '--list', '--format', 'junit'], /--format junit has no effect with --list/],

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Recording, SampleReader } from '../clones/index.ts';
 import { MachineError } from '../cpu.ts';
+import { Waiting } from './clones-waiting.ts';
 import { Command, runToEnd } from './command.ts';
 import type { Io } from './io.ts';
 import { openLater } from './line.ts';
@@ -56,8 +57,9 @@ async function recordCopy(
     const source = console === undefined ? undefined : await openLater(place(console), timeout);
     const bytes = source?.console.readable ?? command.child.stdout!;
     if (source !== undefined) command.child.stdout!.resume();
-    const pump = pumpInto(reader, bytes);
-    const why = await until(reader, [gone, pump], timeout, io);
+    const waiting = new Waiting(reader, timeout, io);
+    const pump = pumpInto(waiting, bytes);
+    const why = await until(reader, waiting, [gone, pump], timeout, io);
     if (reader.count === 0)
       throw new MachineError(
         `--resume, copy ${copy}: ${why ?? `no sample within ${timeout} s: does commonhv-sampler run in the guest?`}`,
@@ -73,6 +75,7 @@ async function recordCopy(
 /** Resolves at the first sample, or with the reason why none can come. */
 async function until(
   reader: SampleReader,
+  waiting: Waiting,
   ends: readonly Promise<string | undefined>[],
   seconds: number,
   io: Io,
@@ -85,6 +88,7 @@ async function until(
   }
   for (const late = Date.now() + seconds * 1000; reader.count === 0 && Date.now() < late; await sleep(10)) {
     if (io.interrupted.aborted) throw new MachineError('interrupted');
+    waiting.show();
     if (over === false) continue;
     await sleep(100); // the last output may still be on its way
     return over;
@@ -92,7 +96,10 @@ async function until(
   return undefined;
 }
 
-async function pumpInto(reader: SampleReader, bytes: AsyncIterable<Uint8Array>): Promise<undefined> {
+async function pumpInto(
+  reader: Pick<SampleReader, 'feed'>,
+  bytes: AsyncIterable<Uint8Array>,
+): Promise<undefined> {
   try {
     for await (const piece of bytes) reader.feed(piece);
   } catch {

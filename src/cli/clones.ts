@@ -16,8 +16,9 @@ import type { Machine } from '../cpu.ts';
 import { MachineError } from '../cpu.ts';
 import { fromConfig } from '../hypervisor/index.ts';
 import { recordCommands } from './clones-commands.ts';
+import { Waiting } from './clones-waiting.ts';
 import { openEngine, readImage, startGuest } from './engines.ts';
-import { type Io, painter, UsageError } from './io.ts';
+import { type Io, painter, UsageError, unread, unwritten } from './io.ts';
 import { resolveConfig } from './layer.ts';
 import { flag, type GuestOptions, type LayerOptions } from './options.ts';
 import { type Architecture, sampler, samplerDisk } from './sampler.ts';
@@ -96,7 +97,7 @@ async function writeSampler({ sampler: path, arch }: ClonesOptions, io: Io): Pro
   if (path === '-') await io.out(program);
   else {
     await writeFile(path!, program, { mode: 0o755 }).catch((cause: Error) => {
-      throw new UsageError(`--sampler ${path}: ${cause.message}`, { cause });
+      throw new UsageError(`--sampler ${path}: ${unwritten(cause)}`, { cause });
     });
   }
 }
@@ -124,10 +125,7 @@ async function recordFiles(paths: readonly string[]): Promise<readonly Recording
     try {
       for await (const bytes of createReadStream(path)) reader.feed(bytes as Uint8Array);
     } catch (cause) {
-      throw new UsageError(
-        `--from ${path}: ${(cause as NodeJS.ErrnoException).code ?? (cause as Error).message}`,
-        { cause },
-      );
+      throw new UsageError(`--from ${path}: ${unread(cause as NodeJS.ErrnoException)}`, { cause });
     }
     if (reader.count === 0)
       throw new UsageError(
@@ -171,13 +169,15 @@ async function withSampler(path: string, options: ClonesOptions, io: Io) {
 
 async function saveWhenReady(machine: Machine, seconds: number, io: Io): Promise<Uint8Array> {
   const reader = new SampleReader('the first machine');
+  const waiting = new Waiting(reader, seconds, io);
   let state: Uint8Array | undefined;
-  await recordMachine(machine, reader, async () => {
+  await recordMachine(machine, waiting, async () => {
     for (const late = Date.now() + seconds * 1000; reader.count < BEFORE; await sleep(20)) {
       if (io.interrupted.aborted) throw new MachineError('interrupted');
+      waiting.show();
       if (Date.now() > late)
         throw new MachineError(
-          `the guest printed ${reader.count} samples within ${seconds} s: does it run commonhv-sampler on its console?`,
+          `the guest printed ${reader.count} sample${reader.count === 1 ? '' : 's'} within ${seconds} s: does it run commonhv-sampler on its console?`,
         );
     }
     state = await machine.save!();
@@ -188,7 +188,7 @@ async function saveWhenReady(machine: Machine, seconds: number, io: Io): Promise
 /** Reads a machine's console into a reader while `wait` lasts, then closes the machine. */
 async function recordMachine(
   machine: Machine,
-  reader: SampleReader,
+  reader: Pick<SampleReader, 'feed'>,
   wait: () => Promise<unknown>,
 ): Promise<void> {
   const pump = (async () => {

@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { isLinux } from '../boot/index.ts';
 import { type Engine, hex, type Image, type LayerModule, type Machine } from '../cpu.ts';
 import { type Config, fromConfig, type LayerEvent } from '../hypervisor/index.ts';
-import { type Io, UsageError } from './io.ts';
+import { type Io, UsageError, unread } from './io.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 
 /** An engine that boots guests: `v86` or `kvm`. */
@@ -123,8 +123,6 @@ async function read(path: string, what: string): Promise<Uint8Array> {
     return await readFile(path);
   } catch (cause) {
     if (cause instanceof UsageError) throw cause;
-    const { code } = cause as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'there is no such file' : code;
-    throw new UsageError(`${what} ${path}: ${why}`, { cause });
+    throw new UsageError(`${what} ${path}: ${unread(cause as NodeJS.ErrnoException)}`, { cause });
   }
 }

@@ -27,6 +27,26 @@ export class UsageError extends Error {
   override name = 'UsageError';
 }
 
+/** Why a file could not be read, for an error message. */
+export function unread({ code, message }: NodeJS.ErrnoException): string {
+  const known: Readonly<Record<string, string>> = {
+    ENOENT: 'there is no such file',
+    EISDIR: 'it is a folder',
+    EACCES: 'it may not be read',
+  };
+  return known[code ?? ''] ?? `it cannot be read: ${code ?? message}`;
+}
+
+/** Why a file could not be written, for an error message. */
+export function unwritten({ code, message }: NodeJS.ErrnoException): string {
+  const known: Readonly<Record<string, string>> = {
+    ENOENT: 'there is no such folder',
+    EISDIR: 'it is a folder',
+    EACCES: 'it may not be written',
+  };
+  return known[code ?? ''] ?? message;
+}
+
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 const CODES: Record<Style, string> = {
   bold: '1',

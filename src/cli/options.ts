@@ -153,7 +153,11 @@ export const preloadOptions = (): readonly Option[] => [
 ];
 
 /** Options of the guest, for every command that boots one. */
-export const guestOptions = (engines: readonly EngineName[], fallback: EngineName): readonly Option[] =>
+export const guestOptions = (
+  engines: readonly EngineName[],
+  fallback: EngineName,
+  timeout = '',
+): readonly Option[] =>
   group('Guest options:', [
     choice(
       '--engine <name>',
@@ -163,7 +167,7 @@ export const guestOptions = (engines: readonly EngineName[], fallback: EngineNam
       engines,
     ).default(fallback),
     new Option('--memory <size>', "the guest's memory, such as 64M").argParser(parseSize),
-    new Option('--timeout <seconds>', 'end after this long').argParser(parseSeconds),
+    new Option('--timeout <seconds>', `end after this long${timeout}`).argParser(parseSeconds),
     ...(engines.includes('kvm')
       ? [
           new Option('--vcpus <n>', 'with kvm: how many processors').argParser(parseVcpus),

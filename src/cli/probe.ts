@@ -1,7 +1,7 @@
 /** `commonhv probe`: hands out the probe guest's image, for a hypervisor of one's own. */
 import { writeFile } from 'node:fs/promises';
 import { type Form, probeForm } from '../probe/index.ts';
-import { type Io, UsageError } from './io.ts';
+import { type Io, UsageError, unwritten } from './io.ts';
 import { DESCRIPTIONS } from './probe-forms.ts';
 
 export interface ProbeOptions {
@@ -27,9 +27,6 @@ async function put(path: string, bytes: Uint8Array): Promise<void> {
   try {
     await writeFile(path, bytes);
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    const why =
-      code === 'ENOENT' ? 'there is no such folder' : code === 'EISDIR' ? 'it is a folder' : message;
-    throw new UsageError(`--write ${path}: ${why}`, { cause });
+    throw new UsageError(`--write ${path}: ${unwritten(cause as NodeJS.ErrnoException)}`, { cause });
   }
 }

@@ -18,7 +18,7 @@ import {
 } from './options.ts';
 import { FORMS_HELP } from './probe-forms.ts';
 import { checkProcessor, detectOptions, leafOptions, processorOptions } from './processor-options.ts';
-import { verifyOptions } from './verify-options.ts';
+import { VERIFY_TIMEOUTS, verifyOptions } from './verify-options.ts';
 
 const ABOUT =
   'CommonHV, a common interface between x86 hypervisors and their guests: run guests under it, verify hypervisors, detect interfaces.';
@@ -150,7 +150,7 @@ function copies(program: Command, io: Io, done: (status: number) => void): void 
     'clones',
     'whether copies of one saved machine differ: by your own commands, recorded consoles, or an image',
     clonesOptions(),
-    guestOptions(['v86', 'kvm'], 'v86'),
+    guestOptions(['v86', 'kvm'], 'v86', ' (default: 120)'),
     imageOptions(),
     layerOptions(),
     [formatOption(['text', 'json', 'junit', 'html'])],
@@ -220,7 +220,7 @@ function verifyCommands(program: Command, io: Io, done: (status: number) => void
     'verify',
     'the conformance suite, against --engine, or any hypervisor by --serial ADDR or --exec CMD',
     verifyOptions(),
-    guestOptions(['v86', 'kvm', 'model', 'native'], 'v86'),
+    guestOptions(['v86', 'kvm', 'model', 'native'], 'v86', VERIFY_TIMEOUTS),
     layerOptions(
       'which draft to serve, and whose rules to check (default: the draft that the machine shows)',
     ),

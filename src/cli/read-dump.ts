@@ -2,8 +2,7 @@
 import { createReadStream } from 'node:fs';
 import type { RecordedCpu } from '../cpuid-dump.ts';
 import { parseDump } from '../cpuid-dump.ts';
-import type { Io } from './io.ts';
-import { UsageError } from './io.ts';
+import { type Io, UsageError, unread } from './io.ts';
 
 /** `cpuid -r` prints 3 KB for a processor; the largest machines have some thousand of them. */
 const MAX_BYTES = 32 * 2 ** 20;
@@ -51,11 +50,7 @@ async function readAll(file: string, name: string, io: Io): Promise<Uint8Array> 
       chunks.push(chunk);
     }
   } catch (cause) {
-    const { code = String(cause) } = cause as NodeJS.ErrnoException;
-    const why =
-      { ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'it may not be read' }[code] ??
-      `it cannot be read: ${code}`;
-    throw new UsageError(`${name}: ${why}`, { cause });
+    throw new UsageError(`${name}: ${unread(cause as NodeJS.ErrnoException)}`, { cause });
   }
   if (size > MAX_BYTES) throw new UsageError(`${name}: ${EXPECTED}, got more than ${MAX_BYTES >> 20} MiB`);
   return Buffer.concat(chunks);

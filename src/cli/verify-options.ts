@@ -2,6 +2,10 @@
 import { Option } from 'commander';
 import { group, repeated } from './options.ts';
 
+/** For the help of `--timeout`. */
+export const VERIFY_TIMEOUTS =
+  " (default: none for the whole; 30 for the probe's greeting, 60 for each machine control)";
+
 /** Which hypervisor `verify` checks, and how. */
 export const verifyOptions = (): readonly Option[] => [
   new Option(

@@ -52,6 +52,7 @@ interface Target extends MachineControls {
 }
 
 export async function runVerify(options: VerifyCommandOptions, io: Io): Promise<number> {
+  if (options.name?.trim() === '') throw new UsageError('--name: expected a name');
   if (options.list === true) return listRules(options, io);
   const start = performance.now();
   const first = await attempt(options, io, start, true);

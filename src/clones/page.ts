@@ -1,7 +1,7 @@
 /** A comparison of copies as one HTML page without scripts: the result, a timeline of each source, the table. */
 import { attributes, escaped } from '../markup.ts';
 import { type Comparison, copyNumbers, type SourceResult } from './compare.ts';
-import { longest, milliseconds } from './text.ts';
+import { counted, longest, milliseconds } from './text.ts';
 
 const WIDTH = 640;
 const LANE = 6;
@@ -52,7 +52,7 @@ function seen({ state, kind, groups, samples, milliseconds: window, series }: So
   const who = groups.map(copyNumbers).join('; ');
   return state === 'alike'
     ? `${who}: alike to the end`
-    : `${who}: alike for ${samples} samples, ${milliseconds(window)}`;
+    : `${who}: alike for ${counted(samples, 'sample')}, ${milliseconds(window)}`;
 }
 
 /** One lane for each copy, a bar for each run of samples of one colour: hundreds of bars, not thousands. */

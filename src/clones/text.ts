@@ -14,7 +14,10 @@ export function textReport(comparison: Comparison, paint: Paint = plain): string
   const width = Math.max(...sources.map(({ name }) => name.length), 6);
   const span = longest(comparison);
   const interval = milliseconds(Math.max(...copies.map((copy) => copy.interval)));
-  const head = `${copies.length} copies, ${count(copies.map(({ samples }) => samples))} samples each, one in ${interval}, ${milliseconds(span)} in all; # alike, . different`;
+  const head = `${copies.length} copies, ${count(
+    copies.map(({ samples }) => samples),
+    'sample',
+  )} each, one in ${interval}, ${milliseconds(span)} in all; # alike, . different`;
   const shown = sources.filter(({ kind }) => kind !== 'information' && kind !== 'identity');
   const rows = shown.map((source) =>
     [
@@ -27,7 +30,7 @@ export function textReport(comparison: Comparison, paint: Paint = plain): string
   const notes = [
     ...identityLines(sources),
     ...clockLines(comparison),
-    ...(damaged > 0 ? [`${damaged} damaged lines were left out`] : []),
+    ...(damaged > 0 ? [`${counted(damaged, 'damaged line')} left out`] : []),
     ...findings.map((finding) => paint('red', finding)),
   ];
   const color = differ === undefined ? 'yellow' : differ ? 'green' : 'red';
@@ -67,8 +70,8 @@ function describeSource(source: SourceResult, copies: number, paint: Paint): str
   const who = groups.map((group) => (group.length === copies ? 'all copies' : copyNumbers(group))).join('; ');
   const how =
     state === 'alike'
-      ? `alike to the end (${samples} samples, ${milliseconds(source.milliseconds)})`
-      : `alike for ${samples} samples, different after ${milliseconds(source.milliseconds)}`;
+      ? `alike to the end (${counted(samples, 'sample')}, ${milliseconds(source.milliseconds)})`
+      : `alike for ${counted(samples, 'sample')}, different after ${milliseconds(source.milliseconds)}`;
   return paint(failed ? 'red' : 'yellow', `${who}: ${how}${failed ? '' : ', which is allowed'}`);
 }
 
@@ -97,7 +100,11 @@ export function milliseconds(value: number): string {
   return Math.abs(rounded) < 10_000 ? `${rounded} ms` : `${(value / 1000).toFixed(1)} s`;
 }
 
-function count(values: readonly number[]): string {
+/** "1 sample", "2 samples". */
+export const counted = (number: number, noun: string): string =>
+  `${number} ${noun}${number === 1 ? '' : 's'}`;
+
+function count(values: readonly number[], noun: string): string {
   const [least, most] = [Math.min(...values), Math.max(...values)];
-  return least === most ? String(least) : `${least} to ${most}`;
+  return least === most ? counted(least, noun) : `${least} to ${counted(most, noun)}`;
 }
