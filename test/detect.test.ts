@@ -273,6 +273,8 @@ test('--require: products, trimmed signatures, questions about CommonHV; a typin
     const done = run(['detect', '--quiet', '--from', dumps[dump]!, '--require', name]);
     assert.deepEqual([done.status, done.out], [status, ''], `${dump}: ${name}: ${done.err}`);
   }
+  const shared = run(['detect', '--from', dumps.kvm!, '--require', 'Linux KVM']);
+  assert.match(shared.err, /cannot tell: Linux KVM: several products show the same signature; there:/);
   const near = run(['detect', '--from', dumps.bhyve!, '--require', 'bhivebhyve']);
   assert.equal(near.status, 2);
   assert.match(near.err, /--require bhivebhyve: no such signature or product; is "bhyve bhyve" meant\?/);

@@ -158,7 +158,7 @@ async function checkRequired(
   quiet: boolean,
   io: Io,
 ): Promise<number> {
-  const { required, listed } = await import('./require.ts');
+  const { required, listed, isQuestion } = await import('./require.ts');
   let status = 0;
   for (const { name, finding } of found) {
     const where = found.length > 1 ? `${name}: ` : '';
@@ -169,7 +169,7 @@ async function checkRequired(
       io.err(`commonhv: ${where}--require: not there: ${missing.join(', ')}; there: ${listed(finding)}`);
     if (open.length > 0 && !quiet)
       io.err(
-        `commonhv: ${where}--require: cannot tell: ${open.join(', ')}: ${reason(finding)}; there: ${listed(finding)}`,
+        `commonhv: ${where}--require: cannot tell: ${open.join(', ')}: ${reason(finding, open.some(isQuestion))}; there: ${listed(finding)}`,
       );
     // A no is certain, whatever else cannot be told.
     if (missing.length > 0) status = 1;
@@ -178,9 +178,10 @@ async function checkRequired(
   return status;
 }
 
-function reason({ missing }: Finding): string {
+function reason({ missing, complete }: Finding, asksCommonhv: boolean): string {
+  if (complete && !asksCommonhv) return 'several products show the same signature';
   const why = missing.get('interfaces') ?? missing.get('commonhv');
-  return why ?? 'several products show the same signature';
+  return why ?? 'not all was recorded';
 }
 
 const instructionText = (seen: Finding | string): string =>

@@ -63,6 +63,10 @@ export function required(text: string, finding: Finding): Answer {
   return rest;
 }
 
+/** Whether `text` asks about CommonHV, and not for a signature or a product. */
+export const isQuestion = (text: string): boolean =>
+  Object.hasOwn(QUESTIONS, (ALIASES[text.toLowerCase()] ?? text).toLowerCase());
+
 /** A line that lists the interfaces, for the reader whose requirement was not met. */
 export function listed({ interfaces, detection }: Finding): string {
   const list = interfaces.map(
