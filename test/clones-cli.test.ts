@@ -67,6 +67,8 @@ test('consoles that were recorded elsewhere', limit, async () => {
   assert.match(empty.stderr, /^commonhv: --from .*empty: no line of commonhv-sampler in it .*\n$/);
 });
 
+/** Seconds that no other process on this machine sleeps: what is left running is found by it. */
+const LONG = 10_000_000 + process.pid;
 const mistakes: readonly (readonly [args: readonly string[], message: RegExp])[] = [
   [[], /^commonhv: clones takes one of: --from/],
   [['--save', 'true'], /--save goes with --resume/],
@@ -88,16 +90,16 @@ const mistakes: readonly (readonly [args: readonly string[], message: RegExp])[]
     /--save: the command ended with status 3: sorry/,
   ],
   [
-    ['--save', 'sleep 8160', '--resume', 'true', '--timeout', '0.5'],
-    /--save: the command did not end within 0.5 s \(--timeout\): sleep 8160/,
+    ['--save', `sleep ${LONG}`, '--resume', 'true', '--timeout', '0.5'],
+    /--save: the command did not end within 0.5 s \(--timeout\): sleep 1\d{7}\b/,
   ],
   [
-    ['--save', 'sleep 8161 >/dev/null 2>&1 & true', '--resume', 'true'],
+    ['--save', `sleep ${LONG} >/dev/null 2>&1 & true`, '--resume', 'true'],
     /--save: the command left processes running; they were ended/,
   ],
   [['--resume', 'echo gone >&2; exit 4'], /--resume, copy 1: the command ended with status 4: gone/],
   [
-    ['--resume', 'sleep 8160', '--timeout', '0.5'],
+    ['--resume', `sleep ${LONG}`, '--timeout', '0.5'],
     /--resume, copy 1: no sample within 0.5 s: does commonhv-sampler run/,
   ],
   [
@@ -106,16 +108,22 @@ const mistakes: readonly (readonly [args: readonly string[], message: RegExp])[]
   ],
 ];
 for (const [args, message] of mistakes) {
-  test(`clones ${args.join(' ')}: one line, exit 2, nothing left running`, limit, async () => {
-    const { status, stdout, stderr } = await clones(...args);
-    assert.deepEqual([status, stdout], [2, ''], stderr);
-    assert.match(stderr, message);
-    assert.equal(stderr.trimEnd().split('\n').length, 1);
-    assert.deepEqual(
-      readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandOf(pid).startsWith('sleep\x00816')),
-      [],
-    );
-  });
+  test(
+    `clones ${args.join(' ').replaceAll(`${LONG}`, 'LONG')}: one line, exit 2, nothing left running`,
+    limit,
+    async () => {
+      const { status, stdout, stderr } = await clones(...args);
+      assert.deepEqual([status, stdout], [2, ''], stderr);
+      assert.match(stderr, message);
+      assert.equal(stderr.trimEnd().split('\n').length, 1);
+      assert.deepEqual(
+        readdirSync('/proc').filter(
+          (pid) => /^\d+$/.test(pid) && commandOf(pid).startsWith(`sleep\0${LONG}`),
+        ),
+        [],
+      );
+    },
+  );
 }
 
 function commandOf(pid: string): string {
@@ -127,7 +135,7 @@ function commandOf(pid: string): string {
 }
 
 test('a guest that is silent, or no Linux, is told of before the wait is over', limit, async () => {
-  const silent = await clones('--resume', 'sleep 8162', '--timeout', '6');
+  const silent = await clones('--resume', `sleep ${LONG}`, '--timeout', '6');
   assert.equal(silent.status, 2);
   assert.match(
     silent.stderr,
