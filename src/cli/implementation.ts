@@ -18,7 +18,7 @@ export interface ImplementationUnderTest {
   /** The same processors, asked at CPL 3; throws the `MachineError` of a machine of its own that did not come back from there. */
   ring3?(): Promise<readonly Cpu[]>;
   /** The machine's memory, where the engine gives it. */
-  readonly memory?: MemoryControl;
+  readonly memory?: MemoryControl | undefined;
   /** Stops the machine's processors for a moment; absent where the engine cannot. */
   pause?(): Promise<void>;
   /** One more machine, resumed from the state that was saved last; absent where the engine cannot. */
