@@ -1,8 +1,8 @@
 // node scripts/copies-table.js [--check]: the tables of copies in docs/driver.md and docs/processes.md, made of docs/matrix.json.
-import { readFileSync, writeFileSync } from 'node:fs';
 import { LANGUAGES } from './matrix/agent.js';
 import { copies } from './matrix/driver.js';
 import { readRows } from './matrix/lib/rows.js';
+import { putTable } from './table.js';
 
 /** A note's parts, "NAME TIME; NAME TIME; ...": by name. */
 const parts = (note) =>
@@ -64,26 +64,6 @@ function recipesTable() {
   return ['| generator | in three copies | remedy |', '| --- | --- | --- |', ...lines].join('\n');
 }
 
-function make(file, name, table) {
-  const begin = `<!-- ${name}: made of docs/matrix.json by node scripts/copies-table.js -->`;
-  const end = `<!-- /${name} -->`;
-  const text = readFileSync(file, 'utf8');
-  const [from, to] = [text.indexOf(begin), text.indexOf(end)];
-  if (from < 0 || to < from)
-    throw new Error(`${file.pathname}: the marks of the table ${name} are not there`);
-  return `${text.slice(0, from)}${begin}\n\n${table}\n\n${text.slice(to)}`;
-}
-
-const driver = new URL('../docs/driver.md', import.meta.url);
-const processes = new URL('../docs/processes.md', import.meta.url);
-const made = [
-  [driver, make(driver, 'copies', copiesTable())],
-  [processes, make(processes, 'recipes', recipesTable())],
-];
-for (const [file, text] of made) {
-  if (!process.argv.includes('--check')) writeFileSync(file, text);
-  else if (readFileSync(file, 'utf8') !== text) {
-    console.error(`${file.pathname}: a table is stale, see node scripts/copies-table.js`);
-    process.exitCode = 1;
-  }
-}
+const check = process.argv.includes('--check');
+putTable('docs/driver.md', 'copies', copiesTable(), { check });
+putTable('docs/processes.md', 'recipes', recipesTable(), { check });

@@ -53,13 +53,6 @@ $(cd "$2" && pwd)" ;;
   shift 2
 done
 
-# Exit status 3: what is missing is not here to be had; tests skip on it.
-need() {
-  for tool in "$@"; do
-    command -v "$tool" >/dev/null || die "$tool is not installed" 3
-  done
-}
-
 fetch() {
   need apt-get dpkg-deb node
   [ $architecture = i386 ] || need xz
@@ -92,11 +85,7 @@ fetch() {
 }
 
 mkdir -p "$cache" "$output"
-# Several tests may want a guest at once: the first fetches, the others wait.
-if command -v flock >/dev/null; then
-  exec 9>"$cache/lock"
-  flock 9
-fi
+one_at_a_time "$cache/lock"
 [ -f "$cache/$image" ] && [ -d "$cache/base" ] || fetch
 need node
 

@@ -17,10 +17,7 @@ case ${1-} in
   *) die "expected i386 or amd64, got ${1-nothing}" ;;
 esac
 series=${2-}
-# Exit status 3: what is missing is not here to be had; tests skip on it.
-for tool in apt-get dpkg-deb gcc make; do
-  command -v $tool >/dev/null || die "$tool is not installed" 3
-done
+need apt-get dpkg-deb gcc make
 [ "$(dpkg --print-architecture)" = amd64 ] || die "Debian's build tools for these headers run on amd64" 3
 
 if [ -z "$series" ]; then
@@ -29,11 +26,7 @@ if [ -z "$series" ]; then
 fi
 cache=$here/.cache/headers
 mkdir -p "$cache"
-# Several tests may want headers at once: the first fetches, the others wait.
-if command -v flock >/dev/null; then
-  exec 9>"$cache/lock"
-  flock 9
-fi
+one_at_a_time "$cache/lock"
 if [ -n "$series" ] && [ -f "$cache/$1-$series" ]; then release=$(cat "$cache/$1-$series"); fi
 
 # The build tools of a newer Debian need its C library: they run by its loader, from the same folder.

@@ -10,16 +10,9 @@ die() { echo "debian-programs: $1" >&2; exit "${2:-2}"; }
 [ $# -ge 3 ] || die "expected ARCHITECTURE FOLDER PACKAGE..."
 architecture=$1 folder=$2
 shift 2
-# Exit status 3: what is missing is not here to be had; tests skip on it.
-for tool in apt-get dpkg-deb; do
-  command -v $tool >/dev/null || die "$tool is not installed" 3
-done
+need apt-get dpkg-deb
 mkdir -p "$folder"
-# Several tests may want the same: the first fetches, the others wait.
-if command -v flock >/dev/null; then
-  exec 9>"$folder.lock"
-  flock 9
-fi
+one_at_a_time "$folder.lock"
 if [ "$(head -n 1 "$folder/.packages" 2>/dev/null)" = "$*" ]; then exit 0; fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/debian-programs.XXXXXX")
 trap 'rm -rf "$work"' EXIT

@@ -18,10 +18,7 @@ if [ -f "$output/vmlinux" ]; then
   echo "$(cat "$output/name"): $output/vmlinux"
   exit 0
 fi
-# Exit status 3: what is missing is not here to be had; tests skip on it.
-for tool in apt-get dpkg-deb node xz; do
-  command -v $tool >/dev/null || die "$tool is not installed" 3
-done
+need apt-get dpkg-deb node xz
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/debian-vmlinux.XXXXXX")
 trap 'rm -rf "$work"' EXIT

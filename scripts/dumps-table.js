@@ -1,13 +1,13 @@
 // node scripts/dumps-table.js [--cpuid PROGRAM] [--write]: which dumps of test/dumps this project and Todd Allen's cpuid (Debian's
 // package cpuid, `cpuid -f`) read right, as a table; --write puts it into docs/benchmarks.md. Right is the manifest's value.
 import { spawnSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { putTable } from './table.js';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
 const FOLDER = 'test/dumps';
-const DOCUMENT = 'docs/benchmarks.md';
 const at = process.argv.indexOf('--cpuid');
 const program = at < 0 ? 'cpuid' : process.argv[at + 1];
 
@@ -96,10 +96,4 @@ const text = [
   `| all | ${sum('all')} | ${sum('ours')} | ${sum('theirs')} |`,
 ].join('\n');
 console.log(text);
-if (process.argv.includes('--write')) {
-  const [begin, end] = ['<!-- dumps -->', '<!-- /dumps -->'];
-  const document = readFileSync(DOCUMENT, 'utf8');
-  const [from, to] = [document.indexOf(begin), document.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`${DOCUMENT}: expected ${begin} and ${end}`);
-  writeFileSync(DOCUMENT, `${document.slice(0, from + begin.length)}\n${text}\n${document.slice(to)}`);
-}
+if (process.argv.includes('--write')) putTable('docs/benchmarks.md', 'dumps', text);

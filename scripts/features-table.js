@@ -2,12 +2,12 @@
 // (Debian's package cpuid). Each bit of each feature register is put into a dump alone and decoded by both. --write puts the bits
 // that only one of them names into docs/dumps.md, with how often they are set in test/dumps.
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { putTable } from './table.js';
 
 process.chdir(fileURLToPath(new URL('..', import.meta.url)));
-const DOCUMENT = 'docs/dumps.md';
 const at = process.argv.indexOf('--cpuid');
 const program = at < 0 ? 'cpuid' : process.argv[at + 1];
 const version = spawnSync(program, ['--version'], { encoding: 'utf8' });
@@ -101,10 +101,4 @@ const text = [
   ...one.map(line),
 ].join('\n');
 console.log(text);
-if (process.argv.includes('--write')) {
-  const [begin, end] = ['<!-- features -->', '<!-- /features -->'];
-  const document = readFileSync(DOCUMENT, 'utf8');
-  const [from, to] = [document.indexOf(begin), document.indexOf(end)];
-  if (from < 0 || to < from) throw new Error(`${DOCUMENT}: expected ${begin} and ${end}`);
-  writeFileSync(DOCUMENT, `${document.slice(0, from + begin.length)}\n${text}\n${document.slice(to)}`);
-}
+if (process.argv.includes('--write')) putTable('docs/dumps.md', 'features', text);

@@ -2,9 +2,23 @@
 # nothing of. `private_apt ARCHITECTURE FOLDER [SUITE]` sets it up below FOLDER and brings its lists; the system's sources are
 # used, or SUITE (bullseye, sid) of the same mirrors.
 # The caller has `die MESSAGE STATUS`; status 3 says that what is missing is not to be had here, and tests skip on it.
+# `need PROGRAM...` ends so where one is not installed.
+
+need() {
+  for tool in "$@"; do
+    command -v "$tool" >/dev/null || die "$tool is not installed" 3
+  done
+}
+
+# `one_at_a_time FILE`: several tests may want the same at once. The first makes it, the others wait until it has ended.
+one_at_a_time() {
+  command -v flock >/dev/null || return 0
+  exec 9>"$1"
+  flock 9
+}
 
 private_apt() {
-  command -v apt-get >/dev/null || die "apt-get is not installed" 3
+  need apt-get
   apt=$2
   mkdir -p "$apt/lists/partial" "$apt/archives/partial"
   : >"$apt/status"

@@ -8,16 +8,9 @@ here=$(cd "$(dirname "$0")/../.." && pwd)
 die() { echo "bed: $1" >&2; exit "${2:-2}"; }
 . "$here/scripts/private-apt.sh"
 
-# Exit status 3: something is missing that this machine cannot get; tests skip on it.
-for tool in apt-get dpkg-deb; do
-  command -v $tool >/dev/null || die "$tool is not installed" 3
-done
+need apt-get dpkg-deb
 mkdir -p "$2"
-# One process downloads, the others wait.
-if command -v flock >/dev/null; then
-  exec 9>"$2.lock"
-  flock 9
-fi
+one_at_a_time "$2.lock"
 [ ! -f "$2/name" ] || exit 0
 
 work=$(mktemp -d "$2.XXXXXX")

@@ -20,13 +20,9 @@ boots=$here/.cache/boots
 cache=$boots/$1
 apt=$boots/apt
 mkdir -p "$cache"
-# Several tests may want them at once: the first fetches, the others wait.
-if command -v flock >/dev/null; then
-  exec 9>"$boots/lock"
-  flock 9
-fi
+one_at_a_time "$boots/lock"
 if [ ! -d "$cache/root" ]; then
-  command -v dpkg-deb >/dev/null || die "dpkg-deb is not installed" 3
+  need dpkg-deb
   # The lists of the last hour do for the next package too.
   if [ -n "$(find "$apt/log" -mmin -60 2>/dev/null)" ]; then
     export APT_CONFIG="$apt/apt.conf"
