@@ -168,7 +168,7 @@ for (const name of names) {
     console.log(ask(name, options));
   } catch (error) {
     console.error(`${name}: ${error.message}`);
-    worst = error instanceof Missing ? Math.max(worst, 0) || 3 : 1;
+    worst = error instanceof Missing ? worst || 3 : 1;
   }
 }
 process.exitCode = worst;

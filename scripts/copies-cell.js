@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { addNode, makeGuest, remedies } from './copies/guest.js';
+import { alikeTimes } from './matrix/lib/clones.js';
 
 const FOLDER = '.cache/copies';
 const COPIES = 3;
@@ -91,15 +92,8 @@ async function inside() {
   const { compare, textReport } = await import('commonhv/clones');
   const comparison = compare(recordings);
   console.log(textReport(comparison));
-  const alike = Object.fromEntries(
-    ['getrandom', 'follow', 'node', 'restored'].map((name) => {
-      const source = comparison.sources.find((each) => each.name === name);
-      if (source === undefined) return [name, null];
-      return [name, source.state === 'alike' ? 'to the end' : `${Math.round(source.milliseconds)} ms`];
-    }),
-  );
-  const step = Math.round(comparison.copies[0].milliseconds / Math.max(1, comparison.copies[0].samples - 1));
-  console.log(JSON.stringify({ ...alike, step, acknowledged: acknowledged.map((heard) => heard.length) }));
+  const times = alikeTimes(comparison, ['getrandom', 'follow', 'node', 'restored']);
+  console.log(JSON.stringify({ ...times, acknowledged: acknowledged.map((heard) => heard.length) }));
 }
 
 if (where === '--inside') {

@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { addNode, makeGuest, run } from './copies/guest.js';
+import { alikeTimes } from './matrix/lib/clones.js';
 
 process.chdir(new URL('..', import.meta.url).pathname);
 const SOURCES = resolve('scripts/copies/recipes');
@@ -124,13 +125,4 @@ if (status !== 0 && status !== 1) {
   if (stdout !== '') console.error(`recipes-cell: ${JSON.parse(stdout).result}`);
   process.exit(status ?? 2);
 }
-const { sources, copies } = JSON.parse(stdout);
-const step = Math.round(copies[0].milliseconds / Math.max(1, copies[0].samples - 1));
-const alike = Object.fromEntries(
-  ['getrandom', ...Object.keys(programs)].map((name) => {
-    const source = sources.find((each) => each.name === name);
-    if (source === undefined) return [name, null];
-    return [name, source.state === 'alike' ? 'to the end' : `${Math.round(source.milliseconds)} ms`];
-  }),
-);
-console.log(JSON.stringify({ ...alike, step }));
+console.log(JSON.stringify(alikeTimes(JSON.parse(stdout), ['getrandom', ...Object.keys(programs)])));
