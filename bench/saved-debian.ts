@@ -5,25 +5,17 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type KvmMachine, kvm, type LayerModule } from 'commonhv/engines/kvm';
-import { type Bench, type Figure, median } from './figure.ts';
+import { type KvmMachine, kvm } from 'commonhv/engines/kvm';
+import { type Bench, median } from './figure.ts';
+import { COPIES, copies, layer } from './saved-copies.ts';
 
 const GUEST = '.cache/debian-amd64';
 const COMMAND_LINE =
   'console=ttyS0 quiet mitigations=off nokaslr cryptomgr.notests tsc=reliable no_timer_check noxsave 8250.nr_uarts=1';
 const MEMORY = 512 * 2 ** 20;
 const RESUMES = 3;
-/** COMMONHV_COPIES: fewer where memory or the processor is small, as in the KVM bed. */
-const COPIES = Number(process.env.COMMONHV_COPIES ?? 100);
-const MOST_PSS_MB = 30; // 3 GB for 100 copies
 /** The prompt; busybox asks the terminal for the cursor's position after it. */
 const PROMPT = String.raw`# (\x1b\[6n)?$`;
-
-const layer: LayerModule = {
-  module: 'commonhv/hypervisor',
-  export: 'fromConfig',
-  options: { rng: { source: 'os' }, generation: {} },
-};
 
 /** Reads the console until its text matches. */
 async function until({ console, ended }: KvmMachine, pattern: RegExp): Promise<void> {
@@ -66,6 +58,7 @@ export const bench: Bench = async () => {
       await copy.close();
     }
     const value = median(times) / booted;
+    const title = `${COPIES} copies of a Debian with ${MEMORY / 2 ** 20} MB, each paused after its first answer`;
     return [
       {
         name: "a stock Debian's first answer after a resume, beside a boot",
@@ -73,40 +66,9 @@ export const bench: Bench = async () => {
         unit: 'times',
         most: 0.1,
       },
-      ...(await copies(file)),
+      ...(await copies(file, title, ask)),
     ];
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 };
-
-/** The process's proportional set size in MB. */
-const pss = (): number =>
-  Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'))![1]) / 1024;
-
-async function copies(file: string): Promise<readonly Figure[]> {
-  const machines: KvmMachine[] = [];
-  const times: number[] = [];
-  const before = pss();
-  try {
-    for (let i = 0; i < COPIES; i++) {
-      const start = performance.now();
-      const machine = await kvm().resume(layer, file);
-      machines.push(machine);
-      await ask(machine);
-      await machine.pause();
-      times.push(performance.now() - start);
-    }
-    const each = (pss() - before) / COPIES;
-    const quarter = Math.max(1, COPIES >> 2);
-    const flat = median(times.slice(-quarter)) / median(times.slice(quarter, 2 * quarter));
-    const title = `${COPIES} copies of a Debian with ${MEMORY / 2 ** 20} MB, each paused after its first answer`;
-    return [
-      { name: `${title}: proportional set size of each`, value: each, unit: 'MB', most: MOST_PSS_MB },
-      { name: 'last quarter of them beside the second: time of each', value: flat, unit: 'times', most: 1.2 },
-      { name: 'time of a copy to its first answer', value: median(times), unit: 'ms' },
-    ];
-  } finally {
-    await Promise.all(machines.map((machine) => machine.close()));
-  }
-}

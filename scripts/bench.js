@@ -4,7 +4,7 @@ import { cpus, release } from 'node:os';
 
 const folder = new URL('../build/bench/', import.meta.url);
 const names = readdirSync(folder)
-  .filter((file) => file.endsWith('.js') && !['figure.js', 'firmware.js'].includes(file))
+  .filter((file) => file.endsWith('.js') && !['figure.js', 'firmware.js', 'saved-copies.js'].includes(file))
   .map((file) => file.slice(0, -3));
 const args = process.argv.slice(2);
 const json = args.includes('--json');
