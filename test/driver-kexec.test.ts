@@ -3,14 +3,12 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { copyFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { Layer, SyncCpu } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
-import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
 import { shellOf } from './support/debian-guest.ts';
 import { driverGuest } from './support/driver.ts';
+import { PAGE, pageWrites } from './support/page-writes.ts';
 import { skipUnless } from './support/require.ts';
 
-const PAGE = 0x400000a2;
 const TOOLS = '.cache/programs/kexec-i386';
 const SECOND = '.cache/driver/kexec-second';
 
@@ -46,20 +44,7 @@ test('kexec clears the page’s register, and the next kernel’s driver registe
   timeout: 600_000,
 }, async () => {
   if (guest.skip !== false) return;
-  const right = commonhv({
-    rng: { source: systemSource() },
-    generation: { next: systemGeneration(), page: true },
-  });
-  const written: bigint[] = [];
-  let cpu: SyncCpu;
-  const layer: Layer = (host) => {
-    cpu = right(host);
-    const wrmsr: SyncCpu['wrmsr'] = (index, value) => {
-      if (index === PAGE) written.push(value);
-      return cpu.wrmsr(index, value);
-    };
-    return { ...cpu, wrmsr };
-  };
+  const { layer, written, cpu } = pageWrites();
   const commandLine = `${guest.image.commandLine} nowatchdog`;
   const machine = await v86({ memory: 192 * 2 ** 20 }).start(layer, { ...guest.image, commandLine });
   try {
@@ -72,10 +57,10 @@ test('kexec clears the page’s register, and the next kernel’s driver registe
     await shell.type('kexec -e\n');
     await shell.until('guest ready: Linux');
     await shell.until('/ # ');
-    assert.deepEqual([written.length, written[1], cpu!.rdmsr(PAGE)], [2, 0n, 0n]);
+    assert.deepEqual([written.length, written[1], cpu().rdmsr(PAGE)], [2, 0n, 0n]);
     await shell.type('insmod /lib/modules/commonhv.ko; cat /sys/devices/platform/commonhv/pa*\n');
     await shell.until('registered');
-    assert.equal((cpu!.rdmsr(PAGE) as bigint) & 0xfffn, 1n);
+    assert.equal((cpu().rdmsr(PAGE) as bigint) & 0xfffn, 1n);
   } finally {
     await machine.close();
   }

@@ -1,32 +1,14 @@
 /** commonhv.ko with a generation page that the hypervisor stores to: registration, copies, and its life. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { Layer, Machine, SyncCpu } from 'commonhv';
+import type { Machine } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
-import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
 import { type Shell, shellOf } from './support/debian-guest.ts';
 import { driverGuest } from './support/driver.ts';
+import { PAGE, pageWrites } from './support/page-writes.ts';
 
-const PAGE = 0x400000a2;
-
-const right = commonhv({
-  rng: { source: systemSource() },
-  generation: { next: systemGeneration(), page: true },
-});
-/** Values that the guest wrote to the page's register, in order; and the machine's processor. */
-const written: bigint[] = [];
-let cpu: SyncCpu;
-const layer: Layer = (host) => {
-  cpu = right(host);
-  return {
-    ...cpu,
-    wrmsr(index, value) {
-      if (index === PAGE) written.push(value);
-      return cpu.wrmsr(index, value);
-    },
-  };
-};
-const register = () => cpu.rdmsr(PAGE) as bigint;
+const { layer, written, cpu } = pageWrites();
+const register = () => cpu().rdmsr(PAGE) as bigint;
 const guest = driverGuest('driver-page');
 
 describe('with a generation page', { skip: guest.skip, timeout: 600_000 }, () => {
@@ -108,7 +90,7 @@ describe('with a generation page', { skip: guest.skip, timeout: 600_000 }, () =>
     await load();
     const address = register();
     await shell.run('driver read');
-    assert.equal(cpu.wrmsr(PAGE, 0n), undefined);
+    assert.equal(cpu().wrmsr(PAGE, 0n), undefined);
     await machine.restore!(await machine.save!());
     // The page is not stored to: the register itself, compared now and then, betrays the change.
     const woken =

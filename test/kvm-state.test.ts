@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { Cpu, Layer } from 'commonhv';
-import { type KvmMachine, kvm, type LayerModule } from 'commonhv/engines/kvm';
-import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
+import { type KvmMachine, kvm } from 'commonhv/engines/kvm';
+import { commonhv, systemSource } from 'commonhv/hypervisor';
 import { overSerial, probeImage } from 'commonhv/probe';
 import { CODE, kernel, RECEIVE_AL, SEND_AL, u32 } from './support/guests.ts';
 import { skip } from './support/kvm-availability.ts';
-import { url } from './support/kvm-layers.ts';
+import { placements, whole } from './support/kvm-layers.ts';
 import { TICKER, Ticker } from './support/kvm-ticker.ts';
 import { scaled } from './support/time.ts';
 
@@ -21,12 +21,6 @@ const folder = mkdtempSync(join(tmpdir(), 'commonhv-state-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const limit = { skip, timeout: scaled(60_000) };
 
-const whole = (): Layer =>
-  commonhv({ rng: { source: systemSource() }, generation: { next: systemGeneration() } });
-const layers: Record<string, () => Layer | LayerModule> = {
-  'a function': whole,
-  'a module': () => ({ module: url, export: 'whole' }),
-};
 /** `pokeIntervalMs`: the probe of a resumed machine waits for a line already, and sends its greeting when asked. */
 const cpusOf = (machine: KvmMachine, pokeIntervalMs = 1000): Promise<Cpu[]> =>
   Promise.all(
@@ -35,7 +29,7 @@ const cpusOf = (machine: KvmMachine, pokeIntervalMs = 1000): Promise<Cpu[]> =>
 const RESUMED_MS = 5;
 
 for (const vcpus of [1, 2]) {
-  for (const [name, layer] of Object.entries(layers)) {
+  for (const [name, layer] of Object.entries(placements)) {
     test(
       `copies on ${vcpus} vCPUs under ${name} differ from the saved machine and from each other`,
       limit,

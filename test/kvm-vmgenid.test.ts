@@ -7,25 +7,18 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { Layer } from 'commonhv';
-import { type KvmMachine, kvm, type LayerModule } from 'commonhv/engines/kvm';
+import { type KvmMachine, kvm } from 'commonhv/engines/kvm';
 import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
 import { probeImage } from 'commonhv/probe';
 import { skip } from './support/kvm-availability.ts';
 import { GENERATION_GUEST, looker, type Seen } from './support/kvm-generation-guest.ts';
-import { url } from './support/kvm-layers.ts';
+import { placements, whole } from './support/kvm-layers.ts';
 import { scaled } from './support/time.ts';
 
 const memory = 4 * 2 ** 20;
 const folder = mkdtempSync(join(tmpdir(), 'commonhv-vmgenid-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const limit = { skip, timeout: scaled(60_000) };
-const whole = (): Layer =>
-  commonhv({ rng: { source: systemSource() }, generation: { next: systemGeneration() } });
-const layers: Record<string, () => Layer | LayerModule> = {
-  'a function': whole,
-  'a module': () => ({ module: url, export: 'whole' }),
-};
 
 /** Both values are other ones, or neither is. */
 function renewed(before: Seen, now: Seen): boolean {
@@ -35,7 +28,7 @@ function renewed(before: Seen, now: Seen): boolean {
 }
 
 for (const vcpus of [1, 2]) {
-  for (const [name, layer] of Object.entries(layers)) {
+  for (const [name, layer] of Object.entries(placements)) {
     test(`VMGenID and generation of ${vcpus} vCPUs under ${name} are renewed together`, limit, async () => {
       const engine = kvm({ memory, vcpus, vmgenid: true });
       const machines: KvmMachine[] = [];

@@ -1,5 +1,6 @@
 /** Layers that the KVM tests have built in a machine's home, by name. */
 import type { Layer } from 'commonhv';
+import type { LayerModule } from 'commonhv/engines/kvm';
 import { commonhv, countingSource, systemGeneration, systemSource } from 'commonhv/hypervisor';
 
 export const url = import.meta.url;
@@ -46,3 +47,9 @@ export const noLayer = (): number => 7;
 /** CommonHV with all of its registers. */
 export const whole = (): Layer =>
   commonhv({ rng: { source: systemSource() }, generation: { next: systemGeneration() } });
+
+/** The same in both places where a layer can be: in the engine's thread, and in the machine's home. */
+export const placements: Readonly<Record<string, () => Layer | LayerModule>> = {
+  'a function': whole,
+  'a module': () => ({ module: url, export: 'whole' }),
+};
