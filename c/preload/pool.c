@@ -246,20 +246,21 @@ static void wait_for(long us)
 }
 
 /*
- * Lets the waiting threads go on. The next doorbell is another page: the one that was read stays there for a while, or
- * its reader would notify again.
+ * Lets the waiting threads go on. Once a page is answered it is there for a while, and reading it notifies nobody: the
+ * next doorbell is another page, taken away first. Bounded, for threads that ask again at once: the rest waits in the
+ * descriptor for the next pass.
  */
 static void answer_doorbell(void)
 {
 	struct uffd_msg message;
-	unsigned next = (atomic_load(&current) + 1) % DOORBELLS;
-	int asked = 0;
+	int i;
 
-	while (doorbell_fd >= 0 && read(doorbell_fd, &message, sizeof(message)) == sizeof(message)) {
+	for (i = 0; i < DOORBELLS && read(doorbell_fd, &message, sizeof(message)) == sizeof(message); i++) {
 		uintptr_t at = (uintptr_t)message.arg.pagefault.address & ~(uintptr_t)(PAGE - 1);
 		struct uffdio_zeropage page = { .range = { .start = at, .len = PAGE } };
+		unsigned next = (atomic_load(&current) + 1) % DOORBELLS;
 
-		if (!asked++) {
+		if (at == (uintptr_t)doorbell + atomic_load(&current) * PAGE) {
 			madvise((void *)(doorbell + next * PAGE), PAGE, MADV_DONTNEED);
 			atomic_store(&current, next);
 		}
@@ -280,7 +281,8 @@ static void *serve(void *unused)
 		else
 			wipe();
 		write_events();
-		answer_doorbell();
+		if (doorbell_fd >= 0)
+			answer_doorbell();
 		/* A read that came meanwhile has used the doorbell, or is seen by the next pass. */
 		wait_for(pool_failed() ? RETRY_US : idle < IDLE_PASSES ? REFILL_US : doorbell_fd < 0 ? POLL_US : -1);
 	}
@@ -311,20 +313,37 @@ static void open_doorbell(void)
 		close(fd);
 }
 
+/* The counter, and the clock in microseconds, at the same time: of some readings the one that was not interrupted. */
+static uint64_t ticks_now(int64_t *us)
+{
+	uint64_t shortest = UINT64_MAX, ticks = 0;
+	int i;
+
+	for (i = 0; i < 16; i++) {
+		struct timespec now;
+		uint64_t begin = __rdtsc(), took;
+
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		took = __rdtsc() - begin;
+		if (took >= shortest)
+			continue;
+		shortest = took;
+		ticks = begin;
+		*us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+	}
+	return ticks;
+}
+
 /* The time-stamp counter's rate: vCPU threads read it where a clock might be a system call. */
 static int measure_ticks(void)
 {
-	struct timespec from, to, wait = { .tv_nsec = 2000000 };
-	uint64_t begin, ticks;
-	long us;
+	struct timespec wait = { .tv_nsec = 2000000 };
+	int64_t from = 0, to = 0;
+	uint64_t begin = ticks_now(&from), ticks;
 
-	clock_gettime(CLOCK_MONOTONIC, &from);
-	begin = __rdtsc();
 	nanosleep(&wait, NULL);
-	clock_gettime(CLOCK_MONOTONIC, &to);
-	ticks = __rdtsc() - begin;
-	us = (to.tv_sec - from.tv_sec) * 1000000 + (to.tv_nsec - from.tv_nsec) / 1000;
-	ticks_per_us = us > 0 ? ticks / (uint64_t)us : 0;
+	ticks = ticks_now(&to) - begin;
+	ticks_per_us = to > from ? ticks / (uint64_t)(to - from) : 0;
 	return ticks_per_us > 0;
 }
 
