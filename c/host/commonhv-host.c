@@ -206,19 +206,11 @@ static int no_source(struct commonhv_host *h)
 	       (h->ops->random(h->context, &first) || h->ops->random(h->context, &second) || first == second);
 }
 
-static int open_host(struct commonhv_host *h, const struct commonhv_description *description,
-		     const struct commonhv_host_ops *ops, void *context)
-{
-	struct commonhv_host fresh = { .description = description, .ops = ops, .context = context };
-
-	*h = fresh;
-	return no_source(h) ? -1 : 0;
-}
-
 int commonhv_host_start(struct commonhv_host *h, const struct commonhv_description *description,
 			const struct commonhv_host_ops *ops, void *context)
 {
-	if (open_host(h, description, ops, context))
+	*h = (struct commonhv_host){ .description = description, .ops = ops, .context = context };
+	if (no_source(h))
 		return -1;
 	return has(description, COMMONHV_FEATURE_GENERATION) ? renew(h, 0) : 0;
 }
@@ -226,10 +218,10 @@ int commonhv_host_start(struct commonhv_host *h, const struct commonhv_descripti
 int commonhv_host_resume(struct commonhv_host *h, const struct commonhv_description *description,
 			 const struct commonhv_host_ops *ops, void *context, const struct commonhv_state *saved, int moved)
 {
-	if (open_host(h, description, ops, context))
-		return -1;
-	h->state = *saved;
-	return moved ? 0 : commonhv_host_restored(h, saved);
+	*h = (struct commonhv_host){ .description = description, .ops = ops, .context = context, .state = *saved };
+	if (!moved)
+		return commonhv_host_restored(h, saved);
+	return no_source(h) ? -1 : 0;
 }
 
 int commonhv_host_restored(struct commonhv_host *h, const struct commonhv_state *saved)

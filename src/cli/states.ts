@@ -7,7 +7,7 @@ import { writeCompleteFile } from '../engines/kvm/complete-file.ts';
 import { type Config, fromConfig } from '../hypervisor/index.ts';
 import { layerModule, reporter } from './engines.ts';
 import { attach, endText, type Outcome } from './guest.ts';
-import { type Io, UsageError } from './io.ts';
+import { type Io, UsageError, unread } from './io.ts';
 
 /** Saves a machine to a file, complete or not at all; false where it ended before. */
 export async function saveMachine(machine: Machine, path: string): Promise<boolean> {
@@ -40,10 +40,7 @@ export async function resumeMachine(engine: Engine, config: Config, path: string
   try {
     state = new Uint8Array(await readFile(path));
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    throw new UsageError(`--resume ${path}: ${code === 'ENOENT' ? 'there is no such file' : code}`, {
-      cause,
-    });
+    throw new UsageError(`--resume ${path}: ${unread(cause as NodeJS.ErrnoException)}`, { cause });
   }
   return engine.resume(fromConfig(config, reporter(io)), state);
 }

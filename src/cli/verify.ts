@@ -12,21 +12,14 @@ import {
   verify,
 } from '../conformance/index.ts';
 import { type Awaitable, type Cpu, MachineError } from '../cpu.ts';
-import { checkControls, openForeign } from './foreign.ts';
+import { checkControls, type ForeignOptions, openForeign } from './foreign.ts';
 import { openImplementation } from './implementation.ts';
 import { type Io, painter, UsageError } from './io.ts';
 import { flag, type GuestOptions, type LayerOptions } from './options.ts';
 import { unlessStopped } from './processor.ts';
 import { listRules, seenInstead } from './verify-about.ts';
 
-export interface VerifyCommandOptions extends LayerOptions, GuestOptions {
-  readonly exec?: string | undefined;
-  /** One line for each CPU; with --exec those of the others. */
-  readonly serial?: readonly string[] | undefined;
-  readonly save?: string | undefined;
-  readonly restore?: string | undefined;
-  readonly resume?: string | undefined;
-  readonly migrate?: string | undefined;
+export interface VerifyCommandOptions extends LayerOptions, GuestOptions, ForeignOptions {
   readonly strict?: boolean | undefined;
   readonly probeMsrs?: boolean | undefined;
   /** Rules by their ids. */
