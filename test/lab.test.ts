@@ -13,7 +13,7 @@ import { skipUnless } from './support/require.ts';
 
 const skip = skipUnless('chromium', CHROMIUM !== undefined, 'there is no Chromium here');
 
-describe('the lab', { skip, timeout: 600_000 }, () => {
+describe('the lab', { skip, timeout: 1_200_000 }, () => {
   let browser: Browser;
   let served: Served;
   before(async () => {

@@ -1,4 +1,4 @@
-/** A trace as JSON: the output of `commonhv trace --format json`, and the events themselves. */
+/** A trace as JSON: the output of `commonhv trace --format json`, and the events themselves, up to one moment. */
 import { hex } from 'commonhv';
 import { FAULTED } from '../model/protocol.ts';
 import type { Session } from './session.ts';
@@ -8,8 +8,8 @@ const MOST = 100_000;
 const KINDS = ['cpuid', 'rdmsr', 'wrmsr'] as const;
 
 export async function exported(machine: Session): Promise<Blob> {
-  const { store, tally, settings } = machine;
-  const counted = tally.value;
+  const counted = await machine.count();
+  const { store, settings } = machine;
   const events = [];
   for (let i = 0; i < Math.min(store.length, MOST); i++) {
     const op = store.ops[i]!;

@@ -165,6 +165,12 @@ export class Session {
     });
   }
 
+  /** The counts as they are now; the store holds the events of all of them. */
+  async count(): Promise<Tally | undefined> {
+    this.tally.value = await this.#worker.calls.tally().catch(() => this.tally.value);
+    return this.tally.value;
+  }
+
   async #begin(saved: Saved | undefined, check: boolean): Promise<void> {
     const { calls } = this.#worker;
     try {
@@ -252,7 +258,7 @@ export class Session {
     setTimeout(async () => {
       const begun = performance.now();
       const before = this.store.total;
-      this.tally.value = await this.#worker.calls.tally().catch(() => this.tally.value);
+      await this.count();
       // A guest that asks for everything there is has a long tally: the longer it takes, the rarer.
       setTimeout(
         () => {

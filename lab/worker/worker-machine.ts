@@ -119,6 +119,8 @@ export class WorkerMachine implements Calls {
 
   async tally(): Promise<Tally> {
     if (this.#recorder === undefined) throw new Error('there is no machine to count for');
+    // The events go first: whoever has the counts has them all.
+    this.#flush();
     return this.#recorder.tally();
   }
 

@@ -2,8 +2,12 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { build } from 'vite';
+
+/** How long a test waits for the page, in milliseconds: a kernel boots in it, and the machine may be busy. */
+const TIMEOUT_MS = 120_000;
 
 const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 export const CHROMIUM = process.env.COMMONHV_CHROMIUM ?? PLACES.find((path) => existsSync(path));
@@ -22,7 +26,7 @@ const FLAGS = [
 export const buildLab = () => build({ root: 'lab', logLevel: 'error' });
 
 export const launch = (): Promise<Browser> =>
-  chromium.launch({ executablePath: CHROMIUM!, args: FLAGS, timeout: 60_000 });
+  chromium.launch({ executablePath: CHROMIUM!, args: FLAGS, timeout: TIMEOUT_MS });
 
 export interface Served {
   readonly url: string;
@@ -95,7 +99,7 @@ export async function visit(browser: Browser, url: string, options: VisitOptions
     });
   });
   if (before) await page.addInitScript(before);
-  page.setDefaultTimeout(60_000);
+  page.setDefaultTimeout(TIMEOUT_MS);
   await page.goto(url);
   return { page, wrong, asked, close: () => context.close() };
 }
@@ -105,6 +109,34 @@ export type InPage = (
   control: (page: Page) => Promise<void>,
   options?: VisitOptions,
 ) => Promise<void>;
+
+/**
+ * Repeats a check until it passes, and throws its last error where it never does. The page draws by frames, its values come in
+ * batches, and the browser tells of a new address later than of the click: a busy machine takes its time for each.
+ */
+export async function eventually(check: () => Promise<void> | void): Promise<void> {
+  const end = performance.now() + TIMEOUT_MS;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (performance.now() > end) throw error;
+    }
+    await sleep(50);
+  }
+}
+
+/** Waits until the first element of a part of the page reads so. */
+export const reads = (page: Page, selector: string, wanted: RegExp | string): Promise<void> =>
+  eventually(async () => {
+    const text = await textOf(page, selector);
+    if (typeof wanted === 'string') assert.equal(text, wanted);
+    else assert.match(text, wanted);
+  });
+
+/** Waits until the address reads so. */
+export const addressed = (page: Page, wanted: RegExp): Promise<void> =>
+  eventually(() => assert.match(page.url(), wanted));
 
 export const press = (page: Page, name: string) => page.getByRole('button', { name, exact: true }).click();
 
@@ -120,7 +152,6 @@ export const says = async (page: Page, selector: string, what: RegExp): Promise<
           .replace(/\s+/g, ' '),
       ),
     [selector, source, flags],
-    { timeout: 120_000 }, // a kernel boots in the page, and the machine may be busy
   );
 };
 
@@ -155,8 +186,10 @@ export async function dropFiles(page: Page, files: Readonly<Record<string, Uint8
     },
     Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')] as const),
   );
-  await page.dispatchEvent('h1', 'dragover', { dataTransfer: transfer });
-  await page.waitForSelector('.drop.over');
+  await eventually(async () => {
+    await page.dispatchEvent('h1', 'dragover', { dataTransfer: transfer });
+    assert.equal(await page.locator('.drop.over').count(), 1);
+  });
   await page.dispatchEvent('h1', 'drop', { dataTransfer: transfer });
   await page.waitForSelector('.drop:not(.over)');
 }

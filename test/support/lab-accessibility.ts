@@ -1,8 +1,9 @@
 /** The lab for everybody: by keyboard alone, for screen readers, narrow and wide, light and dark. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type InPage, idle, press, says, textOf } from './browser.ts';
+import { addressed, eventually, type InPage, idle, press, reads, says } from './browser.ts';
 import { misplaced, violations } from './lab-looks.ts';
+import { settled } from './lab-states.ts';
 
 /** From the top of the page to its last button; a table is one stop. */
 const MAX_STOPS = 60;
@@ -26,6 +27,7 @@ export function everybody(inPage: InPage): void {
             await idle(page);
             await press(page, 'Resume two copies');
             await page.waitForSelector('.verdict.well, .verdict.ill');
+            await settled(page);
             assert.deepEqual(await violations(page), []);
             assert.deepEqual(await misplaced(page), []);
             const sideways = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
@@ -75,7 +77,7 @@ export function everybody(inPage: InPage): void {
       await page
         .getByRole('button', { name: /^Move VMwareVMware: drag/ })
         .dragTo(page.locator('.interfaces li').first());
-      assert.match(page.url(), /interface=VMwareVMware@40000000&interface=KVMKVMKVM@40000100/);
+      await addressed(page, /interface=VMwareVMware@40000000&interface=KVMKVMKVM@40000100/);
     }));
 
   test('interfaces are put in order by buttons, and the focus stays with them to the last', () =>
@@ -89,7 +91,7 @@ export function everybody(inPage: InPage): void {
           name,
         );
       await press(page, 'Move VMwareVMware up');
-      assert.match(page.url(), /interface=VMwareVMware@40000000&interface=KVMKVMKVM@40000100/);
+      await addressed(page, /interface=VMwareVMware@40000000&interface=KVMKVMKVM@40000100/);
       await focus('Move VMwareVMware down');
       await press(page, 'Remove KVMKVMKVM');
       await focus('Remove VMwareVMware');
@@ -106,9 +108,10 @@ export function everybody(inPage: InPage): void {
           page
             .getByRole('button', { name: 'Start a new machine' })
             .evaluate((button) => button.getBoundingClientRect().bottom);
-        assert.ok((await bottom()) <= 900);
+        const inView = async () => assert.ok((await bottom()) <= 900);
+        await eventually(inView);
         await page.evaluate(() => scrollTo(0, 600));
-        assert.ok((await bottom()) <= 900);
+        await eventually(inView);
       },
       { width: 1440, height: 900 },
     ));
@@ -118,24 +121,24 @@ export function everybody(inPage: InPage): void {
       await idle(page);
       await page.getByRole('button', { name: /^Move VMwareVMware: drag/ }).focus();
       await page.keyboard.press('ArrowUp');
-      assert.match(page.url(), /interface=VMwareVMware@40000000&interface=KVMKVMKVM@40000100/);
-      assert.match(
-        (await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))) ?? '',
-        /^Move VMwareVMware/,
-        'the focus goes with it',
+      await addressed(page, /interface=VMwareVMware@40000000&interface=KVMKVMKVM@40000100/);
+      await eventually(async () =>
+        assert.match(
+          (await page.evaluate(() => document.activeElement?.getAttribute('aria-label'))) ?? '',
+          /^Move VMwareVMware/,
+          'the focus goes with it',
+        ),
       );
       // The table is one stop; inside of it the arrow keys go from register to register.
-      assert.equal(await page.locator('.register[tabindex="0"]').count(), 1);
+      await eventually(async () => assert.equal(await page.locator('.register[tabindex="0"]').count(), 1));
       await page.locator('.register[tabindex="0"]').focus();
       await page.keyboard.press('ArrowRight');
-      assert.equal(await textOf(page, '.bits h3'), 'CPUID.4F000002H.0.EBX = 00000003H');
+      await reads(page, '.bits h3', 'CPUID.4F000002H.0.EBX = 00000003H');
       await page.keyboard.press('ArrowLeft');
+      await reads(page, '.bits h3', /^CPUID\.4F000002H\.0\.EAX/);
       await page.locator('.bit[tabindex="0"]').focus();
       await page.keyboard.press('ArrowLeft');
       await page.keyboard.press('ArrowLeft');
-      assert.match(
-        await textOf(page, '.words'),
-        /^bit 2: generation.*MUST be set where the generation is provided/,
-      );
+      await reads(page, '.words', /^bit 2: generation.*MUST be set where the generation is provided/);
     }));
 }

@@ -2,7 +2,17 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
-import { dropFiles, type InPage, idle, press, says, textOf } from './browser.ts';
+import {
+  addressed,
+  dropFiles,
+  eventually,
+  type InPage,
+  idle,
+  press,
+  reads,
+  says,
+  textOf,
+} from './browser.ts';
 import { HALT, kernel, SPIN, send } from './guests.ts';
 import { skipUnless } from './require.ts';
 
@@ -14,11 +24,11 @@ export function images(inPage: InPage): void {
       await idle(page);
       await dropFiles(page, { 'hello.bin': kernel([...send('h'), ...send('i'), ...HALT]) });
       await page.waitForSelector('.state.ended');
-      assert.match(await textOf(page, '.state'), /^ended: halted with interrupts off/);
+      await reads(page, '.state', /^ended: halted with interrupts off/);
       await says(page, '.xterm-rows', /hi/);
       assert.doesNotMatch(await textOf(page, '.chosen'), /restart/);
       for (const part of ['leaves', 'random']) {
-        assert.match(await textOf(page, `#${part} .lead`), /^A system of your own cannot be asked/);
+        await reads(page, `#${part} .lead`, /^A system of your own cannot be asked/);
       }
       await press(page, 'Back to the probe');
       await idle(page);
@@ -70,7 +80,9 @@ export function images(inPage: InPage): void {
       await says(page, '.chosen', /spins/);
       await page.getByLabel('Engine').selectOption('model');
       await says(page, '#settings .flaw', /^the model boots no image: choose v86$/);
-      assert.ok(await page.getByRole('button', { name: 'Restart' }).isDisabled());
+      await eventually(async () =>
+        assert.ok(await page.getByRole('button', { name: 'Restart' }).isDisabled()),
+      );
     }));
 
   test('the console of a system of one’s own keeps Tab, and says how the keyboard leaves it', () =>
@@ -79,6 +91,8 @@ export function images(inPage: InPage): void {
       await dropFiles(page, { spins: kernel(SPIN) });
       await says(page, '.chosen', /spins/);
       await page.waitForSelector('.state.running');
+      // It is shown once it takes keys.
+      await page.waitForSelector('.tty .xterm-screen');
       const console = page.locator('.xterm-helper-textarea');
       await console.focus();
       const hint = await console.getAttribute('aria-describedby');
@@ -109,7 +123,7 @@ export function images(inPage: InPage): void {
       await says(page, '.elapsed', /nothing on the console yet, \d+ s/);
       await press(page, 'Stop');
       await page.waitForSelector('.state.ended');
-      assert.equal(await textOf(page, '.state'), 'ended: stopped');
+      await reads(page, '.state', 'ended: stopped');
     }));
 
   test('a guest that floods its console freezes nothing', () =>
@@ -127,7 +141,8 @@ export function images(inPage: InPage): void {
       });
       await says(page, '.xterm-rows', /x{20}/);
       await page.getByLabel('draft 2', { exact: true }).check();
-      assert.match(page.url(), /draft=2/, 'a click is taken while the flood lasts');
+      // A click is taken while the flood lasts.
+      await addressed(page, /draft=2/);
       await press(page, 'Stop');
       await page.waitForSelector('.state.ended');
     }));

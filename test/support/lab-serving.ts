@@ -45,7 +45,7 @@ async function openLab(folder: string, done: (text: string) => boolean): Promise
   child.stderr.on('data', (bytes: Buffer) => {
     text += bytes.toString();
   });
-  for (let i = 0; i < 600 && !done(text); i++) await sleep(50);
+  for (let i = 0; i < 2400 && !done(text); i++) await sleep(50);
   child.kill('SIGTERM');
   await once(child, 'exit');
   return text;
@@ -88,7 +88,7 @@ export function serving(address: () => string, browser: () => Browser): void {
       cpSync('dist/cli', join(work, 'dist/cli'), { recursive: true });
       const { status, stderr } = spawnSync(process.execPath, [join(work, 'dist/cli/bin.js'), 'lab'], {
         encoding: 'utf8',
-        timeout: 20_000,
+        timeout: 60_000,
       });
       assert.equal(status, 2);
       assert.equal(stderr, 'commonhv: the lab is not built yet: npm run build:lab builds it\n');
@@ -147,7 +147,7 @@ export function serving(address: () => string, browser: () => Browser): void {
     const { status, stderr } = spawnSync(
       process.execPath,
       ['dist/cli/bin.js', 'lab', '--port', new URL(address()).port],
-      { encoding: 'utf8', timeout: 20_000 },
+      { encoding: 'utf8', timeout: 60_000 },
     );
     assert.equal(status, 2);
     assert.match(stderr, /^commonhv: port \d+ is taken: choose another with --port, or 0 for any\n$/);

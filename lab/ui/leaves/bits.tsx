@@ -1,7 +1,7 @@
 /** One register bit by bit, with the draft's words for each; folded away on a phone until it is wanted. */
 import type { Regs } from 'commonhv';
 import type { Draft } from 'commonhv/spec';
-import { useEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useState } from 'preact/hooks';
 import type { Selection } from '../../model/selection.ts';
 import { hex8, registerName } from '../../model/text.ts';
 import { type Field, fieldsOf } from '../../model/words.ts';
@@ -27,7 +27,11 @@ export function BitsView(props: BitsProps) {
   const [at, setAt] = useState(0);
   const [open, setOpen] = useState(WIDE);
   const name = registerName(row.leaf, row.subleaf, register);
-  useEffect(() => setAt(Math.max(0, fields.find(({ name }) => name !== 'reserved')?.first ?? 0)), [name]);
+  // Before the next key is taken: an effect after the paint would put the reader back to the first bit.
+  useLayoutEffect(
+    () => setAt(Math.max(0, fields.find(({ name }) => name !== 'reserved')?.first ?? 0)),
+    [name],
+  );
   return (
     <details class="bits" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>

@@ -1,6 +1,6 @@
 /** The guest's view: its leaves as a table, and one register of it bit by bit. */
 import type { Draft } from 'commonhv/spec';
-import { useEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useState } from 'preact/hooks';
 import { under } from '../../model/compare.ts';
 import type { Row } from '../../model/row.ts';
 import type { Selection } from '../../model/selection.ts';
@@ -21,7 +21,7 @@ export function LeavesView({ machine }: { machine: Session | undefined }) {
     setPinned(selection);
     hover(undefined);
   };
-  useEffect(() => pin(undefined), [machine]);
+  useLayoutEffect(() => pin(undefined), [machine]);
   const draft = machine?.settings.draft ?? 3;
   const other =
     machine && compare !== 0 && compare !== draft ? under(compare, machine.settings, rows) : undefined;

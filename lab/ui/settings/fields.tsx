@@ -1,6 +1,6 @@
 /** The form's fields: each a label and one native control. */
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useState } from 'preact/hooks';
 import { parseHex32 } from '../../model/settings.ts';
 
 export function Check(props: { label: string; checked: boolean; onChange(checked: boolean): void }) {
@@ -83,7 +83,7 @@ export function ParsedField<T>(props: {
   const id = useId();
   const normal = format(value);
   // A value that came from elsewhere, as by the address, replaces a text that was given up.
-  useEffect(() => setText(undefined), [normal]);
+  useLayoutEffect(() => setText(undefined), [normal]);
   const parsed = text === undefined ? undefined : parse(text);
   const wrong = typeof parsed === 'string' ? parsed : undefined;
   return (

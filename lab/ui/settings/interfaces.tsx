@@ -1,6 +1,6 @@
 /** The interfaces that the hypervisor advertises, in its order: moved by drag, by buttons, or by the arrow keys. */
 import { formatSignature, KNOWN, type Tuple } from 'commonhv/spec';
-import { useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { InterfaceList, MAX_INTERFACES } from '../../model/interface-list.ts';
 import { change, settings } from '../../state/lab.ts';
 import { InterfaceEntry } from './interface-entry.tsx';
@@ -17,7 +17,10 @@ export function InterfacesView() {
     put(list.move(from, to));
     setSaid(`${formatSignature(interfaces[from]!.signature)} is now ${to + 1} of ${interfaces.length}`);
   };
-  const focus = (at: number, ...selectors: readonly string[]) => focusIn(fieldset.current, at, selectors);
+  // Once the list is drawn anew, and before the next key is taken.
+  const [wanted, want] = useState<Place>();
+  useLayoutEffect(() => wanted && focusIn(fieldset.current, wanted), [wanted]);
+  const focus = (at: number, ...selectors: readonly string[]) => want({ at, selectors });
   return (
     <fieldset ref={fieldset}>
       <legend>Interfaces, in order</legend>
@@ -93,13 +96,17 @@ function Entries({ list, listPreferred, put, move, focus }: EntriesProps) {
   );
 }
 
-/** The list is redrawn first: the focus goes where an entry went, or to the nearest one left. */
-function focusIn(fieldset: HTMLElement | null, at: number, selectors: readonly string[]): void {
-  requestAnimationFrame(() => {
-    const entry = fieldset?.querySelectorAll('.interfaces li')[at];
-    const controls = selectors.map((selector) => entry?.querySelector<HTMLElement>(selector));
-    (controls.find((control) => control) ?? fieldset?.querySelector<HTMLElement>('.add'))?.focus();
-  });
+/** An entry of the list, and the controls in it that may take the focus, the best first. */
+interface Place {
+  readonly at: number;
+  readonly selectors: readonly string[];
+}
+
+/** The focus goes where an entry went, or to the nearest one left. */
+function focusIn(fieldset: HTMLElement | null, { at, selectors }: Place): void {
+  const entry = fieldset?.querySelectorAll('.interfaces li')[at];
+  const controls = selectors.map((selector) => entry?.querySelector<HTMLElement>(selector));
+  (controls.find((control) => control) ?? fieldset?.querySelector<HTMLElement>('.add'))?.focus();
 }
 
 function Signatures() {

@@ -1,5 +1,5 @@
 /** The chart, and beneath it the event that the pointer or the arrow keys are at. */
-import { useEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useState } from 'preact/hooks';
 import { eventText } from '../../model/reading.ts';
 import type { Session } from '../../state/session.ts';
 import { Chart } from './chart.tsx';
@@ -26,7 +26,7 @@ export function Reader({
 }) {
   const [at, read] = useState<number>();
   const [chart, setChart] = useState<TimelineChart>();
-  useEffect(() => read(undefined), [machine]);
+  useLayoutEffect(() => read(undefined), [machine]);
   const text = at === undefined ? undefined : eventText(machine.store, at);
   return (
     <>
