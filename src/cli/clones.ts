@@ -19,7 +19,7 @@ import { recordCommands } from './clones-commands.ts';
 import { Waiting } from './clones-waiting.ts';
 import { openEngine, readImage, startGuest } from './engines.ts';
 import { type Io, painter, UsageError, unread, unwritten } from './io.ts';
-import { resolveConfig } from './layer.ts';
+import { configFrom } from './layer.ts';
 import { flag, type GuestOptions, type LayerOptions } from './options.ts';
 import { type Architecture, sampler, samplerDisk } from './sampler.ts';
 
@@ -141,7 +141,7 @@ async function recordEngine(path: string, options: ClonesOptions, io: Io): Promi
   const engine = await openEngine(options);
   if (engine.resume === undefined)
     throw new UsageError(`--engine ${engine.name} does not save and resume; v86 does`);
-  const config = await resolveConfig(options, await engine.hostCpu());
+  const config = await configFrom(options, await engine.hostCpu());
   const image = await withSampler(path, options, io);
   io.progress(`booting ${path} on ${engine.name} ...`);
   const first = await startGuest(engine, config, image, io);

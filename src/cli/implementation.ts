@@ -1,13 +1,13 @@
 /** The processor that a command asks: the probe guest's on an engine that runs guests, or the model. */
 import type { MachineUnderTest, MemoryControl } from '../conformance/index.ts';
-import type { Console, Cpu, Machine } from '../cpu.ts';
+import type { Console, Cpu, Engine, Layer, Machine } from '../cpu.ts';
 import { bare, MachineError } from '../cpu.ts';
 import { model } from '../engines/model.ts';
-import { fromConfig, type LayerEvent } from '../hypervisor/index.ts';
+import { type Config, fromConfig, type LayerEvent } from '../hypervisor/index.ts';
 import { overSerial, probeImage, type SerialCpu } from '../probe/index.ts';
 import { openEngine, reporter, startGuest } from './engines.ts';
 import type { Io } from './io.ts';
-import { layerFrom, resolveConfig, warnDeterministic } from './layer.ts';
+import { configFrom, layerFrom, warnDeterministic } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 
 export interface ImplementationUnderTest {
@@ -55,116 +55,147 @@ export async function openImplementation(
   io: Io,
 ): Promise<ImplementationUnderTest> {
   const { engine: name = 'v86' } = options;
-  if (name === 'model') {
-    const layer = await layerFrom(options, bare);
-    const cpu = model(layer);
-    // A machine without memory: its state is nothing, and its layer's state is not saved.
-    const another = async (): Promise<readonly Cpu[]> => [model(layer)];
-    const restore = async (): Promise<void> => {
-      cpu.restored?.();
-    };
-    // A new machine of the layer is a resumed one too.
-    return { engine: name, cpu, resume: another, restore, another, async close() {} };
-  }
+  if (name === 'model') return modelUnderTest(await layerFrom(options, bare));
   const engine = await openEngine({ memory: PROBE_MEMORY, ...options });
-  const data = await resolveConfig(options, await engine.hostCpu());
-  const machines: Machine[] = [];
-  const close = async (): Promise<void> => {
-    clearTimeout(timer);
-    io.interrupted.removeEventListener('abort', close);
-    await Promise.all(machines.map((machine) => machine.close()));
-  };
-  let late = false;
-  const expire = (): void => {
-    late = true;
-    void close();
-  };
-  const timer = options.timeout === undefined ? undefined : setTimeout(expire, options.timeout * 1000);
-  io.interrupted.addEventListener('abort', close);
-  const stopped = (): string | undefined =>
-    io.interrupted.aborted
-      ? 'interrupted'
-      : late
-        ? `it took longer than ${options.timeout} s (--timeout)`
-        : undefined;
-  const ask = async (machine: Machine, timeoutMs: number): Promise<[SerialCpu, ...SerialCpu[]]> => {
-    machines.push(machine);
-    if (late || io.interrupted.aborted) await machine.close(); // it came when the others were closed already
-    const [first, ...others] = machine.consoles ?? [machine.console];
-    const processor = (console: Console): Promise<SerialCpu> =>
-      overSerial(console, { pokeIntervalMs: timeoutMs });
-    return Promise.all([processor(first!), ...others.map(processor)]);
-  };
-  // The suite acknowledges by itself: that is counted, and nothing to tell.
-  let acknowledged = 0;
-  const report = (event: LayerEvent): void => {
-    if (event.kind === 'acknowledged') acknowledged++;
-    else reporter(io)(event);
-  };
-  const start = (): Promise<Machine> => startGuest(engine, data, { kernel: probeImage() }, io, report);
+  const probes = new Probes(engine, await configFrom(options, await engine.hostCpu()), options.timeout, io);
   try {
-    const machine = await start();
-    const [cpu, ...others] = await ask(machine, 1_000);
-    const pause = async (): Promise<void> => {
-      await machine.pause?.();
-      await machine.unpause?.();
-    };
-    let saved: Promise<Uint8Array> | undefined;
-    const save = async (): Promise<void> => {
-      saved = machine.save!();
-      await saved;
-    };
-    const state = (): Promise<Uint8Array> => {
-      saved ??= machine.save!();
-      return saved;
-    };
-    const resume = async (): Promise<MachineUnderTest> => {
-      const copy = await engine.resume!(fromConfig(data), await state());
-      return whole(copy, await ask(copy, RESUMED));
-    };
-    // The machine that came back from CPL 3 is the first of the others: a start costs more than all else.
-    let tried: MachineUnderTest | undefined;
-    const another = async (): Promise<MachineUnderTest> => {
-      const ready = tried;
-      tried = undefined;
-      if (ready !== undefined) return ready;
-      const next = await start();
-      return whole(next, await ask(next, 1_000));
-    };
-    const ring3 = async (): Promise<readonly Cpu[]> => {
-      const next = await start();
-      const processors = await ask(next, 1_000);
-      await processors[0].ring3?.rdmsr(0);
-      tried = whole(next, processors);
-      return [cpu, ...others].flatMap((one) => one.ring3 ?? []);
-    };
-    const restore = async (): Promise<void> => {
-      await machine.restore!(await state()); // the guest waits for a line, as it did when it was saved
-    };
-    return {
-      engine: name,
-      cpu,
-      another,
-      // A layer in another thread reports later than the guest reads on.
-      ...(engine.startModule === undefined && { acknowledgements: () => acknowledged }),
-      ...(others.length > 0 && { others }),
-      ...(machine.memory && { memory: machine.memory }),
-      ring3,
-      ...(machine.pause && machine.unpause && { pause }),
-      ...(machine.save && { save }),
-      ...(engine.resume && machine.save && { resume }),
-      ...(machine.restore && machine.save && { restore }),
-      stopped,
-      close,
-    };
+    return engineUnderTest(name, engine, probes, await probes.start());
   } catch (cause) {
-    await close();
-    const why = stopped();
+    await probes.close();
+    const why = probes.stopped();
     throw why === undefined ? cause : new MachineError(why, { cause });
   }
 }
 
-const whole = ({ memory }: Machine, [cpu, ...others]: readonly [Cpu, ...Cpu[]]): MachineUnderTest => ({
+function modelUnderTest(layer: Layer): ImplementationUnderTest {
+  const cpu = model(layer);
+  // A machine without memory: its state is nothing, and its layer's state is not saved.
+  const another = async (): Promise<readonly Cpu[]> => [model(layer)];
+  const restore = async (): Promise<void> => {
+    cpu.restored?.();
+  };
+  // A new machine of the layer is a resumed one too.
+  return { engine: 'model', cpu, resume: another, restore, another, async close() {} };
+}
+
+/** A machine in which the probe runs, and its processors. */
+interface Probe {
+  readonly machine: Machine;
+  readonly processors: readonly [SerialCpu, ...SerialCpu[]];
+}
+
+/** The machines that were started for one implementation: they end together, at Ctrl-C and `--timeout` too. */
+class Probes {
+  /** How many acknowledgements the layers have reported: the suite acknowledges by itself, so they are counted only. */
+  acknowledged = 0;
+  readonly #engine: Engine;
+  readonly #config: Config;
+  readonly #timeout: number | undefined;
+  readonly #io: Io;
+  readonly #machines: Machine[] = [];
+  readonly #timer: NodeJS.Timeout | undefined;
+  #late = false;
+
+  constructor(engine: Engine, config: Config, timeout: number | undefined, io: Io) {
+    this.#engine = engine;
+    this.#config = config;
+    this.#timeout = timeout;
+    this.#io = io;
+    this.#timer = timeout === undefined ? undefined : setTimeout(this.#expire, timeout * 1000);
+    io.interrupted.addEventListener('abort', this.close);
+  }
+
+  async start(): Promise<Probe> {
+    const report = (event: LayerEvent): void => {
+      if (event.kind === 'acknowledged') this.acknowledged++;
+      else reporter(this.#io)(event);
+    };
+    const guest = { kernel: probeImage() };
+    return this.#ask(await startGuest(this.#engine, this.#config, guest, this.#io, report), 1_000);
+  }
+
+  async resume(state: Uint8Array): Promise<Probe> {
+    return this.#ask(await this.#engine.resume!(fromConfig(this.#config), state), RESUMED);
+  }
+
+  stopped(): string | undefined {
+    if (this.#io.interrupted.aborted) return 'interrupted';
+    return this.#late ? `it took longer than ${this.#timeout} s (--timeout)` : undefined;
+  }
+
+  readonly close = async (): Promise<void> => {
+    clearTimeout(this.#timer);
+    this.#io.interrupted.removeEventListener('abort', this.close);
+    await Promise.all(this.#machines.map((machine) => machine.close()));
+  };
+
+  readonly #expire = (): void => {
+    this.#late = true;
+    void this.close();
+  };
+
+  async #ask(machine: Machine, pokeIntervalMs: number): Promise<Probe> {
+    this.#machines.push(machine);
+    if (this.stopped() !== undefined) await machine.close(); // it came when the others were closed already
+    const [first, ...others] = machine.consoles ?? [machine.console];
+    const processor = (console: Console): Promise<SerialCpu> => overSerial(console, { pokeIntervalMs });
+    return { machine, processors: await Promise.all([processor(first!), ...others.map(processor)]) };
+  }
+}
+
+function engineUnderTest(
+  name: string,
+  engine: Engine,
+  probes: Probes,
+  { machine, processors }: Probe,
+): ImplementationUnderTest {
+  const [cpu, ...others] = processors;
+  let saved: Promise<Uint8Array> | undefined;
+  const state = (): Promise<Uint8Array> => {
+    saved ??= machine.save!();
+    return saved;
+  };
+  // The machine that came back from CPL 3 is the first of the others: a start costs more than all else.
+  let tried: MachineUnderTest | undefined;
+  return {
+    engine: name,
+    cpu,
+    async another() {
+      const ready = tried;
+      tried = undefined;
+      return ready ?? whole(await probes.start());
+    },
+    async ring3() {
+      const next = await probes.start();
+      await next.processors[0].ring3?.rdmsr(0);
+      tried = whole(next);
+      return processors.flatMap((one) => one.ring3 ?? []);
+    },
+    // A layer in another thread reports later than the guest reads on.
+    ...(engine.startModule === undefined && { acknowledgements: () => probes.acknowledged }),
+    ...(others.length > 0 && { others }),
+    ...(machine.memory && { memory: machine.memory }),
+    ...(machine.pause && machine.unpause && { pause: () => pauseBriefly(machine) }),
+    ...(machine.save && {
+      async save() {
+        saved = machine.save!();
+        await saved;
+      },
+    }),
+    ...(engine.resume && machine.save && { resume: async () => whole(await probes.resume(await state())) }),
+    // The guest waits for a line, as it did when it was saved.
+    ...(machine.restore && machine.save && { restore: async () => machine.restore!(await state()) }),
+    stopped: () => probes.stopped(),
+    close: probes.close,
+  };
+}
+
+async function pauseBriefly(machine: Machine): Promise<void> {
+  await machine.pause?.();
+  await machine.unpause?.();
+}
+
+const whole = ({ machine: { memory }, processors: [cpu, ...others] }: Probe): MachineUnderTest => ({
   cpu,
   ...(others.length > 0 && { others }),
   ...(memory && { memory }),

@@ -9,11 +9,11 @@ import { readSignature } from './options.ts';
 
 /** The layer that the options describe. */
 export async function layerFrom(options: LayerOptions, host: Cpu): Promise<Layer> {
-  return fromConfig(await resolveConfig(options, host));
+  return fromConfig(await configFrom(options, host));
 }
 
 /** The layer that the options describe, as data. The host CPU is scanned where they list no interfaces. */
-export async function resolveConfig(options: LayerOptions, host: Cpu): Promise<Config> {
+export async function configFrom(options: LayerOptions, host: Cpu): Promise<Config> {
   const { draft, hypervisorBit } = options;
   if (!options.rng && options.rngMsr !== undefined) throw new UsageError('--rng-msr contradicts --no-rng');
   if (!options.rng && options.rngInput !== undefined)

@@ -7,7 +7,7 @@ import { bare, MachineError } from '../cpu.ts';
 import type { Config } from '../hypervisor/index.ts';
 import { DEFAULT_GENERATION_MSR, DEFAULT_RNG_MSR } from '../spec/index.ts';
 import { type Io, UsageError } from './io.ts';
-import { layerFrom, resolveConfig } from './layer.ts';
+import { configFrom, layerFrom } from './layer.ts';
 import { openLibrary } from './library.ts';
 import { type LayerOptions, readSignature } from './options.ts';
 
@@ -54,7 +54,7 @@ async function settingsOf(options: PreloadOptions): Promise<string> {
     options.interface === undefined ? rest : { ...rest, ...(prefer !== undefined && { prefer }) };
   // Without --interface the list is the VMM's, which is not known yet.
   (await layerFrom(layer, bare))(bare);
-  const config = await resolveConfig(layer, bare);
+  const config = await configFrom(layer, bare);
   return [...words(config, options), ...preferWords(options)].join(' ');
 }
 

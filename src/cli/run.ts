@@ -9,7 +9,7 @@ import { findingOf } from './finding.ts';
 import { attach, endText } from './guest.ts';
 import { openImplementation } from './implementation.ts';
 import { type Io, painter, UsageError } from './io.ts';
-import { deterministicSource, resolveConfig, warnDeterministic } from './layer.ts';
+import { configFrom, deterministicSource, warnDeterministic } from './layer.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 import { unlessStopped } from './processor.ts';
 import { resumeMachine, runCopies, saveMachine } from './states.ts';
@@ -110,7 +110,7 @@ async function runImage(options: RunOptions, io: Io): Promise<number> {
   if (options.format !== 'text')
     throw new UsageError('--format json goes with no image: the output is what the guest prints');
   const engine = await openEngine(options);
-  const config = await resolveConfig(options, await engine.hostCpu());
+  const config = await configFrom(options, await engine.hostCpu());
   const title = path ?? resume ?? PROBE;
   const verb = resume === undefined ? 'booting' : 'resuming';
   const booting = `${verb} ${title} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`;
