@@ -2,11 +2,13 @@
 import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { writeCommonjs } from './commonjs.js';
 import { compile } from './compile.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
 compile('tsconfig.json', [['src', 'dist']]);
+writeCommonjs();
 
 /** The same for all: start-up is what a short command spends its time on, so there is little to parse and few files. */
 const bundle = {

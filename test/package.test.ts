@@ -1,12 +1,13 @@
 /** The package as others get it: what is in it, and an outside project that uses it. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
+import ts from 'typescript';
 
 const work = mkdtempSync(join(tmpdir(), 'commonhv-package-'));
 const run = (command: string, args: readonly string[], cwd: string): string =>
@@ -50,7 +51,12 @@ test('the tarball holds what users need and nothing else', () => {
 
 test('publint and arethetypeswrong find nothing', () => {
   assert.match(run('npx', ['publint', '--strict', tarball], '.'), /All good!/);
-  run('npx', ['attw', '--profile', 'esm-only', '--format', 'ascii', tarball], '.'); // exits 1 where it finds something
+  // Exits 1 where it finds something. A worker thread is started from its file, and never required.
+  run(
+    'npx',
+    ['attw', '--format', 'ascii', '--exclude-entrypoints', 'engines/kvm/worker', '--', tarball],
+    '.',
+  );
 });
 
 test("an outside project, installed from the tarball, runs the README's ten lines", () => {
@@ -79,10 +85,97 @@ test('commonhv/guest makes a browser bundle of less than 6 KB compressed', async
   assert.ok(bytes < 6 * 1024, `${bytes} bytes`);
 });
 
-test('every subpath export is there, with its types', () => {
-  const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { exports: Record<string, string> };
-  for (const path of Object.values(exports).filter((to) => to.endsWith('.js'))) {
-    assert.ok(files.includes(path.slice(2)), path);
-    assert.ok(files.includes(path.slice(2).replace(/\.js$/, '.d.ts')), `${path}: types`);
+/** By subpath: the file of a module, the file of CommonJS where there is one. */
+const entries = Object.entries(
+  (JSON.parse(readFileSync('package.json', 'utf8')) as { exports: Record<string, string | Entry> }).exports,
+).map(([name, to]) => ({ name, ...(typeof to === 'string' ? { default: to, require: undefined } : to) }));
+interface Entry {
+  readonly require: string | undefined;
+  readonly default: string;
+}
+
+test('every subpath export is there for modules and for CommonJS, with its types', () => {
+  assert.ok(entries.length > 15);
+  for (const { name, default: module, require } of entries) {
+    if (name === './package.json') continue;
+    const expected = [module, module.replace(/\.js$/, '.d.ts')];
+    if (name !== './engines/kvm/worker') expected.push(require!, module.replace(/\.js$/, '.d.cts'));
+    for (const path of expected) assert.ok(files.includes(path.slice(2)), `${name}: ${path}`);
   }
 });
+
+test('CommonJS: every entry compiles under the older resolutions too, and is the module itself', () => {
+  const folder = join(work, 'commonjs');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }');
+  const names = entries
+    .filter(({ require }) => require !== undefined)
+    .map(({ name }) => name.replace(/^\./, 'commonhv'));
+  const use = [
+    ...names.map((name, i) => `import * as m${i} from '${name}';`),
+    "import guest = require('commonhv/guest');",
+    "import { type Cpu, MachineError } from 'commonhv';",
+    "import { model } from 'commonhv/engines/model';",
+    "import { commonhv } from 'commonhv/hypervisor';",
+    'async function main() {',
+    '  const cpu: Cpu = model(commonhv({}));',
+    '  const { commonhv: found } = await guest.detect(cpu);',
+    "  const same = new MachineError('x') instanceof (await import('commonhv')).MachineError;",
+    `  console.log(found?.draft, same, [${names.map((_, i) => `m${i}`).join(', ')}].length);`,
+    '}',
+    'main();',
+  ];
+  writeFileSync(join(folder, 'use.cts'), use.join('\n'));
+  // A name or a type that is not there must be an error: types that are `any` would pass everything.
+  writeFileSync(
+    join(folder, 'wrong.cts'),
+    "import { nothing } from 'commonhv/guest';\nexport const n = nothing;",
+  );
+  for (const [kind, { errors, emit }] of compiled(folder, ['use.cts', 'wrong.cts'])) {
+    assert.deepEqual(
+      errors,
+      ["wrong.cts: Module '\"commonhv/guest\"' has no exported member 'nothing'."],
+      kind,
+    );
+    emit();
+    assert.match(run(process.execPath, ['use.cjs'], folder), new RegExp(`^3 true ${names.length}\\n$`), kind);
+  }
+});
+
+/** A program of TypeScript for each resolution, with the errors in its own files and in the package's declarations. */
+function* compiled(folder: string, roots: readonly string[]) {
+  const { Node10, Node16 } = ts.ModuleResolutionKind;
+  for (const moduleResolution of [Node16, Node10]) {
+    const program = ts.createProgram(
+      roots.map((name) => join(folder, name)),
+      {
+        ...{
+          moduleResolution,
+          module: moduleResolution === Node16 ? ts.ModuleKind.Node16 : ts.ModuleKind.CommonJS,
+        },
+        ...{
+          ignoreDeprecations: '6.0',
+          strict: true,
+          target: ts.ScriptTarget.ES2022,
+          lib: ['lib.es2023.d.ts', 'lib.dom.d.ts'],
+        },
+        ...{ types: ['node'], typeRoots: [resolve('node_modules/@types')] },
+      },
+    );
+    // Not those of TypeScript and Node: checking them takes most of a compiler's time.
+    const ours = program
+      .getSourceFiles()
+      .filter(({ fileName }) => fileName.startsWith(folder) || fileName.includes('/commonhv/dist/'));
+    assert.ok(ours.some(({ fileName }) => fileName.endsWith('commonhv/dist/engines/kvm/index.d.cts')));
+    const errors = [
+      program.getOptionsDiagnostics(),
+      ...ours.map((file) => program.getSemanticDiagnostics(file)),
+    ]
+      .flat()
+      .map(
+        ({ file, messageText }) =>
+          `${basename(file?.fileName ?? '')}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`,
+      );
+    yield [ts.ModuleResolutionKind[moduleResolution], { errors, emit: () => program.emit() }] as const;
+  }
+}
