@@ -1,7 +1,7 @@
 /** What a new user types first: each command line is answered in one line that names the way on, or does what was meant. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -58,7 +58,7 @@ const junk = join(work, 'junk');
 writeFileSync(junk, 'junk\n');
 const MISTAKES: readonly (readonly [words: readonly string[], line: RegExp])[] = [
   [['completion'], /completion: for which shell\? bash, zsh, fish/],
-  [['preload'], /preload: which VMM\? for example: commonhv preload -- qemu/],
+  [['preload'], /preload: which VMM\? for example: commonhv preload qemu/],
   [['run', junk], new RegExp(`image ${junk}: expected a multiboot image, a Linux bzImage or an ELF file`)],
   [['trace', junk], new RegExp(`image ${junk}: expected a multiboot image`)],
   [
@@ -67,6 +67,18 @@ const MISTAKES: readonly (readonly [words: readonly string[], line: RegExp])[] =
   ],
   [['detect', '--engine', 'model', '--interface', 'a@4f000000'], /--interface 1 of the list: 4F000000H to/],
   [['detect', '--engine', 'model', '--prefer', '9'], /--prefer 9: expected one of the 0 interfaces/],
+  [
+    ['verify', '--exec', 'qemu-system-i386', '-nographic', '-kernel', '{probe}', '--timeout', '9'],
+    /--exec: the shell has split the command; .*: --exec 'qemu-system-i386 -nographic -kernel \{probe\}'$/m,
+  ],
+  [
+    ['clones', '--save', 'vm', 'save', '{state}', '--resume', "vm resume '{copy}'"],
+    /--save: the shell has split the command; put it in quotes: --save 'vm save \{state\}'$/m,
+  ],
+  [
+    ['clones', '--resume', './resume', '--console', 'unix:/nowhere/{copy}', '--seconds', '0'],
+    /Expected seconds/,
+  ],
   [['seed', '--through', 'both'], /Allowed choices are driver, instruction/],
 ];
 for (const [words, line] of MISTAKES) {
@@ -123,6 +135,24 @@ test('detect and dump ask another hypervisor by --exec', () => {
   const gone = commonhv('detect', '--exec', 'true {probe}');
   assert.equal(gone.status, 2);
   assert.match(gone.stderr, /--exec: the command ended with status 0, before the probe guest greeted/);
+});
+
+test('{probe} and {state} are one word, with quotes and without, whatever the folder for temporary files is called', () => {
+  const folder = join(work, "with a space, a comma and a ' quote");
+  mkdirSync(folder);
+  for (const place of ['{probe}', '"{probe}"', "'{probe}'"]) {
+    const command = `test -s ${place} && exec ${FAKE} good`;
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      ['dist/cli/bin.cjs', 'detect', '--exec', command],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, TMPDIR: folder },
+        timeout: 120_000,
+      },
+    );
+    assert.equal(status, 0, stderr);
+  }
 });
 
 test('detect and dump ask another hypervisor by --serial', async () => {

@@ -79,6 +79,23 @@ test('trace counts the MSRs, and says that nobody sees the CPUIDs', { skip }, ()
   ]);
 });
 
+// The layer is built on the machine's own thread there, so each access is told by a message.
+test('trace: a guest that never stops reading is counted, one processor or two', { skip }, () => {
+  const loop = [0xb9, ...u32(0x4000_00a0), 0x0f, 0x32, 0xeb, 0xfc]; // mov ecx, MSR; rdmsr; jmp to the rdmsr
+  const path = image('reads-for-ever', ...send('x'), ...loop);
+  for (const vcpus of ['1', '2']) {
+    const words = ['--engine', 'kvm', '--vcpus', vcpus, '--timeout', '1', '--format', 'json'];
+    const { status, stdout, stderr } = commonhv('trace', ...words, path);
+    assert.equal(status, 2, stderr);
+    assert.match(stderr, /the guest still ran after 1 s, and was ended/);
+    const { msr } = JSON.parse(stdout);
+    assert.deepEqual([msr.length, msr[0].index, msr[0].faults], [1, '0x400000a0', 0]);
+    assert.ok(msr[0].reads > 100, `${msr[0].reads} reads`);
+  }
+  const events = commonhv('trace', '--engine', 'kvm', '--timeout', '0.5', '--events', path);
+  assert.match(events.stdout, /^ +\d+\.\d ms {2}rdmsr {2}0x400000a0\n/);
+});
+
 test('an option of KVM alone is refused elsewhere, in one line', () => {
   for (const option of [['--vcpus', '2'], ['--hyperv']]) {
     const { status, stderr } = commonhv('run', ...option);

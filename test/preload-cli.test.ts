@@ -46,6 +46,23 @@ test('--print shows environment and command, and starts nothing', () => {
   );
 });
 
+test('the VMM needs no -- before it, and its options are its own', () => {
+  const { status, stdout } = preload([
+    '--library',
+    library,
+    '--print',
+    'vmm',
+    '-accel',
+    'kvm',
+    '--draft',
+    '2',
+    '--version',
+  ]);
+  assert.equal(status, 0);
+  assert.match(stdout, / vmm -accel kvm --draft 2 --version\n$/);
+  assert.match(stdout, /draft=3 /);
+});
+
 test('each draft and each switch has its words', () => {
   const words = (...args: string[]): string =>
     /COMMONHV_PRELOAD='([^']*)'/.exec(

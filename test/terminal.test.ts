@@ -60,6 +60,19 @@ for (const command of ['run', 'trace']) {
   );
 }
 
+test('verify --list: a terminal breaks a text below itself, a pipe has a rule a line', limit, async () => {
+  const { child, shown } = atTerminal(['verify', '--list']);
+  child.stdin!.end();
+  await once(child, 'exit');
+  const narrow = shown().trimEnd().split(/\r?\n/);
+  assert.ok(narrow.length > 100 && narrow.every((line) => line.length <= 80), shown());
+  const piped = spawnSync(process.execPath, ['dist/cli/bin.js', 'verify', '--list'], { encoding: 'utf8' });
+  const wide = piped.stdout.trimEnd().split('\n');
+  assert.ok(wide.every((line) => /^[a-z]+\.[\w-]+ +(MUST|SHOULD|MAY|advisory) +\S/.test(line)));
+  const words = (lines: readonly string[]) => lines.join(' ').split(/\s+/);
+  assert.deepEqual(words(narrow), words(wide));
+});
+
 test(
   'a guest that prints is shown, then ended by Ctrl-]; a silent one shows the time that passes',
   limit,

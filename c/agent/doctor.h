@@ -136,12 +136,15 @@ static int doctor_commonhv(struct text *to, commonhv_cpuid_fn *cpuid, void *leav
 static int doctor(commonhv_cpuid_fn *cpuid, void *leaves)
 {
 	struct text to = {.used = 0};
+	struct commonhv offer;
+	int needed = commonhv_discover(&offer, cpuid, leaves) && (offer.features & COMMONHV_FEATURE_GENERATION);
 	doctor_kernel(&to);
 	int safe = doctor_vmgenid(&to);
 	safe |= doctor_commonhv(&to, cpuid, leaves);
 	long msr = call(__NR_open, (long)"/dev/cpu/0/msr", O_RDONLY | O_CLOEXEC, 0, 0, 0);
 	if (msr == -ENOENT || msr == -ENXIO)
-		row(&to, "weak", "MSRs: no driver, so an agent cannot read the generation", "", "/dev/cpu/0/msr", "modprobe msr");
+		row(&to, "weak", needed ? "MSRs: no driver, so an agent cannot read the generation"
+		    : "MSRs: no driver, and no generation that an agent could read", "", "/dev/cpu/0/msr", needed ? "modprobe msr" : 0);
 	else
 		row(&to, "good", "MSRs: root can read them", "", "/dev/cpu/0/msr", 0);
 	put(&to, safe ? "\nthis kernel is reseeded when the machine is copied\n"

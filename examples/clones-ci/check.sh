@@ -4,7 +4,7 @@
 # COPIES (3), WINDOW (milliseconds that a source may be alike; 0), COMMONHV (the command), and vm.sh's variables.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-: "${COMMONHV:=npx --no commonhv}" "${COPIES:=3}" "${WINDOW:=0}"
+: "${COMMONHV:=npx --no -- commonhv}" "${COPIES:=3}" "${WINDOW:=0}"
 rm -f console-*.log clones.xml
 SAMPLER=$PWD/sampler.cpio
 export SAMPLER

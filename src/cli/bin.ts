@@ -87,6 +87,9 @@ const io: Io = {
     if (process.env.NO_COLOR !== undefined) return false;
     return isTerminal() || process.env.FORCE_COLOR !== undefined;
   },
+  get width() {
+    return isTerminal() ? stdout().columns : undefined;
+  },
   get interrupted() {
     return interrupted();
   },

@@ -1,6 +1,5 @@
 /** `commonhv clones` with the user's own commands: one that saves a machine, one that resumes a copy of it. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Recording, SampleReader } from '../clones/index.ts';
@@ -9,6 +8,7 @@ import { Waiting } from './clones-waiting.ts';
 import { Command, runToEnd } from './command.ts';
 import type { Io } from './io.ts';
 import { openLater } from './line.ts';
+import { temporaryFolder } from './temporary.ts';
 
 export interface CommandOptions {
   readonly save: string | undefined;
@@ -24,7 +24,7 @@ export interface CommandOptions {
 
 /** Saves once, resumes and records each copy in turn. Throws a MachineError that names the command which failed. */
 export async function recordCommands(options: CommandOptions, io: Io): Promise<readonly Recording[]> {
-  const folder = await mkdtemp(join(tmpdir(), 'commonhv-clones-'));
+  const folder = await temporaryFolder('commonhv-clones-');
   const state = join(folder, 'state');
   try {
     if (options.save !== undefined) {

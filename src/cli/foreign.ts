@@ -2,8 +2,7 @@
  * Another hypervisor's machine: the probe guest over the standard streams of a command or over serial lines, one a CPU, and the
  * machine controls that the user's commands make. `{state}` is a free path for the saved machine, `{copy}` a copy's number.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { MachineControls, MachineUnderTest } from '../conformance/index.ts';
 import { type Cpu, MachineError } from '../cpu.ts';
@@ -12,6 +11,7 @@ import { Command, runToEnd } from './command.ts';
 import { GREETING_MS, greet, openLine } from './greeting.ts';
 import { type Io, UsageError } from './io.ts';
 import { openLater, type SerialLine, streamLine } from './line.ts';
+import { temporaryFolder } from './temporary.ts';
 
 export interface ForeignOptions {
   /** Starts the machine: the first CPU's line is its standard streams. */
@@ -167,7 +167,7 @@ class ForeignMachine {
 
   save(): Promise<void> {
     return this.#control('--save', async () => {
-      this.#folder ??= await mkdtemp(join(tmpdir(), 'commonhv-state-'));
+      this.#folder ??= await temporaryFolder('commonhv-state-');
       if (this.#state !== undefined) await rm(this.#state, { recursive: true, force: true });
       this.#state = join(this.#folder, `state-${++this.#saves}`);
       await this.#toEnd('--save', this.#options.save!);

@@ -17,6 +17,8 @@ export interface Io {
   readonly interactive: boolean;
   /** Standard output is a terminal that wants colours. */
   readonly color: boolean;
+  /** Columns of the terminal that standard output is; absent where it is none. */
+  readonly width?: number | undefined;
   /** Aborts at Ctrl-C, SIGTERM or SIGHUP. */
   readonly interrupted: AbortSignal;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -72,6 +74,18 @@ export function printable(text: string): string {
 /** One line from the far side, for an error message. */
 export function plainLine(text: string): string {
   return text.replace(/[^ -~]+/g, ' ').trim();
+}
+
+/** A line of text in lines of at most `width` characters, broken at spaces. */
+export function wrap(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width)
+      lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 /** Rows with their columns aligned, two spaces between; colours do not count. The last column is not padded. */

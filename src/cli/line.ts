@@ -1,9 +1,8 @@
 /** The probe guest of somebody else's hypervisor: over the standard streams of a command, a socket, or a terminal. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { open, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { kill } from 'node:process';
 import type { Readable, Writable } from 'node:stream';
@@ -12,6 +11,7 @@ import { isatty, ReadStream, WriteStream } from 'node:tty';
 import { type Console, MachineError } from '../cpu.ts';
 import { probeDisk } from '../probe/index.ts';
 import { plainLine, UsageError } from './io.ts';
+import { temporaryFolder } from './temporary.ts';
 
 export interface SerialLine {
   readonly console: Console;
@@ -34,7 +34,7 @@ export async function commandLine(command: string): Promise<SerialLine> {
     throw new UsageError(
       `--exec: expected ${PLACE} in the command, where the probe's image goes, such as 'qemu-system-x86_64 -nographic -kernel ${PLACE}'`,
     );
-  const folder = await mkdtemp(join(tmpdir(), 'commonhv-probe-'));
+  const folder = await temporaryFolder('commonhv-probe-');
   const image = join(folder, 'probe.img');
   await writeFile(image, probeDisk());
   return streamLine(command.replaceAll(PLACE, image), () => rm(folder, { recursive: true, force: true }));

@@ -24,7 +24,7 @@ export async function preload(options: PreloadOptions, io: Io): Promise<number> 
   const [program, ...args] = options.command;
   if (program === undefined && !options.print)
     throw new UsageError(
-      'preload: which VMM? for example: commonhv preload -- qemu-system-x86_64 -accel kvm ...',
+      'preload: which VMM? for example: commonhv preload qemu-system-x86_64 -accel kvm ...',
     );
   const settings = await settingsOf(options);
   const library = await openLibrary(options.library, io);

@@ -54,6 +54,7 @@ export async function main(argv: readonly string[], io: Io, version: string): Pr
     status = code;
   });
   try {
+    checkQuotes(argv);
     await program.parseAsync(argv, { from: 'user' });
     return status;
   } catch (error) {
@@ -70,6 +71,7 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     .version(version)
     .addHelpText('after', STATUS)
     .helpCommand(false)
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.out(text),
@@ -113,7 +115,8 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     'start a dynamically linked KVM VMM, such as QEMU, whose guests then have CommonHV',
     preloadOptions(),
   )
-    .argument('[command...]', 'after --: the VMM and its arguments; none is needed with --print')
+    .passThroughOptions()
+    .argument('[command...]', 'the VMM and its arguments, after all options; none is needed with --print')
     .action(async (words, options) =>
       done(await (await import('./preload.ts')).preload({ ...options, command: words }, io)),
     );
@@ -231,6 +234,27 @@ function verifyCommands(program: Command, io: Io, done: (status: number) => void
   command(program, 'probe', "hand out the probe guest's image", probeOptions())
     .addHelpText('after', FORMS_HELP)
     .action(async (options) => done(await (await import('./probe.ts')).runProbe(options, io)));
+}
+
+/** Options whose value is a command of the user's, and the placeholders of such commands. */
+const OF_COMMANDS = ['--exec', '--save', '--restore', '--resume', '--migrate'];
+const OF_ADDRESSES = ['--console', '--serial'];
+const PLACE = /\{(?:probe|state|copy)\}/;
+
+/** Throws a UsageError for a command that the shell has split, since its quotes were left out. */
+function checkQuotes(argv: readonly string[]): void {
+  for (const [i, flag] of argv.entries()) {
+    if (!OF_COMMANDS.includes(flag)) continue;
+    const rest = argv.slice(i + 1);
+    const end = rest.findIndex((word) => OF_COMMANDS.includes(word) || OF_ADDRESSES.includes(word));
+    const words = end < 0 ? rest : rest.slice(0, end);
+    const last = words.findLastIndex((word) => PLACE.test(word));
+    const split = words.slice(0, last + 1);
+    if (last > 0 && !/\s/.test(words[0]!))
+      throw new UsageError(
+        `${flag}: the shell has split the command; put it in quotes: ${flag} '${split.join(' ')}'`,
+      );
+  }
 }
 
 /** The options that the command line names, without those that have their defaults. */

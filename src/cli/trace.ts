@@ -1,14 +1,16 @@
 /** `commonhv trace`: boots a guest and shows its CPUIDs and MSR accesses. */
-import { hex } from '../cpu.ts';
+import { type Engine, hex, type Image, type Machine } from '../cpu.ts';
+import type { Config, LayerEvent } from '../hypervisor/index.ts';
 import { GREETING } from '../probe/index.ts';
 import { DEFAULT_GENERATION_MSR, DEFAULT_PAGE_MSR, DEFAULT_RNG_MSR } from '../spec/index.ts';
-import { counter, isScanStep, type Tally, type TraceEvent, trace as tracing } from '../trace.ts';
-import { openEngine, readImage, startNamed } from './engines.ts';
+import { counter, isScanStep, type Tally, type TraceEvent } from '../trace.ts';
+import { openEngine, readImage, reporter, startNamed } from './engines.ts';
 import { attach, endText } from './guest.ts';
 import { columns, type Io, type Paint, painter, UsageError } from './io.ts';
-import { layerFrom, warnDeterministic } from './layer.ts';
+import { resolveConfig, warnDeterministic } from './layer.ts';
 import { hasSubleaves, leafName, msrName, plural } from './names.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
+import { type TracedEvent, type TracedOptions, traced } from './traced.ts';
 
 export interface TraceOptions extends LayerOptions, GuestOptions {
   readonly image: string;
@@ -21,26 +23,11 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
   if (options.events && options.format === 'json') throw new UsageError('--events goes with --format text');
   const engine = await openEngine(options);
   const image = await readImage(options.image, options, io);
-  const layer = await layerFrom(options, await engine.hostCpu());
+  const config = await resolveConfig(options, await engine.hostCpu());
   warnDeterministic(options, io);
-  const { count, tally } = counter();
-  const start = performance.now();
-  const paint = painter(io);
-  // KVM answers CPUID by a table in the kernel: nobody sees the instruction there, and the accesses seen here made the table.
-  const seesCpuid = engine.observesCpuid;
-  const first = new Map<string, number>();
-  const timed = (event: TraceEvent): void => {
-    if (event.kind === 'cpuid' && !seesCpuid) return;
-    count(event);
-    const key = keyOf(event);
-    if (key !== undefined && !first.has(key)) first.set(key, performance.now() - start);
-    if (options.events && options.format === 'text') {
-      void io.out(`${(performance.now() - start).toFixed(1).padStart(10)} ms  ${eventText(event)}\n`);
-    }
-  };
+  const record = new AccessRecord(options.events === true, io);
   io.progress(`booting ${options.image} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`);
-  const started = engine.start((host) => tracing(timed)(layer(host)), image);
-  const machine = await startNamed(options.image, started);
+  const machine = await startNamed(options.image, startTraced(engine, config, image, record.onEvent));
   const { outcome, end } = await attach(machine, io, {
     timeout: options.timeout,
     // The probe waits for questions then, which nobody asks here.
@@ -49,18 +36,20 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
       io.guest(bytes);
     },
   });
-  const milliseconds = Math.round(performance.now() - start);
-  const { cpuid, msr } = tally();
+  const { cpuid, msr } = record.tally();
+  // KVM answers CPUID by a table in the kernel: nobody sees the instruction there.
+  const seesCpuid = engine.observesCpuid;
   if (options.format === 'json') {
     const report = {
       engine: engine.name,
-      milliseconds,
+      milliseconds: Math.round(record.milliseconds()),
       cpuid: seesCpuid ? { ...cpuid, leaves: cpuid.leaves.map(leafJson) } : null,
       msr: msr.map((row) => ({ ...row, index: hex(row.index) })),
     };
     await io.out(`${JSON.stringify(report, undefined, 2)}\n`);
   } else {
-    await io.out(`${tallyText({ cpuid, msr }, { seesCpuid, first, own: ownNames(options) }, paint)}\n`);
+    const context = { seesCpuid, first: record.first, own: ownNames(options) };
+    await io.out(`${tallyText({ cpuid, msr }, context, painter(io))}\n`);
   }
   const why =
     outcome === 'until'
@@ -69,6 +58,75 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
   io.err(`commonhv: ${why}`);
   return outcome === 'failed' || outcome === 'timeout' || outcome === 'interrupted' ? 2 : 0;
 }
+
+/** As `startGuest`, with the layer of `traced.ts`. */
+function startTraced(
+  engine: Engine,
+  config: Config,
+  image: Image,
+  onEvent: (event: TracedEvent) => void,
+): Promise<Machine> {
+  const cpuid = engine.observesCpuid;
+  if (engine.startModule === undefined) return engine.start(traced({ config, cpuid }, onEvent), image);
+  const taken = new SharedArrayBuffer(4);
+  const count = new Int32Array(taken);
+  return engine.startModule(
+    {
+      module: new URL('./traced.js', import.meta.url),
+      export: 'traced',
+      options: { config, cpuid, taken } satisfies TracedOptions,
+      onEvent(event) {
+        onEvent(event as TracedEvent);
+        Atomics.add(count, 0, 1);
+        Atomics.notify(count, 0);
+      },
+    },
+    image,
+  );
+}
+
+/** Counts the accesses as they come, and with `--events` prints each. */
+class AccessRecord {
+  /** When each leaf and MSR was first asked for, in milliseconds, by `keyOf`. */
+  readonly first = new Map<string, number>();
+  readonly tally: () => Tally;
+  readonly #count: (event: TraceEvent) => void;
+  readonly #report: (event: LayerEvent) => void;
+  readonly #print: ((text: string) => void) | undefined;
+  readonly #start = performance.now();
+
+  constructor(events: boolean, io: Io) {
+    const { count, tally } = counter();
+    this.#count = count;
+    this.tally = tally;
+    this.#report = reporter(io);
+    this.#print = events ? (text) => void io.out(text) : undefined;
+  }
+
+  milliseconds(): number {
+    return performance.now() - this.#start;
+  }
+
+  readonly onEvent = (event: TracedEvent): void => {
+    if (isReport(event)) {
+      this.#report(event);
+      return;
+    }
+    this.#count(event);
+    const key = keyOf(event);
+    if (key !== undefined && !this.first.has(key)) this.first.set(key, this.milliseconds());
+    this.#print?.(`${this.milliseconds().toFixed(1).padStart(10)} ms  ${eventText(event)}\n`);
+  };
+}
+
+const ACCESSES: readonly string[] = [
+  'cpuid',
+  'rdmsr',
+  'wrmsr',
+  'restored',
+  'reset',
+] satisfies TraceEvent['kind'][];
+const isReport = (event: TracedEvent): event is LayerEvent => !ACCESSES.includes(event.kind);
 
 const leafJson = ({ leaf, subleaf, count }: Tally['cpuid']['leaves'][number]): object => ({
   leaf: hex(leaf),

@@ -103,6 +103,13 @@ test('CommonHV: a generation that nobody looks at is no protection; driver or ag
   assert.equal(blind.protected, undefined);
 });
 
+test('a driver for MSRs is asked for only where there may be a generation to read', async () => {
+  const remedy = async (machine: Machine) => (await states(machine)).by.get('msr')?.remedy;
+  assert.equal(await remedy({ leaves: COMMONHV }), 'modprobe msr');
+  assert.equal(await remedy({ blind: true }), 'modprobe msr');
+  assert.equal(await remedy({}), undefined);
+});
+
 test('vmclock: its generation counter is told; without the right to read it nothing is claimed', async () => {
   const page = `VCLK${'\0'.repeat(21)}\x01${'\0'.repeat(90)}`;
   const text = async (machine: Machine) => (await states(machine)).by.get('vmclock')?.text;

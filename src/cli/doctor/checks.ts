@@ -38,7 +38,7 @@ export async function diagnose(world: World): Promise<Diagnosis> {
     commonhv,
     ...hookChecks(world),
     hwrngCheck(world),
-    msrCheck(world),
+    msrCheck(world, detection),
     restores.check,
     processCheck(world),
   ];
@@ -221,16 +221,16 @@ function hwrngCheck(world: World): Check {
   };
 }
 
-function msrCheck(world: World): Check {
+function msrCheck(world: World, detection: Detection | undefined): Check {
   const base = { id: 'msr', evidence: '/dev/cpu/0/msr' };
   const lockdown = /\[(\w+)\]/.exec(textOf(world.read('/sys/kernel/security/lockdown')))?.[1] ?? 'none';
-  if (!world.list('/dev/cpu/0').includes('msr'))
-    return {
-      ...base,
-      state: 'weak',
-      text: 'MSRs: no driver, so an agent cannot read the generation',
-      remedy: 'modprobe msr',
-    };
+  const needed = detection === undefined || detection.commonhv?.generation !== undefined;
+  if (!world.list('/dev/cpu/0').includes('msr')) {
+    const none = { ...base, state: 'weak' as const };
+    return needed
+      ? { ...none, text: 'MSRs: no driver, so an agent cannot read the generation', remedy: 'modprobe msr' }
+      : { ...none, text: 'MSRs: no driver, and no generation that an agent could read' };
+  }
   const note = lockdown === 'none' ? '' : `; lockdown (${lockdown}) blocks writes, not reads`;
   return { ...base, state: 'good', text: `MSRs: root can read them${note}` };
 }
