@@ -12,7 +12,7 @@ export interface TracedOptions {
   readonly taken?: SharedArrayBuffer | undefined;
 }
 
-/** Accesses of the guest, and reports of the layer below. */
+/** Accesses of the guest, and reports of CommonHV */
 export type TracedEvent = TraceEvent | LayerEvent;
 
 /** Events on their way to the receiver; a guest that makes more waits for it. */
