@@ -7,7 +7,7 @@ import { counter, isScanStep, type Tally, type TraceEvent } from '../trace.ts';
 import { openEngine, readImage, reporter, startNamed } from './engines.ts';
 import { attach, endText } from './guest.ts';
 import { columns, type Io, type Paint, painter, UsageError } from './io.ts';
-import { resolveConfig, warnDeterministic } from './layer.ts';
+import { configFrom, warnDeterministic } from './layer.ts';
 import { hasSubleaves, leafName, msrName, plural } from './names.ts';
 import type { GuestOptions, LayerOptions } from './options.ts';
 import { type TracedEvent, type TracedOptions, traced } from './traced.ts';
@@ -23,7 +23,7 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
   if (options.events && options.format === 'json') throw new UsageError('--events goes with --format text');
   const engine = await openEngine(options);
   const image = await readImage(options.image, options, io);
-  const config = await resolveConfig(options, await engine.hostCpu());
+  const config = await configFrom(options, await engine.hostCpu());
   warnDeterministic(options, io);
   const record = new AccessRecord(options.events === true, io);
   io.progress(`booting ${options.image} on ${engine.name} ...${io.interactive ? ' Ctrl-] ends it' : ''}`);
