@@ -1,4 +1,5 @@
 /** Names of CPUID leaves and MSRs that guests ask for, for `trace`. Intel SDM volume 2 (CPUID) and volume 4; linux/kvm_para.h. */
+import { LEAF_FEATURES, LEAF_INTERFACES, LEAF_MSRS, LEAF_ROOT } from '../spec/index.ts';
 
 const LEAVES: ReadonlyMap<number, string> = new Map([
   [0x0, 'vendor, highest basic leaf'],
@@ -24,10 +25,10 @@ const LEAVES: ReadonlyMap<number, string> = new Map([
   [0x4000_0000, 'hypervisor: vendor, highest leaf'],
   [0x4000_0001, 'hypervisor: interface or features'],
   [0x4000_0010, 'hypervisor: frequencies'],
-  [0x4f00_0000, 'CommonHV: root'],
-  [0x4f00_0001, 'CommonHV: interfaces'],
-  [0x4f00_0002, 'CommonHV: features'],
-  [0x4f00_0003, 'CommonHV: MSRs'],
+  [LEAF_ROOT, 'CommonHV: root'],
+  [LEAF_INTERFACES, 'CommonHV: interfaces'],
+  [LEAF_FEATURES, 'CommonHV: features'],
+  [LEAF_MSRS, 'CommonHV: MSRs'],
   [0x8000_0000, 'highest extended leaf'],
   [0x8000_0001, 'extended features'],
   [0x8000_0002, 'brand'],
@@ -46,8 +47,9 @@ const LEAVES: ReadonlyMap<number, string> = new Map([
 
 /** Leaves with subleaves; of all others ECX is no part of the question. */
 const INDEXED = new Set([
-  0x4, 0x7, 0xb, 0xd, 0xf, 0x10, 0x12, 0x14, 0x17, 0x18, 0x1a, 0x1b, 0x1d, 0x1f, 0x20, 0x23, 0x24,
-  0x4f00_0001, 0x8000_001d, 0x8000_0020, 0x8000_0026,
+  ...[0x4, 0x7, 0xb, 0xd, 0xf, 0x10, 0x12, 0x14, 0x17, 0x18, 0x1a, 0x1b, 0x1d, 0x1f, 0x20, 0x23, 0x24],
+  LEAF_INTERFACES,
+  ...[0x8000_001d, 0x8000_0020, 0x8000_0026],
 ]);
 
 const MSRS: ReadonlyMap<number, string> = new Map([

@@ -3,7 +3,7 @@
  *
  * For a newcomer. A guest meets its hypervisor in three instructions: CPUID, RDMSR and WRMSR. `commonhv(options)` is a
  * function from the host CPU to the processor that the guest sees. It answers CPUID leaves 4F000000H to
- * 4FFFFFFFH and two MSRs, sets or clears the hypervisor bit, and asks the host CPU for all else. Any engine runs any layer, so
+ * 4FFFFFFFH and up to three MSRs, sets or clears the hypervisor bit, and asks the host CPU for all else. Any engine runs any layer, so
  * nothing here knows of v86 or KVM; and an engine knows nothing of CommonHV.
  *
  *   options.ts     the options, and the refusal of values that contradict each other or the draft, by name

@@ -56,7 +56,7 @@ export const interfaces: readonly Rule[] = [
     id: 'interfaces.preferred',
     drafts: [3],
     level: 'MUST',
-    text: 'CPUID.4F000001H.0.EBX MUST be the index of the preferred tuple, from 1 to N, or 0 where the order alone tells.',
+    text: 'CPUID.4F000001H.0.EBX MUST be the index of the preferred tuple, from 1 to N, or 0 where the order alone decides.',
     check: check.preferred,
   },
   {
