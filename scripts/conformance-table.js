@@ -93,6 +93,7 @@ a class can be given as it is.
 | \`resume()\` | makes a new machine of that state, several times; the machine before may end |
 | \`another()\` | starts another machine from nothing, twice; both go on |
 | \`pause()\`, \`reset()\`, \`migrate()\` | what they say; resolve as \`restore()\` does |
+| \`renewOuter()\` | changes the generation of the outer hypervisor; the one under test may find it at the guest's next access |
 | \`acknowledgements()\` | how many acknowledgements the hypervisor reported to the owner since the machine started |
 
 A control that gives back a machine resolves with one \`Cpu\`, an array of all CPUs, or \`{ cpu, others, memory, ring3 }\`. One that rejects

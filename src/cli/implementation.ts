@@ -3,7 +3,7 @@ import type { MachineUnderTest, MemoryControl } from '../conformance/index.ts';
 import type { Console, Cpu, Engine, Layer, Machine } from '../cpu.ts';
 import { bare, MachineError } from '../cpu.ts';
 import { model } from '../engines/model.ts';
-import { type Config, fromConfig, type LayerEvent } from '../hypervisor/index.ts';
+import { type Config, commonhv, type LayerEvent, optionsOf } from '../hypervisor/index.ts';
 import { overSerial, probeImage, type SerialCpu } from '../probe/index.ts';
 import { openEngine, reporter, startGuest } from './engines.ts';
 import type { Io } from './io.ts';
@@ -27,6 +27,8 @@ export interface ImplementationUnderTest {
   save?(): Promise<void>;
   /** Restores that state into this machine, in place: its processors are the same objects. */
   restore?(): Promise<void>;
+  /** Changes the generation that the layers take for the outer hypervisor's. */
+  renewOuter?(): Promise<void>;
   /** How many acknowledgements the layers have reported. */
   acknowledgements?(): number;
   /** One more machine that is started in the same way. */
@@ -88,6 +90,8 @@ interface Probe {
 class Probes {
   /** How many acknowledgements the layers have reported: the suite acknowledges by itself, so they are counted only. */
   acknowledged = 0;
+  /** Stands for the outer hypervisor's. A layer in another thread does not see it. */
+  outerGeneration = 1n;
   readonly #engine: Engine;
   readonly #config: Config;
   readonly #timeout: number | undefined;
@@ -108,14 +112,27 @@ class Probes {
   async start(): Promise<Probe> {
     const report = (event: LayerEvent): void => {
       if (event.kind === 'acknowledged') this.acknowledged++;
-      else reporter(this.#io)(event);
+      else if (event.kind !== 'renewed') reporter(this.#io)(event);
     };
     const guest = { kernel: probeImage() };
-    return this.#ask(await startGuest(this.#engine, this.#config, guest, this.#io, report), 1_000);
+    const started =
+      this.#engine.startModule === undefined
+        ? this.#engine.start(this.#layer(report), guest)
+        : startGuest(this.#engine, this.#config, guest, this.#io, report);
+    return this.#ask(await started, 1_000);
   }
 
   async resume(state: Uint8Array): Promise<Probe> {
-    return this.#ask(await this.#engine.resume!(fromConfig(this.#config), state), RESUMED);
+    return this.#ask(await this.#engine.resume!(this.#layer(), state), RESUMED);
+  }
+
+  #layer(onEvent?: (event: LayerEvent) => void): Layer {
+    const options = optionsOf(this.#config, onEvent);
+    const { generation } = options;
+    return commonhv({
+      ...options,
+      generation: generation && { ...generation, outer: () => this.outerGeneration },
+    });
   }
 
   stopped(): string | undefined {
@@ -172,7 +189,12 @@ function engineUnderTest(
       return processors.flatMap((one) => one.ring3 ?? []);
     },
     // A layer in another thread reports later than the guest reads on.
-    ...(engine.startModule === undefined && { acknowledgements: () => probes.acknowledged }),
+    ...(engine.startModule === undefined && {
+      acknowledgements: () => probes.acknowledged,
+      async renewOuter() {
+        probes.outerGeneration++;
+      },
+    }),
     ...(others.length > 0 && { others }),
     ...(machine.memory && { memory: machine.memory }),
     ...(machine.pause && machine.unpause && { pause: () => pauseBriefly(machine) }),

@@ -101,7 +101,8 @@ async function attempt(
 }
 
 function controlsOf(target: Target, ring3: readonly Cpu[], options: VerifyCommandOptions): VerifyOptions {
-  const { resume, restore, save, migrate, another, pause, others, acknowledgements, memory } = target;
+  const { resume, restore, save, migrate, another, pause, others, acknowledgements, memory, renewOuter } =
+    target;
   return {
     ...(options.given.includes('draft') && { draft: options.draft }),
     ...(options.strict && { strict: true }),
@@ -113,6 +114,7 @@ function controlsOf(target: Target, ring3: readonly Cpu[], options: VerifyComman
     ...(migrate && { migrate }),
     ...(another && { another }),
     ...(acknowledgements && { acknowledgements }),
+    ...(renewOuter && { renewOuter }),
     ...(pause && { pause }),
     ...(others && { others }),
     ...(memory && { memory }),

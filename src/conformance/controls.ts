@@ -62,6 +62,11 @@ export interface MachineControls extends Omit<MachineUnderTest, 'cpu'> {
   reset?(): Promise<Processors | undefined> | Promise<void>;
   /** Moves the only copy of the running machine to another host. `undefined`: the same CPU objects. */
   migrate?(): Promise<Processors | undefined> | Promise<void>;
+  /**
+   * Changes the generation of the outer hypervisor, as a copy of the machine in which the implementation under test runs does;
+   * that may find it at the guest's next access to a register. Called several times.
+   */
+  renewOuter?(): Promise<void>;
   /** How many acknowledgements the hypervisor has reported to the machine's owner since the machine started. */
   acknowledgements?(): Awaitable<number>;
 }
@@ -73,6 +78,7 @@ export const CONTROLS = {
   pause: 'pauses',
   reset: 'resets',
   migrate: 'live migrations',
+  renewOuter: 'changes of the outer generation',
   save: 'saves',
   restore: 'restores in place',
   resume: 'resumed copies',

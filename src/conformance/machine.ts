@@ -25,6 +25,7 @@ export interface Controls {
   has(name: ControlName): boolean;
   save(): Promise<void>;
   pause(): Promise<void>;
+  renewOuter(): Promise<void>;
   acknowledgements(): Promise<number>;
   /** Restores, resumes and the like. */
   machine(name: 'restore' | 'resume' | 'another' | 'reset' | 'migrate'): Promise<Machine>;
@@ -87,6 +88,7 @@ export function bind(options: MachineControls, machine: Machine, timeoutMs: numb
       if (typeof options.save === 'function') await within('save', () => options.save!());
     },
     pause: () => within('pause', () => options.pause!()),
+    renewOuter: () => within('renewOuter', () => options.renewOuter!()),
     acknowledgements: async () => Number(await within('acknowledgements', () => options.acknowledgements!())),
     async machine(name) {
       const given: unknown = await within(name, (): Promise<unknown> => options[name]!());

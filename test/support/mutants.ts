@@ -26,6 +26,8 @@ const ARRIVALS: readonly (readonly [Route, number])[] = [
   ['resume', 3],
   ['reset', 1],
   ['migrate', 1],
+  ['outer', 1],
+  ['outer', 2],
 ];
 const COPIES = ARRIVALS.filter(([route]) => route === 'restore' || route === 'resume');
 

@@ -1,10 +1,12 @@
 /** The last stages: pauses, resets and migrations, machines beside this one, and every route by which a saved state comes back. */
-import { encodePage, flawOf, PAGE_SIZE } from '../../spec/index.ts';
-import { isFault, shown } from '../answers.ts';
+import { encodePage, flawOf } from '../../spec/index.ts';
+import { shown } from '../answers.ts';
 import { evidenceOf, stage } from '../evidence.ts';
 import { type Implementation, once } from '../implementation.ts';
-import { Copy, MARK, MARK_AT, type SavedPage } from './copy.ts';
-import { bytesOf, OWN, pageHolds, pagesOf } from './page.ts';
+import { Copy, type SavedPage } from './copy.ts';
+import { renewOuter } from './outer.ts';
+import { bytesOf, pagesOf } from './page.ts';
+import { pageKept, prepare } from './prepare.ts';
 import { privilegeStage } from './privilege.ts';
 import { stillRandom, watchOf } from './reads.ts';
 import { readRow, streamsOf } from './streams.ts';
@@ -36,31 +38,6 @@ async function examine(copy: Copy, saved: bigint | undefined, savedPage: SavedPa
   await copy.writes(saved, watch.last);
 }
 
-/** Whether the page can be used: it is offered, its memory can be reached, and it takes what it has to. */
-async function usablePages(implementation: Implementation) {
-  const pages = await pagesOf(implementation);
-  const { page } = implementation;
-  const evidence = evidenceOf(implementation);
-  if (page === undefined || pages === undefined || evidence.has('page.enable') || evidence.has('msrs.page'))
-    return undefined;
-  return { ...pages, msr: page.msr };
-}
-
-/** Enables or disables the page, and marks the memory beside it: the state that is saved next has both. */
-async function prepare(implementation: Implementation, savedPage: SavedPage): Promise<void> {
-  const pages = await usablePages(implementation);
-  if (pages === undefined) return;
-  const { memory, first, second, msr } = pages;
-  const cpu = implementation.machine.cpus[0];
-  await cpu.wrmsr(msr, savedPage === 'enabled' ? encodePage(first) : 0n);
-  if (savedPage === 'disabled') await memory.write(first, bytesOf(OWN));
-  await memory.write(first + 8, bytesOf(OWN));
-  if (second === undefined) return;
-  const marked = new Uint8Array(PAGE_SIZE);
-  marked.set(bytesOf(MARK), MARK_AT);
-  await memory.write(second, marked);
-}
-
 /** The guest's work between a save and a restore in place: none of it may be there afterwards. */
 async function disturb(implementation: Implementation, turn: number): Promise<void> {
   const { machine, rng, page } = implementation;
@@ -87,32 +64,6 @@ export const pauseStage = stage(privilegeStage, async (implementation) => {
   }
 });
 
-/** The page as it is enabled on the machine, after something that keeps it. */
-async function pageKept(implementation: Implementation, label: string): Promise<void> {
-  const pages = await usablePages(implementation);
-  const watch = watchOf(implementation);
-  const evidence = evidenceOf(implementation);
-  if (pages === undefined || watch?.last === undefined || evidence.has('generation.migration')) return;
-  for (const [cpu, asked] of implementation.machine.cpus.entries()) {
-    const now = await asked.rdmsr(pages.msr);
-    const expected = encodePage(pages.first);
-    evidence.expect(
-      'page.exception',
-      !isFault(now),
-      () => `the page's register on ${label}, CPU ${cpu}: raises ${shown(now)}`,
-    );
-    if (isFault(now)) continue;
-    evidence.expect(
-      'page.value',
-      now === expected,
-      () => `the page's register on ${label}, CPU ${cpu}: expected ${shown(expected)}, got ${shown(now)}`,
-    );
-  }
-  const { memory } = implementation.machine;
-  if (memory !== undefined)
-    await pageHolds(implementation, memory, pages.first, OWN, 'page.holds', `on ${label}`);
-}
-
 async function reset(implementation: Implementation): Promise<void> {
   const { controls } = implementation;
   if (!controls.has('reset')) return;
@@ -135,7 +86,7 @@ async function migrate(implementation: Implementation): Promise<void> {
   await prepare(implementation, 'enabled');
   const machine = await controls.machine('migrate');
   await watch?.checkEach('a migration', 'generation.migration', () => controls.machine('migrate'));
-  await pageKept(implementation, label);
+  await pageKept(implementation, `on ${label}`, 'page.holds');
   const copy = new Copy(implementation, machine, label, 'copy', 1);
   await copy.leaves('discovery.restored');
   await copy.values();
@@ -195,6 +146,7 @@ export const copiesStage = stage(pauseStage, async (implementation) => {
   await stillRandom(implementation);
   await reset(implementation);
   await migrate(implementation);
+  (await generationsOf(implementation)).all.push(...(await renewOuter(implementation)));
   await beside(implementation);
   await watch?.check('another machine was started');
   const turns = Array.from({ length: TIMES }, (_, turn) => turn);

@@ -36,6 +36,7 @@ export const EXPLAINED_BY: Readonly<Record<string, readonly string[]>> = {
     'generation.same',
     'generation.write-keeps',
   ],
+  'nesting.renew': ['generation.same', 'generation.exception', 'generation.write-keeps'],
   'acknowledgement.accepted': ['generation.same', 'generation.write-keeps'],
   'acknowledgement.other': ['generation.same', 'generation.write-keeps'],
   'acknowledgement.repeated': ['generation.write-keeps'],

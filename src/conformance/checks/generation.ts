@@ -40,6 +40,11 @@ export const writeRaises = found(
 );
 export const pauseKeeps = found('generation.pause', pauseStage, needs('pause', 'pauses'));
 export const migrationKeeps = found('generation.migration', copiesStage, needs('migrate', 'live migrations'));
+export const outerRenews = found(
+  'nesting.renew',
+  copiesStage,
+  needs('renewOuter', 'changes of the outer generation'),
+);
 export const restoreRenews = found('generation.restored', copiesStage, restored);
 export const restoreRenewsHalves = found('generation.halves-restored', copiesStage, restored);
 export const fresh = found(
@@ -71,7 +76,11 @@ export const pageCopied = (id: string): Check =>
   found(
     id,
     copiesStage,
-    (implementation) => withoutPage(implementation) ?? withoutRestores(implementation),
+    (implementation) =>
+      withoutPage(implementation) ??
+      (id === 'page.renewed' && implementation.controls.has('renewOuter')
+        ? undefined
+        : withoutRestores(implementation)),
     'no copy was saved while the page was enabled, or the memory of none can be read',
   );
 

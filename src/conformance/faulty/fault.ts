@@ -46,7 +46,7 @@ export const put = (kept: Kept, name: string, value: bigint): bigint => {
   return value;
 };
 export const kept = (all: Kept, name: string, value: bigint): bigint => all[name] ?? put(all, name, value);
-export const ROUTES = ['start', 'another', 'restore', 'resume', 'reset', 'migrate'];
+export const ROUTES = ['start', 'another', 'restore', 'resume', 'reset', 'migrate', 'outer'];
 export const restored = ({ route }: Moment): boolean => route === 'restore' || route === 'resume';
 export const fault = (
   rule: Rule['id'],

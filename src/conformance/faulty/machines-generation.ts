@@ -105,6 +105,24 @@ export const generation: readonly FaultyMachine[] = [
       if (route === 'migrate') machine.generationValue = splitMix(machine.generationValue, 1);
     },
   })),
+  fault('nesting.renew', 'keeps its generation when the outer one changes', () => ({
+    renew: (fresh, before, { route }) => (route === 'outer' ? before! : fresh),
+  })),
+  fault('nesting.renew', 'follows the first change of the outer generation alone', () => ({
+    renew: (fresh, before, { route, turn }) => (route === 'outer' && turn > 1 ? before! : fresh),
+  })),
+  fault('generation.same', 'follows a change of the outer generation on the first CPU alone', () => {
+    const old = new Map<ReferenceMachine, bigint>();
+    return {
+      renew(fresh, before, { route }, machine) {
+        if (route === 'outer') old.set(machine, before!);
+        return fresh;
+      },
+      read: of('generation', (value, { cpu, route }, machine) =>
+        cpu === 1 && route === 'outer' ? old.get(machine)! : value,
+      ),
+    };
+  }),
   fault('acknowledgement.accepted', 'raises #GP for a right acknowledgement of another CPU', () => ({
     write: (answer, register, _, { cpu }) => (register === 'generation' && cpu === 1 ? '#GP' : answer),
   })),

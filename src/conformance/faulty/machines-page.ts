@@ -60,7 +60,7 @@ export const page: readonly FaultyMachine[] = [
   ),
   fault('page.holds', 'stores nothing when the page is enabled', () =>
     stores(
-      ({ route }) => !restored({ route } as Moment),
+      ({ route }) => !restored({ route } as Moment) && route !== 'outer',
       () => [],
     ),
   ),
@@ -92,6 +92,12 @@ export const page: readonly FaultyMachine[] = [
   fault('page.renewed', 'stores nothing at the second restore in place', () =>
     stores(
       ({ route, turn }) => route === 'restore' && turn === 2,
+      () => [],
+    ),
+  ),
+  fault('page.renewed', 'stores nothing when it follows a change of the outer generation', () =>
+    stores(
+      ({ route }) => route === 'outer',
       () => [],
     ),
   ),

@@ -4,7 +4,7 @@ import type { Draft, Tuple } from '../../spec/index.ts';
 import type { Reading } from '../answers.ts';
 import type { ReferenceMachine } from './reference.ts';
 
-export type Route = 'start' | 'another' | 'restore' | 'resume' | 'reset' | 'migrate';
+export type Route = 'start' | 'another' | 'restore' | 'resume' | 'reset' | 'migrate' | 'outer';
 export type RegisterName = 'rng' | 'generation' | 'page';
 
 /** When a hook is called: by which CPU, after which route, taken for the how-manieth time, and at which read of the register. */
@@ -29,7 +29,7 @@ export interface Hooks {
     moment: Moment,
     machine: ReferenceMachine,
   ): Fault | undefined;
-  /** The generation after a route; `before` is the saved one, `undefined` at a start. */
+  /** The generation after a route; `before` is the saved one, with `outer` the one until then, `undefined` at a start. */
   renew?(fresh: bigint, before: bigint | undefined, moment: Moment, machine: ReferenceMachine): bigint;
   /** The bytes that are stored for the page, by address. */
   store?(stores: readonly Store[], moment: Moment, machine: ReferenceMachine): readonly Store[];

@@ -150,6 +150,17 @@ export class ReferenceMachine implements MachineControls, MachineUnderTest {
     return this;
   }
 
+  /** The machine in which this hypervisor runs was copied: its guest gets a new generation. */
+  async renewOuter(): Promise<void> {
+    const before = this.generationValue;
+    this.#arrive('outer');
+    const moment = { cpu: 0, route: this.route, turn: this.turn, count: 1 };
+    const fresh = freshGeneration(before);
+    this.generationValue = this.options.hooks.renew?.(fresh, before, moment, this) ?? fresh;
+    if (this.generationValue !== before) this.#acknowledged = undefined;
+    this.storePage(moment);
+  }
+
   async migrate(): Promise<MachineUnderTest> {
     this.#arrive('migrate');
     return this;

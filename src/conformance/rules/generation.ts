@@ -181,7 +181,8 @@ export const rest: readonly Rule[] = [
     drafts: [3],
     level: 'SHOULD',
     text: 'A hypervisor that finds the generation of the outer hypervisor changed SHOULD renew the generation of its own guests.',
-    reason: 'a guest does not see the generation of the outer hypervisor',
+    check: check.outerRenews,
+    when: 'resumed',
   },
   {
     id: 'confidential.words',
