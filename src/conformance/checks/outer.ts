@@ -32,6 +32,7 @@ export async function renewOuter(implementation: Implementation): Promise<readon
     watch.last = value;
     if (value !== before) renewed.push(value);
     await pageKept(implementation, `after ${cause}`, 'page.renewed');
+    await copy.leaves('discovery.restored');
     await copy.values();
     await watch.check('random values were read');
     await copy.writes(before, watch.last);
