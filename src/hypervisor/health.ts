@@ -58,7 +58,11 @@ export function health(falseAlarm = FALSE_ALARM): Health {
     check(draw) {
       const aligned = draw.byteOffset % 4 === 0 ? draw : draw.slice();
       const words = new Int32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
-      return bytes(draw, words) ?? valueTests(words) ?? heads(draw, words);
+      const found = valueTests(words);
+      const equalBytes = found !== undefined; // a draw that fails otherwise may have any
+      return (
+        bytes(draw, words, equalBytes) ?? (found === EQUAL_BYTES ? undefined : found) ?? heads(draw, words)
+      );
     },
   };
 }
@@ -67,13 +71,13 @@ export function health(falseAlarm = FALSE_ALARM): Health {
 function byteTests(
   repetition: number,
   proportion: number,
-): (draw: Uint8Array, words: Int32Array) => HealthTest | undefined {
+): (draw: Uint8Array, words: Int32Array, equalBytes: boolean) => HealthTest | undefined {
   let sample = 0;
   let count = 0;
   let left = 0;
-  return (draw, words) => {
+  return (draw, words, equalBytes) => {
     // A run of 6 or more has three equal bytes in one aligned word; shorter runs are an alarm only at rates for tests.
-    if ((repetition < 6 || mayRepeat(words)) && repeats(draw, repetition)) return 'repetition of bytes';
+    if ((repetition < 6 || equalBytes) && repeats(draw, repetition)) return 'repetition of bytes';
     for (let at = 0; at + WINDOW <= draw.length; at += WINDOW) {
       if (occurrences(words, draw[at]!, at >> 2, (at + WINDOW) >> 2) >= proportion)
         return 'proportion of bytes';
@@ -90,13 +94,10 @@ function byteTests(
   };
 }
 
-/** Whether a word has three equal bytes in a row: once in 32,768 words by chance. */
-function mayRepeat(words: Int32Array): boolean {
-  for (let i = 0; i < words.length; i++) {
-    const pairs = words[i]! ^ (words[i]! >>> 8);
-    if ((pairs & 0xffff) === 0 || (pairs & 0xff_ff00) === 0) return true;
-  }
-  return false;
+/** Whether the word has three equal bytes in a row: by chance once in 32,768 words. */
+function hasEqualBytes(word: number): boolean {
+  const pairs = word ^ (word >>> 8);
+  return (pairs & 0xffff) === 0 || (pairs & 0xff_ff00) === 0;
 }
 
 function repeats(bytes: Uint8Array, cutoff: number): boolean {
@@ -122,16 +123,20 @@ function occurrences(words: Int32Array, sample: number, from: number, to: number
   return count;
 }
 
+/** No failure: three equal bytes in a row are in a word, so the test of bytes has to look. */
+const EQUAL_BYTES = 'equal bytes';
+
 /**
  * Within one draw: equal consecutive values; Brent's search for a cycle, which remembers the difference of two consecutive values and moves on
  * after 1, 2, 4, 8 and so on values, so that a cycle of n values is met within about 3 n, and a counter too; a 32-bit half that goes
  * on by equal steps; bits that never change. By chance: 2^-64 a value, for each test.
  */
-function valueTests(words: Int32Array): HealthTest | undefined {
+function valueTests(words: Int32Array): HealthTest | typeof EQUAL_BYTES | undefined {
   let [low, high] = [words[0]!, words[1]!];
   let [stepLow, stepHigh] = [0, 0];
   let [savedLow, savedHigh, power, next] = [0, 0, 2, 2];
   let [changedLow, changedHigh] = [0, 0];
+  let equalBytes = hasEqualBytes(low) || hasEqualBytes(high);
   for (let i = 2; i + 1 < words.length; i += 2) {
     const nextLow = words[i]!;
     const nextHigh = words[i + 1]!;
@@ -139,24 +144,26 @@ function valueTests(words: Int32Array): HealthTest | undefined {
     const highStep = (nextHigh - high) | 0;
     if (lowStep === stepLow && isThirdStep(words, i)) return 'constant step';
     if (highStep === stepHigh && isThirdStep(words, i + 1)) return 'constant step';
+    if ((lowStep | highStep) === 0) return 'repetition of values';
+    if (lowStep === savedLow && highStep === savedHigh) return 'cycle of values';
     stepLow = lowStep;
     stepHigh = highStep;
-    const differenceLow = low ^ nextLow;
-    const differenceHigh = high ^ nextHigh;
-    if ((differenceLow | differenceHigh) === 0) return 'repetition of values';
-    if (differenceLow === savedLow && differenceHigh === savedHigh) return 'cycle of values';
     if (i === next) {
-      savedLow = differenceLow;
-      savedHigh = differenceHigh;
+      savedLow = lowStep;
+      savedHigh = highStep;
       power *= 2;
       next += power;
     }
-    changedLow |= differenceLow;
-    changedHigh |= differenceHigh;
+    changedLow |= low ^ nextLow;
+    changedHigh |= high ^ nextHigh;
+    // The middle pair of bytes is equal wherever three are.
+    if (((nextLow ^ (nextLow >>> 8)) & 0xff00) === 0) equalBytes ||= hasEqualBytes(nextLow);
+    if (((nextHigh ^ (nextHigh >>> 8)) & 0xff00) === 0) equalBytes ||= hasEqualBytes(nextHigh);
     low = nextLow;
     high = nextHigh;
   }
-  return words.length >= 2 * STUCK && (changedLow & changedHigh) !== -1 ? 'stuck bits' : undefined;
+  if (words.length >= 2 * STUCK && (changedLow & changedHigh) !== -1) return 'stuck bits';
+  return equalBytes ? EQUAL_BYTES : undefined;
 }
 
 /** Whether the last three steps of a half to its word at `i` are equal: by chance 2^-64. */
