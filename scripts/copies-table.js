@@ -1,6 +1,9 @@
-// node scripts/copies-table.js [--check]: the tables of copies in docs/driver.md and docs/processes.md, made of docs/matrix.json.
+// node scripts/copies-table.js [--check]: the tables of copies in docs/driver.md, docs/processes.md and docs/randomness.md, made of
+// docs/matrix.json.
+
 import { LANGUAGES } from './matrix/agent.js';
 import { copies } from './matrix/driver.js';
+import { COPIED_LAYER } from './matrix/kvm.js';
 import { readRows } from './matrix/lib/rows.js';
 import { putTable } from './table.js';
 
@@ -64,6 +67,20 @@ function recipesTable() {
   return ['| generator | in three copies | remedy |', '| --- | --- | --- |', ...lines].join('\n');
 }
 
+/** "with VMGenID both copies have A, B; without it C, D": what of the first copy is in the second. */
+function layerTable() {
+  const note = row('kvm', COPIED_LAYER)?.note ?? '';
+  const [, told, untold] = /^with VMGenID both copies have (.*); without it (.*)$/.exec(note) ?? [];
+  const line = (name, counts) =>
+    `| ${[name, ...counts.split(', ').map((text) => text.replace(/ [a-z]+$/, ''))].join(' | ')} |`;
+  return [
+    "| the host's kernel | random values that both copies have | generations of restored machines that both have |",
+    '| --- | --- | --- |',
+    ...(told ? [line('was told by VMGenID, and reseeded', told), line('was not told', untold)] : []),
+  ].join('\n');
+}
+
 const check = process.argv.includes('--check');
 putTable('docs/driver.md', 'copies', copiesTable(), { check });
 putTable('docs/processes.md', 'recipes', recipesTable(), { check });
+putTable('docs/randomness.md', 'layer', layerTable(), { check });

@@ -1,4 +1,4 @@
-/** The tables of copies in docs/driver.md and docs/processes.md are made of the matrix' rows. */
+/** The tables of copies in docs/driver.md, docs/processes.md and docs/randomness.md are made of the matrix' rows. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';

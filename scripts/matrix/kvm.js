@@ -6,6 +6,8 @@ const SEEDED =
 const RESEEDED =
   'sleep 1; head -c 8 /dev/urandom | od -An -tx1; dmesg | grep "crng reseeded due to virtual machine fork"';
 const COPIES = ['node', 'scripts/bench.js', 'saved-debian'];
+/** docs/randomness.md has its row. */
+export const COPIED_LAYER = 'bed, with and without VMGenID: two copies of a machine with a layer in it';
 const VERIFY = ['node', 'dist/cli/bin.cjs', 'verify', '--engine', 'kvm'];
 
 export const part = {
@@ -28,6 +30,11 @@ export const part = {
       name: 'bed with VMGenID: two copies of it reseed their kernel',
       command: [...BED, '--full', '--vmgenid', '--prepare', SEEDED, '--copies', '2', RESEEDED],
       seconds: 600,
+    },
+    {
+      name: COPIED_LAYER,
+      command: ['node', 'scripts/copied-host/cell.js'],
+      seconds: 900,
     },
     {
       name: 'bed: 12 copies of a Debian',
