@@ -72,7 +72,7 @@ async function transfer(browser: Browser, url: string): Promise<readonly Figure[
     [...sizes].reduce((all, [path, size]) => all + (wanted.test(path) && !but.test(path) ? size : 0), 0) /
     1000;
   const engine = /(lib)?v86-[^/]*\.wasm$|libv86-/;
-  const libraries = /(libraries|xterm)-[^/]*$/;
+  const libraries = /(libraries|xterm|uplot)-[^/]*$/;
   return [
     { name: 'transfer, all of it, gzip', value: sum(/./), unit: 'kB', most: 1600 },
     {

@@ -1,6 +1,8 @@
-/** Runs before all else: the first machine's worker starts while the page's own code is still on its way. */
+/** Runs before all else: the first machine starts at once, and the page's own code takes its turn when that guest has answered. */
 import { prepare } from './state/remote.ts';
 
-if (typeof WebAssembly !== 'undefined' && !/[#&]engine=model(&|$)/.test(location.hash)) await prepare();
+if (typeof WebAssembly !== 'undefined' && !/[#&]engine=model(&|$)/.test(location.hash)) prepare();
+const { open } = await import('./state/address.ts');
+await open();
 const { show } = await import('./ui/main.tsx');
 show();

@@ -30,6 +30,7 @@ export default defineConfig({
           groups: [
             { name: 'libv86', test: /node_modules\/v86\/.*\.mjs$/ },
             { name: 'xterm', test: /node_modules\/@xterm\// },
+            { name: 'uplot', test: /node_modules\/uplot\// },
             { name: 'libraries', test: /node_modules\// },
           ],
         },
@@ -39,22 +40,38 @@ export default defineConfig({
   worker: { format: 'es' },
 });
 
-/** The page's own code is asked for at once, though `early.ts` imports it only after the worker is on its way. */
+/**
+ * `early.ts` imports the page's code step by step, and all of it is asked for at once: the state's to be compiled, the views'
+ * only to be there when the first guest has answered.
+ */
 function preloads(): Plugin {
   return {
     name: 'preloads',
     transformIndexHtml: {
       order: 'post',
-      handler(_, { bundle = {} }) {
-        const main = Object.values(bundle).find(
-          (chunk) => chunk.type === 'chunk' && chunk.facadeModuleId?.endsWith('/ui/main.tsx'),
-        );
-        if (main?.type !== 'chunk') throw new Error('the build has no chunk of ui/main.tsx');
-        return [main.fileName, ...main.imports].map((fileName) => ({
+      handler(html, { bundle = {} }) {
+        const filesOf = (module: string): readonly string[] => {
+          const chunk = Object.values(bundle).find(
+            (each) => each.type === 'chunk' && each.facadeModuleId?.endsWith(module),
+          );
+          if (chunk?.type !== 'chunk') throw new Error(`the build has no chunk of ${module}`);
+          const needed = chunk.imports.flatMap((name) => {
+            const imported = bundle[name];
+            return imported?.type === 'chunk' ? [name, ...imported.imports] : [name];
+          });
+          return [...new Set([chunk.fileName, ...needed])];
+        };
+        const state = filesOf('/state/address.ts');
+        const views = filesOf('/ui/main.tsx').filter((name) => !state.includes(name) && !html.includes(name));
+        const link = (attrs: Readonly<Record<string, string | boolean>>) => (name: string) => ({
           tag: 'link',
-          attrs: { rel: 'modulepreload', crossorigin: true, href: `./${fileName}` },
+          attrs: { ...attrs, crossorigin: true, href: `./${name}` },
           injectTo: 'head' as const,
-        }));
+        });
+        return [
+          ...state.map(link({ rel: 'modulepreload' })),
+          ...views.map(link({ rel: 'preload', as: 'script' })),
+        ];
       },
     },
   };

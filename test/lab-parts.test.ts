@@ -40,7 +40,7 @@ const settings: fc.Arbitrary<Settings> = fc
       input: fc.constantFrom('none' as const, 'ignore' as const, 'mix' as const),
       generation: fc.boolean(),
       generationMsr: u32,
-      faulty: fc.constantFrom(...faultyNames),
+      faulty: fc.constantFrom(...faultyNames()),
       memory: fc.integer({ min: 4, max: 1024 }),
       compare: fc.constantFrom<Draft | 0>(0, 1, 2, 3),
     },

@@ -8,17 +8,22 @@ export interface Named extends FaultyHypervisor {
   readonly name: string;
 }
 
-/** Those that show on one processor; a page has no second one. */
-export const FAULTY: readonly Named[] = named();
+let known: readonly Named[] | undefined;
+
+/** Those that show on one processor; a page has no second one. Each is tried for that, so not before they are wanted. */
+export function faults(): readonly Named[] {
+  known ??= named();
+  return known;
+}
 
 /** All names, the empty one for the right hypervisor among them. */
-export const faultyNames: readonly string[] = ['', ...FAULTY.map(({ name }) => name)];
+export const faultyNames = (): readonly string[] => ['', ...faults().map(({ name }) => name)];
 
 /** The one under which copies of a machine cannot tell that they are copies. */
 export const KEEPS_GENERATION = 'generation.restored';
 
 export function faultyNamed(name: string): Named | undefined {
-  return FAULTY.find((faultyHypervisor) => faultyHypervisor.name === name);
+  return faults().find((faultyHypervisor) => faultyHypervisor.name === name);
 }
 
 function named(): readonly Named[] {

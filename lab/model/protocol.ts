@@ -87,11 +87,6 @@ export type Push =
   | { readonly push: 'acknowledged'; readonly milliseconds: number }
   | { readonly push: 'ended'; readonly reason: End['reason']; readonly detail: string | undefined };
 
-/** The first message of a worker, once it runs: nothing in it waits for the page from then on. */
-export interface Up {
-  readonly up: true;
-}
-
 export interface Request {
   readonly id: number;
   readonly call: keyof Calls;

@@ -158,8 +158,8 @@ class FragmentReader {
   }
 }
 
-/** Anything may stand in an address: known settings are taken, the rest is named. `faultyNames` are the names that exist. */
-export function fromFragment(fragment: string, faultyNames: readonly string[]): Reading {
+/** Anything may stand in an address: known settings are taken, the rest is named. `faultyNames` gives the names that exist. */
+export function fromFragment(fragment: string, faultyNames: () => readonly string[]): Reading {
   const reader = new FragmentReader(fragment);
   const draft = reader.oneOf<Draft>('draft', DEFAULTS.draft, DRAFTS);
   const settings: Settings = {
@@ -184,7 +184,12 @@ export function fromFragment(fragment: string, faultyNames: readonly string[]): 
     ),
     generation: reader.flag('generation'),
     generationMsr: reader.hex32('generation-msr', DEFAULTS.generationMsr),
-    faulty: reader.oneOf('faulty', '', faultyNames, 'the name of a faulty hypervisor, as the form has them'),
+    faulty: reader.take(
+      'faulty',
+      '',
+      (name) => faultyNames().find((each) => each === name),
+      'the name of a faulty hypervisor, as the form has them',
+    ),
     memory: reader.take(
       'memory',
       DEFAULTS.memory,
@@ -218,11 +223,15 @@ function readTuples(texts: readonly string[], problems: string[]): readonly Tupl
     if (text === 'none') continue;
     const at = text.lastIndexOf('@');
     const location = parseHex32(text.slice(at + 1));
+    if (at < 0 || location === undefined) {
+      problems.push(`interface: expected SIGNATURE@LEAF, got “${shorten(text)}”`);
+      continue;
+    }
     try {
-      if (at < 0 || location === undefined) throw new RangeError();
       tuples.push({ signature: parseSignature(text.slice(0, at)), location });
     } catch {
-      problems.push(`interface: expected SIGNATURE@LEAF, got “${shorten(text)}”`);
+      const got = shorten(text.slice(0, at));
+      problems.push(`interface: expected a signature of 1 to 12 characters of one byte each, got “${got}”`);
     }
   }
   return tuples;

@@ -3,7 +3,7 @@ import { effect, signal } from '@preact/signals';
 import { faultyNames } from '../model/faulty.ts';
 import { DEFAULTS, fromFragment, toFragment } from '../model/settings.ts';
 import type { StoryName } from '../model/stories.ts';
-import { noWebAssembly, settings, start } from './lab.ts';
+import { noWebAssembly, settings, shown, start } from './lab.ts';
 import { jump, sectionOf } from './sections.ts';
 import { named, player } from './stories.ts';
 
@@ -39,8 +39,14 @@ function write(): void {
   history.replaceState(undefined, '', parts === '' ? location.pathname + location.search : `#${parts}`);
 }
 
-/** Starts the machine or plays the story that the address names; both follow it from then on. */
-export function open(): void {
+/** How long the page stays as it came, in milliseconds, where the first guest does not answer. */
+const FIRST_ANSWER_MS = 1000;
+
+/**
+ * Starts the machine or plays the story that the address names; both follow it from then on. Resolves when the first guest
+ * has answered, or will not soon: whatever the page does meanwhile holds that guest up.
+ */
+export async function open(): Promise<void> {
   const story = read(initialSection === undefined ? location.hash : '');
   begin(story);
   effect(write);
@@ -53,6 +59,10 @@ export function open(): void {
       write();
     }
   });
+  const machine = shown.value;
+  if (machine === undefined) return;
+  const late = new Promise((resolve) => setTimeout(resolve, FIRST_ANSWER_MS));
+  await Promise.race([machine.looked, machine.ready, late]);
 }
 
 function begin(story: StoryName | undefined): void {

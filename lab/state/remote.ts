@@ -1,5 +1,5 @@
 /** The page's end of a machine's worker: calls that resolve, and the machine's events. */
-import type { Calls, Push, Reply, Request, Up } from '../model/protocol.ts';
+import type { Calls, Push, Reply, Request } from '../model/protocol.ts';
 import type { Settings } from '../model/settings.ts';
 
 export interface Remote {
@@ -8,26 +8,18 @@ export interface Remote {
   terminate(): void;
 }
 
-/** How long the page's own code waits at most for the first worker, in milliseconds. */
-const PREPARE_MS = 300;
-
 /** A worker for the first machine, made before there is one. */
 let prepared: Worker | undefined;
 
-/** Starts a worker, which loads v86. Resolves once it runs: until then a busy page would hold it up. */
-export function prepare(): Promise<void> {
+/** Starts a worker, which loads v86. */
+export function prepare(): void {
   const worker = workerFor('v86');
   prepared = worker;
-  return new Promise((resolve) => {
-    worker.onmessage = () => resolve();
-    worker.onerror = (event) => {
-      event.preventDefault();
-      // The first machine gets another worker, which tells the error.
-      if (prepared === worker) prepared = undefined;
-      resolve();
-    };
-    setTimeout(resolve, PREPARE_MS);
-  });
+  worker.onerror = (event) => {
+    event.preventDefault();
+    // The first machine gets another worker, which tells the error.
+    if (prepared === worker) prepared = undefined;
+  };
 }
 
 function workerFor(engine: Settings['engine']): Worker {
@@ -46,8 +38,7 @@ export function remote(engine: Settings['engine'], onMessage: (message: Push) =>
     for (const { reject } of waiting.values()) reject(new Error(message));
     waiting.clear();
   };
-  worker.onmessage = ({ data }: MessageEvent<Push | Reply | Up>) => {
-    if ('up' in data) return;
+  worker.onmessage = ({ data }: MessageEvent<Push | Reply>) => {
     if ('push' in data) return onMessage(data);
     const call = waiting.get(data.id);
     waiting.delete(data.id);

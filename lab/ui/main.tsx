@@ -1,12 +1,13 @@
 /** The lab: a page in which a guest discovers its hypervisor while you watch. */
 import { render } from 'preact';
-import { initialSection, open } from '../state/address.ts';
+import { initialSection } from '../state/address.ts';
 import { jump } from '../state/sections.ts';
 import { App } from './app.tsx';
 
+/** Puts the page in the place of the few words that stand in `index.html`. */
 export function show(): void {
-  // The machine starts while the page draws itself.
-  open();
-  render(<App />, document.getElementById('lab')!);
+  const place = document.getElementById('lab')!;
+  place.replaceChildren();
+  render(<App />, place);
   if (initialSection !== undefined) jump(initialSection);
 }

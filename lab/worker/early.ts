@@ -1,12 +1,12 @@
 /** A worker's first code, small: v86 is fetched and compiled while the rest of the worker's code is on its way. */
 import { preload } from 'commonhv/engines/v86';
 import wasm from 'v86/build/v86.wasm?url';
-import type { Reply, Request, Up } from '../model/protocol.ts';
+import type { Reply, Request } from '../model/protocol.ts';
 
 // The page's types and a worker's exclude each other; this is all that is needed of the latter.
 const port = globalThis as unknown as {
   readonly name: string;
-  postMessage(message: Reply | Up): void;
+  postMessage(message: Reply): void;
   onmessage: (event: MessageEvent<Request>) => void;
 };
 
@@ -20,4 +20,3 @@ port.onmessage = ({ data }) => {
     (error: unknown) => port.postMessage({ id: data.id, error: String(error) }),
   );
 };
-port.postMessage({ up: true });

@@ -17,12 +17,13 @@ import { kernel, SPIN } from './guests.ts';
 export function hostile(inPage: InPage): void {
   test('an address that was tampered with is named part by part, and the rest of it counts', () =>
     inPage(
-      '#draft=2&rng-msr=zz&interface=%3Cscript%3E&memory=1e9&faulty=../../x&nonsense=1&rng-source=counting',
+      '#draft=2&rng-msr=zz&interface=%3Cscript%3E&interface=Microsoft%20HvMore@40000000&memory=1e9&faulty=../../x&nonsense=1&rng-source=counting',
       async (page) => {
         const notices = await textOf(page, '.notice');
         for (const part of [
           'rng-msr: expected up to 8 hex digits, got “zz”',
           'interface: expected SIGNATURE@LEAF, got “<script>”',
+          'interface: expected a signature of 1 to 12 characters of one byte each, got “Microsoft HvMore”',
           'memory: expected 4 to 1024 MiB, got “1e9”',
           'faulty: ',
           '“nonsense”: no such setting',
@@ -45,6 +46,26 @@ export function hostile(inPage: InPage): void {
       });
       await addressed(page, /^[^#]*$/);
     }));
+
+  test('a page whose first guest does not answer is drawn all the same', () =>
+    inPage(
+      '',
+      async (page) => {
+        // As it came, and then by itself.
+        assert.equal(await textOf(page, 'h1'), 'CommonHV lab');
+        await reads(page, '.state', 'starting');
+        assert.equal(await page.locator('h1').count(), 1);
+      },
+      {
+        before: () => {
+          const silent = class extends EventTarget {
+            postMessage() {}
+            terminate() {}
+          };
+          Object.assign(globalThis, { Worker: silent });
+        },
+      },
+    ));
 
   test('settings that contradict are said beside the form, and make no machine', () =>
     inPage('#interface=KVMKVMKVM@40000000&rng-msr=4b564d01', async (page) => {

@@ -1,5 +1,5 @@
 /** Hypervisors that are wrong on purpose, by the part of the draft that they break. */
-import { FAULTY, faultyNamed, type Named } from '../../model/faulty.ts';
+import { faults, faultyNamed, type Named } from '../../model/faulty.ts';
 import type { Settings } from '../../model/settings.ts';
 import { change, shown, validationError } from '../../state/lab.ts';
 import { notFound } from '../../state/results.ts';
@@ -17,7 +17,7 @@ const GROUPS: Readonly<Record<string, string>> = {
 
 export function FaultFields({ now }: { now: Settings }) {
   // One that another draft left chosen stays in the list: the error is shown beneath.
-  const listed = FAULTY.filter(({ drafts, name }) => drafts.includes(now.draft) || name === now.faulty);
+  const listed = faults().filter(({ drafts, name }) => drafts.includes(now.draft) || name === now.faulty);
   const groups = new Map<string, Named[]>();
   for (const each of listed) {
     const [part] = each.rule.split('.') as [string];
@@ -32,9 +32,9 @@ export function FaultFields({ now }: { now: Settings }) {
         onChange={(event) => change({ faulty: event.currentTarget.value })}
       >
         <option value="">nothing: the hypervisor is right</option>
-        {[...groups].map(([part, faults]) => (
+        {[...groups].map(([part, listedFaults]) => (
           <optgroup key={part} label={GROUPS[part] ?? part}>
-            {faults.map(({ name, title }) => (
+            {listedFaults.map(({ name, title }) => (
               <option key={name} value={name}>
                 {title}
               </option>
