@@ -4,6 +4,11 @@ import { mkdirSync } from 'node:fs';
 import { buildLab, CHROMIUM, launch, serveLab, visit } from '../build/test/support/browser.js';
 import { STATES } from '../build/test/support/lab-states.js';
 
+const spoken = () =>
+  [...document.querySelectorAll('.tty')].every((tty) =>
+    /\S/.test(tty.querySelector('.xterm-rows')?.textContent),
+  );
+
 const WIDTHS = [360, 900, 1440];
 const FOLDER = 'build/pictures';
 
@@ -30,8 +35,14 @@ for (const { name, fragment, prepare } of states) {
     for (const width of WIDTHS) {
       const { page, close } = await visit(browser, served.url + fragment, { width, height: 900, scheme });
       await prepare(page);
+      // The consoles' terminals come last; a system of the reader's own may say nothing.
+      await page.waitForFunction(spoken, null, { timeout: 5000 }).catch(() => {});
       await page.mouse.move(0, 0);
-      await page.evaluate(() => scrollTo(0, 0));
+      await page.evaluate(() => {
+        scrollTo(0, 0);
+        // It sticks to the foot of a screen; on a picture of the whole page it would lie over the table.
+        document.querySelector('.bits')?.style.setProperty('position', 'static');
+      });
       await page.screenshot({ path: `${FOLDER}/${name}-${width}-${scheme}.png`, fullPage: true });
       await close();
       count++;

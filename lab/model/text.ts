@@ -27,3 +27,8 @@ export function registerName(leaf: number, subleaf: number, register: Register):
 export function hex8(value: number): string {
   return value.toString(16).padStart(8, '0');
 }
+
+/** With a capital letter. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

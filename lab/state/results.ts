@@ -49,15 +49,16 @@ function draftOf({ settings }: Session, { commonhv }: Detection): Said {
 
 function interfacesOf({ seen }: Session, { interfaces, commonhv }: Detection): Said {
   const [first] = interfaces;
-  const from = commonhv === undefined ? ' by scan' : '';
-  if (first === undefined) return { text: `none${from}`, standing: 'none' };
-  const name = nameOf(first);
+  const found = commonhv === undefined ? ' by scan' : '';
+  if (first === undefined) return { text: `none${found}`, standing: 'none' };
+  const many = interfaces.length > 1;
+  const name = many ? `${interfaces.length}, first ${nameOf(first)}` : nameOf(first);
+  if (commonhv === undefined) return { text: `${name}${found}`, standing: 'warned' };
   // Asked directly, the hypervisor has no host CPU that could confirm a location.
   const all = seen.value === undefined || interfaces.every((entry) => entry.confirmed);
-  return {
-    text: interfaces.length === 1 ? `${name}${from}` : `${interfaces.length}, first ${name}${from}`,
-    standing: commonhv === undefined || !all ? 'warned' : 'well',
-  };
+  return all
+    ? { text: name, standing: 'well' }
+    : { text: `${name}, not ${many ? 'all ' : ''}confirmed`, standing: 'warned' };
 }
 
 function rngOf({ read }: Session, { commonhv }: Detection): Said {
@@ -87,9 +88,7 @@ function conformanceOf(machine: Session | undefined): Said {
   if (machine.busy.value === 'verifying') return { text: 'verifying', standing: 'waiting' };
   const report = machine.verified.value?.report;
   if (report === undefined)
-    return machine.alive && machine.probe && !machine.settled.value
-      ? WAITING
-      : { text: 'not verified', standing: 'none' };
+    return machine.alive && !machine.settled.value ? WAITING : { text: 'not verified', standing: 'none' };
   if (!report.present) return { text: 'no CommonHV', standing: 'warned' };
   if (report.failed > 0) {
     const broken = report.rules.filter(({ outcome }) => outcome === 'failed').map(({ id }) => id);

@@ -1,4 +1,5 @@
 /** The results on the running machine in one line at the top, each a link to its section. */
+import { Fragment } from 'preact';
 import { machines, shown } from '../state/lab.ts';
 import { type Answer, answers } from '../state/results.ts';
 
@@ -27,10 +28,25 @@ function AnswerView({ id, title, text, standing, section }: Answer) {
           <span aria-hidden="true" class="sign">
             {SIGNS[standing]}
           </span>{' '}
-          {text}
+          <Breakable text={text} />
         </span>
       </a>
     </li>
+  );
+}
+
+/** A rule's name may go on in a second line after its dots. */
+function Breakable({ text }: { text: string }) {
+  const parts = text.split(/(?<=\.)(?=[a-z])/);
+  return (
+    <>
+      {parts.map((part, i) => (
+        <Fragment key={part}>
+          {i > 0 && <wbr />}
+          {part}
+        </Fragment>
+      ))}
+    </>
   );
 }
 

@@ -21,6 +21,13 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  // Each new window loads pages of the browser's own for its address bar: as much work as the lab's. A later switch replaces
+  // Playwright's, so those of its features follow that matter here.
+  `--disable-features=${[
+    'WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup',
+    'HttpsUpgrades,HttpsFirstBalancedModeAutoEnable,MediaRouter,OptimizationHints,NetworkTimeServiceQuerying',
+    'AimEnabled,PaintHolding,PreconnectToSearch,DestroyProfileOnBrowserClose',
+  ].join()}`,
 ];
 
 export const buildLab = () => build({ root: 'lab', logLevel: 'error' });

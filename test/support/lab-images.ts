@@ -72,7 +72,8 @@ export function images(inPage: InPage): void {
       await idle(page);
       for (const name of ['Pause', 'Save', 'Resume two copies'])
         assert.equal(await page.getByRole('button', { name, exact: true }).count(), 0, name);
-      assert.equal(await page.locator('.tty').count(), 0);
+      assert.equal(await page.locator('.tty, #machine input[type=file]').count(), 0);
+      await reads(page, '#machine .image', 'The model boots no image: choose v86.');
       await dropFiles(page, { spins: kernel(SPIN) });
       await says(page, '#machine .flaw', /^the model boots no image: choose v86$/);
       await page.getByLabel('Engine').selectOption('v86');

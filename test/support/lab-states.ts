@@ -28,6 +28,12 @@ export async function throughStory(page: Page): Promise<void> {
     if (!(await step())) break;
   }
   await page.waitForFunction(() => document.querySelectorAll('.answer.waiting').length === 0);
+  // The dots of a count come one by one.
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll('.dots')].every(
+      (dots) => `${dots.childElementCount} CPUIDs` === dots.getAttribute('aria-label'),
+    ),
+  );
 }
 
 /** The machine runs, and the check beside it is over. */
@@ -81,7 +87,7 @@ export const STATES: readonly LabState[] = [
       await idle(page);
       await dropFiles(page, { spins: kernel(SPIN) });
       await says(page, '.chosen', /spins/);
-      await page.waitForSelector('.state.running');
+      await settled(page);
     },
   },
   {

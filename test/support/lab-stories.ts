@@ -49,8 +49,21 @@ export function stories(inPage: InPage): void {
       await addressed(page, /#draft=2$/);
     }));
 
+  test('a story is stepped with one key: the focus stays on its button', () =>
+    inPage('#story=scan', async (page) => {
+      const focused = () => page.evaluate(() => document.activeElement?.textContent);
+      await page.getByRole('button', { name: 'Next step', exact: true }).focus();
+      await eventually(async () => {
+        if ((await focused()) === 'Next step') await page.keyboard.press('Enter');
+        assert.equal(await focused(), 'Replay');
+      });
+      await settled(page);
+      await says(page, '.stage .hint', /step 3 of 3. The lab below is in this state/);
+    }));
+
   test('the fault that no guest sees is found, with its sentence; in a frame the story stands alone', () =>
     inPage('#story=fault&embed=1', async (page) => {
+      await page.waitForSelector('.stage');
       assert.equal(await page.locator('#settings, header').count(), 0);
       const whole = page.getByRole('link', { name: /^The whole lab/ });
       assert.equal(await whole.getAttribute('href'), './#story=fault');
@@ -73,6 +86,11 @@ export function stories(inPage: InPage): void {
         page,
         '#leaves .lead',
         /^The guest finds no CommonHV\. .* found 1 interface with 261 CPUIDs\.$/,
+      );
+      await says(
+        page,
+        '#timeline .lead',
+        /^\d+ CPUIDs \(of them 261 for discovery with its 256 steps of the scan\), 0 RDMSRs, 0 WRMSRs\.$/,
       );
       assert.equal(await register(page, 'CPUID.4F000000H.0.EBX'), '00000000');
       await reads(page, '[data-answer="interfaces"]', /! VMware by scan$/);

@@ -49,12 +49,16 @@ function Lead({ machine }: { machine: Session | undefined }) {
   return (
     <>
       <ResultLine report={verified.report} missed={missed} />{' '}
-      {verified.by === 'hypervisor' &&
-        (machine.probe
-          ? 'The hypervisor was asked directly, beside the machine; the button asks through the guest, and copies it.'
-          : 'The hypervisor was asked directly: a system of your own cannot be asked.')}
+      {verified.by === 'hypervisor' && directly(machine)}
     </>
   );
+}
+
+function directly({ probe, hasMachine }: Session): string {
+  if (!hasMachine) return 'The hypervisor was asked directly: the model has no guest.';
+  return probe
+    ? 'The hypervisor was asked directly, beside the machine; the button asks through the guest, and copies it.'
+    : 'The hypervisor was asked directly: a system of your own cannot be asked.';
 }
 
 /** `missed`: a rule that the hypervisor breaks on purpose, and that was not found. */

@@ -9,20 +9,22 @@ export function ConsoleView({ machine, at }: { machine: Session; at: number }) {
     <div class={machine.probe ? 'console' : 'console tall'}>
       <ConsoleHead machine={machine} at={at} />
       {machine.hasMachine ? (
-        <>
-          <Terminal machine={machine} />
-          {machine.probe && (
-            <p class="hint legend">
-              The probe’s serial line. Grey is asked: <code>c</code> CPUID, <code>r</code> RDMSR,{' '}
-              <code>w</code> WRMSR, with leaf or MSR. Below each is the answer, in hexadecimal: EAX EBX ECX
-              EDX, or EDX EAX. Type a line of your own: <kbd>c 4f000000 0</kbd>.
-            </p>
-          )}
-        </>
+        <Terminal machine={machine} />
       ) : (
         <p class="hint">The model has no machine and no console: it is the hypervisor, asked directly.</p>
       )}
     </div>
+  );
+}
+
+/** How to read and to ask the probe, once for all consoles. */
+export function Legend() {
+  return (
+    <p class="hint legend">
+      The probe’s serial line. Grey is asked: <code>c</code> CPUID, <code>r</code> RDMSR, <code>w</code>{' '}
+      WRMSR, with leaf or MSR. Below each is the answer, in hexadecimal: EAX EBX ECX EDX, or EDX EAX. Type a
+      line of your own: <kbd>c 4f000000 0</kbd>.
+    </p>
   );
 }
 

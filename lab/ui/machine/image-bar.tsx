@@ -1,12 +1,35 @@
 /** A system of the reader's own: its files, its command line, and the small Linux that may stand beside the page. */
 import { useState } from 'preact/hooks';
+import { sentence } from '../../model/text.ts';
 import { boot, forget, waitingInitrd } from '../../state/files.ts';
-import { image, shown } from '../../state/lab.ts';
+import { image, settings, shown, whyNotBooted } from '../../state/lab.ts';
 
 export function ImageBar({ take }: { take(files: readonly File[]): void }) {
   const waiting = waitingInitrd.value;
+  const refusal = whyNotBooted(settings.value);
   return (
     <div class="image">
+      {refusal === undefined ? (
+        <>
+          <FileField take={take} />
+          {__LINUX__ && <SmallLinux {...__LINUX__} />}
+        </>
+      ) : (
+        <span class="hint">{sentence(refusal)}.</span>
+      )}
+      {waiting && (
+        <p class="notice" role="status">
+          {waiting.name} looks like an initrd: choose its kernel, and both boot.
+        </p>
+      )}
+      <ImageView />
+    </div>
+  );
+}
+
+function FileField({ take }: { take(files: readonly File[]): void }) {
+  return (
+    <>
       <label class="file">
         <span>Boot a system of your own, or open a saved machine</span>
         <input
@@ -21,14 +44,7 @@ export function ImageBar({ take }: { take(files: readonly File[]): void }) {
       <span class="hint">
         Kernel and initrd, in any order, here or dropped on the page (bzImage, vmlinux, multiboot; 32 bits).
       </span>
-      {__LINUX__ && <SmallLinux {...__LINUX__} />}
-      {waiting && (
-        <p class="notice" role="status">
-          {waiting.name} looks like an initrd: choose its kernel, and both boot.
-        </p>
-      )}
-      <ImageView />
-    </div>
+    </>
   );
 }
 

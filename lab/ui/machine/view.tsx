@@ -1,10 +1,11 @@
 /** The machine, or the two copies of one: its controls, its console, and an image of the reader's own. */
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { take } from '../../state/files.ts';
-import { image, machines } from '../../state/lab.ts';
+import { image, machines, shown } from '../../state/lab.ts';
+import type { Session } from '../../state/session.ts';
 import { onFiles } from '../files.ts';
 import { Section } from '../section.tsx';
-import { ConsoleView } from './console.tsx';
+import { ConsoleView, Legend } from './console.tsx';
 import { ImageBar } from './image-bar.tsx';
 import { Toolbar } from './toolbar.tsx';
 
@@ -27,15 +28,7 @@ export function MachineView() {
   );
   const all = machines.value;
   return (
-    <Section
-      id="machine"
-      title="Machine"
-      lead={
-        image.value
-          ? 'A system of your own. It stays in this page.'
-          : 'The probe guest: 2 KiB that execute what they are asked to.'
-      }
-    >
+    <Section id="machine" title="Machine" lead={leadOf(shown.value)}>
       <div
         class={over ? 'drop over' : 'drop'}
         role="group"
@@ -54,7 +47,15 @@ export function MachineView() {
             <ConsoleView key={machine.id} machine={machine} at={i} />
           ))}
         </div>
+        {all.some(({ probe, hasMachine }) => probe && hasMachine) && <Legend />}
       </div>
     </Section>
   );
+}
+
+function leadOf(machine: Session | undefined): string {
+  if (image.value) return 'A system of your own. It stays in this page.';
+  return machine?.hasMachine === false
+    ? 'The hypervisor alone, without a machine and a guest.'
+    : 'The probe guest: 2 KiB that execute what they are asked to.';
 }

@@ -1,6 +1,7 @@
 /** The RNG as a picture: the values that each machine's guest read, and the output of its own generator. */
 
 import { type Settings, whyNoGeneration } from '../../model/settings.ts';
+import { sentence } from '../../model/text.ts';
 import { machines } from '../../state/lab.ts';
 import { SHOWN } from '../../state/picture.ts';
 import { sharedBy } from '../../state/results.ts';
@@ -115,8 +116,4 @@ function CopiesResult({ settings, shared }: { settings: Settings; shared: number
       )}
     </div>
   );
-}
-
-function sentence(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -1,5 +1,6 @@
 /** The three stories: a card each, and the stage on which the chosen one plays. */
 import { STORIES, STORY_NAMES, type StoryName } from '../../model/stories.ts';
+import { embedded } from '../../state/address.ts';
 import { player } from '../../state/stories.ts';
 import { CopiesFigure } from './copies.tsx';
 import { FaultFigure } from './fault.tsx';
@@ -86,22 +87,21 @@ function Controls({ name }: { name: StoryName }) {
           {player.playing.value ? 'Hold' : 'Play on'}
         </button>
       )}
-      {!last && (
-        <button type="button" class="main" disabled={player.working.value} onClick={() => player.step()}>
-          Next step
-        </button>
-      )}
-      {last && (
-        <button type="button" class="main" onClick={() => player.play(name)}>
-          Replay
-        </button>
-      )}
+      {/* One button that is never disabled: it keeps the focus of those who step by the keyboard. */}
+      <button
+        type="button"
+        class="main"
+        aria-disabled={!last && player.working.value}
+        onClick={() => (last ? player.play(name) : player.step())}
+      >
+        {last ? 'Replay' : 'Next step'}
+      </button>
       <button type="button" onClick={() => player.close()}>
         Close
       </button>
       <span role="status" class="hint">
         {player.working.value ? 'working …' : `step ${at + 1} of ${length}`}
-        {last && player.finished.value && '. The lab below is in this state.'}
+        {last && player.finished.value && !embedded.value && '. The lab below is in this state.'}
       </span>
     </div>
   );

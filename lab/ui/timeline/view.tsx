@@ -79,13 +79,19 @@ function ChartBar({ chart, scans }: { chart: TimelineChart | undefined; scans: n
 }
 
 function Summary({ machine }: { machine: Session | undefined }) {
-  if (machine === undefined || machine.tally.value === undefined)
+  // With the chart, which draws the same store: its counts are of the same moment.
+  if (machine === undefined || machine.grown.value === 0)
     return <>Every CPUID, RDMSR and WRMSR of the guest, as it comes.</>;
   const { scanned, counts } = machine.store;
-  const discovery = machine.seen.value?.detection.cost.cpuid ?? 0;
+  const { commonhv, cost } = machine.seen.value?.detection ?? {};
+  const discovery = cost?.cpuid ?? 0;
+  // Without CommonHV discovery is a scan itself.
+  const own = cost !== undefined && commonhv === undefined ? Math.min(scanned, discovery) : 0;
+  const steps = (count: number) => `${count.toLocaleString('en')} steps of the scan`;
   const of = [
-    discovery > 0 && `${discovery.toLocaleString('en')} for discovery`,
-    scanned > 0 && `${scanned.toLocaleString('en')} steps of the scan`,
+    discovery > 0 &&
+      `${discovery.toLocaleString('en')} for discovery${own > 0 ? ` with its ${steps(own)}` : ''}`,
+    scanned > own && steps(scanned - own),
   ].filter((part) => part !== false);
   return (
     <>
