@@ -141,3 +141,100 @@ test("the fleet's alert rules are rules", {
   assert.deepEqual([status, stderr], [0, '']);
   assert.match(stdout, /SUCCESS: 3 rules found/);
 });
+
+test('Hyper-V: every list of hvgdk_mini.h and hvdef, the virtualization stack above it, no bit of theirs unknown', () => {
+  const ones = ['ffffffff', 'ffffffff', 'ffffffff', 'ffffffff'] as const;
+  const dump = file(
+    'hyperv',
+    row('40000000', '4000000c', '7263694d', '666f736f', '76482074'),
+    row('40000001', '31237648'),
+    row('40000002', '00004563', '000a0000', '00000007', '05000123'),
+    ...['3', '4', '6', '7', 'a', 'c'].map((digit) => row(`4000000${digit}`, ...ones)),
+    row('40000081', '31235356'),
+    row('40000082', '00000007'),
+  );
+  const { features } = JSON.parse(detect('--from', dump, '--features', '--format', 'json').out);
+  const at = (leaf: string, register: string): Feature =>
+    features.find((one: Feature) => one.leaf === `0x400000${leaf}` && one.register === register);
+  assert.deepEqual(
+    [at('02', 'ecx').fields, at('02', 'edx').fields],
+    [{ 'service pack': 7 }, { branch: 5, number: 0x123 }],
+  );
+  // Reserved in hvdef: privileges 16 to 31 and 41, 42, 50, 55 to 63; power management from 11 on; recommendations from 24 on;
+  // hardware features 28 to 31; all but 0 to 2 and 31 of CPU management.
+  for (const [leaf, register, unknown] of [
+    ['03', 'eax', '0xffff0000'],
+    ['03', 'ebx', '0xff840600'],
+    ['03', 'ecx', '0xfffff800'],
+    ['03', 'edx', null],
+    ['04', 'eax', '0xff000000'],
+    ['06', 'eax', '0xf0000000'],
+    ['07', 'eax', '0x7ffffff8'],
+    ['0a', 'eax', '0xff810000'],
+    ['0a', 'ebx', '0xfffffffe'],
+    ['0c', 'eax', '0xfffffffe'],
+    ['0c', 'ebx', '0xfffff010'],
+  ] as const)
+    assert.equal(at(leaf, register).unknown, unknown, `${leaf} ${register}`);
+  assert.deepEqual(at('82', 'eax').names, ['portable', 'debug device', 'extended IOAPIC entries']);
+});
+
+test('confidential guests at a glance: SEV by its leaf, TDX by the widths of its addresses; VMware tells its hypercall', () => {
+  const sev = file(
+    'sev',
+    row('00000000', '00000001', '68747541', '444d4163', '69746e65'),
+    row('80000000', '8000001f'),
+    row('8000001f', '0000001e', '00000173', '00000040', '00000011'),
+  );
+  const shown = detect('--from', sev, '--features').out;
+  // AMD64 manual volume 3, CPUID 8000001FH: SEV 1, page flush 2, SEV-ES 3, SEV-SNP 4; C-bit 5:0, reduction 11:6.
+  assert.match(shown, /0x8000001f\.eax +features +SEV, page flush MSR, SEV-ES, SEV-SNP\n/);
+  assert.match(shown, /0x8000001f\.ebx +addresses +C-bit 51, reduced physical bits 5, VMPLs 0\n/);
+  assert.match(shown, /0x8000001f\.edx +first ASID of guests with SEV alone +17\n/);
+  const tdx = file(
+    'tdx',
+    row('00000000', '00000021', '756e6547', '6c65746e', '49656e69'),
+    row('00000021', '00000000', '65746e49', '20202020', '5844546c'),
+    row('80000000', '80000008'),
+    row('80000008', '00343034'),
+  );
+  assert.match(
+    detect('--from', tdx, '--features').out,
+    /Intel TDX +0x80000008\.eax +address bits +guest-physical 52, physical 52, linear 48\n/,
+  );
+  const vmware = file(
+    'vmware',
+    row('40000000', '40000010', '61774d56', '4d566572', '65726177'),
+    row('40000010', '00200000', '000101d0', '00000002'),
+  );
+  assert.match(detect('--from', vmware, '--features').out, /0x40000010\.ecx +hypercalls +VMCALL\n/);
+});
+
+test('--diff of hostile pairs is bounded and clear: leaves in every slot, ones against zeros, the same signature at two places', () => {
+  const ones = ['ffffffff', 'ffffffff', 'ffffffff', 'ffffffff'] as const;
+  const slots = [...Array(256).keys()].map((i) => (0x4000_0000 + 256 * i).toString(16));
+  const full = file(
+    'full',
+    ...slots.flatMap((leaf) => [row(leaf, ...ones), row(leaf.replace(/0$/, '1'), ...ones)]),
+  );
+  const kvm = slots.map((leaf) => row(leaf, leaf, '4b4d564b', '564b4d56', '0000004d'));
+  const same = file('same', ...kvm);
+  const zeros = file('zeros', ...slots.map((leaf) => row(leaf, '00000000')), row('00000000', '00000001'));
+  const clearing = file('hypervisor\u001b[2J.cpuid', ...kvm);
+  for (const [a, b] of [
+    [full, same],
+    [same, full],
+    [full, zeros],
+    [zeros, same],
+    [full, 'test/dumps/33-cpu_host.txt'],
+  ] as const) {
+    const { status, out } = detect('--diff', a, b);
+    assert.equal(status, 1);
+    assert.ok(out.split('\n').length < 1300, `${out.split('\n').length} lines`);
+    assert.ok(out.length < 200_000, `${out.length} characters`);
+    assert.doesNotMatch(out, /[^\n -~]/);
+  }
+  const { out, err } = detect('--diff', clearing, full);
+  assert.ok(!(out + err).includes('\u001b'));
+  assert.equal(detect('--diff', same, same).status, 0);
+});

@@ -1,7 +1,7 @@
 /** The feature leaves of hypervisors' interfaces, as data: bits, fields, and the public specification of each. */
 
 import { type FeatureRegister, type FeatureTable, whole } from './feature-table.ts';
-import { HYPERV } from './hyperv-features.ts';
+import { HYPERV, VIRTUALIZATION_STACK } from './hyperv-features.ts';
 
 /** VMware's proposal of 2008, which other hypervisors took over: lkml.org/lkml/2008/10/1/246 */
 const TIMING: readonly FeatureRegister[] = [
@@ -75,7 +75,14 @@ const XEN: FeatureTable = {
   ],
 };
 
-const VMWARE: FeatureTable = { name: 'VMware', source: 'lkml.org/lkml/2008/10/1/246', registers: TIMING };
+const VMWARE: FeatureTable = {
+  name: 'VMware',
+  source: 'lkml.org/lkml/2008/10/1/246; linux/arch/x86/include/asm/vmware.h',
+  registers: [
+    ...TIMING,
+    { offset: 0x10, register: 'ecx', title: 'hypercalls', bits: { 0: 'VMMCALL', 1: 'VMCALL' } },
+  ],
+};
 const VIRTUALBOX: FeatureTable = {
   name: 'VirtualBox',
   source: 'VirtualBox, GIMMinimal: VMware’s leaf',
@@ -83,7 +90,7 @@ const VIRTUALBOX: FeatureTable = {
 };
 const BHYVE: FeatureTable = {
   name: 'bhyve',
-  source: 'freebsd/sys/amd64/vmm/x86.c',
+  source: 'freebsd/sys/x86/include/bhyve.h',
   registers: [{ offset: 1, register: 'eax', title: 'features', bits: { 0: 'extended destination id' } }],
 };
 const ACRN: FeatureTable = {
@@ -96,6 +103,7 @@ const ACRN: FeatureTable = {
 export const FEATURES: Readonly<Record<string, FeatureTable>> = {
   'KVMKVMKVM\0\0\0': KVM,
   'Hv#1': HYPERV,
+  'VS#1': VIRTUALIZATION_STACK,
   XenVMMXenVMM: XEN,
   VMwareVMware: VMWARE,
   VBoxVBoxVBox: VIRTUALBOX,
@@ -106,7 +114,7 @@ export const FEATURES: Readonly<Record<string, FeatureTable>> = {
 /** AMD manual volume 3, CPUID 8000001FH: the processor's own leaf, shown at a glance where it is recorded. */
 export const MEMORY_ENCRYPTION: FeatureTable = {
   name: 'AMD memory encryption',
-  source: 'AMD64 manual volume 3, CPUID Fn8000_001F',
+  source: 'AMD64 manual volume 3, CPUID Fn8000_001F; linux/arch/x86/include/asm/cpufeatures.h',
   registers: [
     {
       ...{ offset: 0, register: 'eax', title: 'features' },
@@ -125,6 +133,14 @@ export const MEMORY_ENCRYPTION: FeatureTable = {
           14: 'debug virtualization',
         },
         ...{ 15: 'prevent host IBS', 16: 'virtual transparent encryption', 17: 'VMGEXIT parameter' },
+        ...{ 18: 'virtual TOM MSR', 19: 'IBS virtualization', 21: 'RMPREAD', 23: 'segmented RMP' },
+        ...{ 24: 'VMSA register protection', 25: 'SMT protection', 26: 'secure AVIC' },
+        ...{
+          27: 'allowed SEV features',
+          28: 'SVSM page MSR',
+          29: 'nested SNP MSRs',
+          30: 'writes to RMP pages in use',
+        },
       },
     },
     {
@@ -135,6 +151,25 @@ export const MEMORY_ENCRYPTION: FeatureTable = {
         ['C-bit', 0, 6],
         ['reduced physical bits', 6, 6],
         ['VMPLs', 12, 4],
+      ],
+    },
+    whole(0, 'ecx', 'encrypted guests at most'),
+    whole(0, 'edx', 'first ASID of guests with SEV alone'),
+  ],
+};
+
+/** Of a TDX guest, from leaf 80000008H: the shared bit of an address is the highest of its guest-physical width. */
+export const TDX_ADDRESSES: FeatureTable = {
+  name: 'Intel TDX',
+  source:
+    'Intel TDX Module Base Architecture Specification, "Guest Physical Address Space"; SDM, CPUID 80000008H',
+  registers: [
+    {
+      ...{ offset: 0, register: 'eax', title: 'address bits' },
+      fields: [
+        ['guest-physical', 16, 8],
+        ['physical', 0, 8],
+        ['linear', 8, 8],
       ],
     },
   ],

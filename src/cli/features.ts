@@ -1,8 +1,8 @@
 /** `detect --features`: the feature leaves of each interface in names; bits that no table names are shown as such. */
 import type { Cpu, Regs } from '../cpu.ts';
 import { hex } from '../cpu.ts';
-import { LEAF_MAX_EXTENDED, LEAF_MEMORY_ENCRYPTION } from '../spec/index.ts';
-import { FEATURES, MEMORY_ENCRYPTION } from './feature-data.ts';
+import { LEAF_ADDRESS_SIZES, LEAF_MAX_EXTENDED, LEAF_MEMORY_ENCRYPTION, LEAF_VS_1 } from '../spec/index.ts';
+import { FEATURES, MEMORY_ENCRYPTION, TDX_ADDRESSES } from './feature-data.ts';
 import type { FeatureRegister, FeatureTable } from './feature-table.ts';
 import { type Finding, HV_SIGNATURE } from './finding.ts';
 import { columns } from './io.ts';
@@ -26,7 +26,7 @@ export interface Feature {
 /** Decodes what the interfaces of a finding advertise. `has`: whether a leaf was recorded; absent leaves are left out. */
 export async function featuresOf(
   cpu: Cpu,
-  { interfaces }: Finding,
+  { interfaces, confidential }: Finding,
   has: (leaf: number) => boolean = () => true,
 ): Promise<readonly Feature[]> {
   const features: Feature[] = [];
@@ -36,16 +36,16 @@ export async function featuresOf(
     const base = signature === HV_SIGNATURE ? location - 1 : location;
     const { eax } = await cpu.cpuid(base, 0);
     // Old KVM and v86 say 0 and mean the leaf after the first.
-    const last = eax === 0 ? base + 1 : Math.min(eax, base + 0xff);
+    // So does VS#1, whose EAX is its name.
+    const last = eax === 0 || base === LEAF_VS_1 ? base + 1 : Math.min(eax, base + 0xff);
     features.push(...(await decoded(cpu, table, base, (leaf) => leaf <= last && has(leaf))));
   }
   const extended = has(LEAF_MAX_EXTENDED) ? (await cpu.cpuid(LEAF_MAX_EXTENDED, 0)).eax : 0;
-  const encryption = (leaf: number): boolean => leaf <= extended && has(leaf);
-  features.push(
-    ...(await decoded(cpu, MEMORY_ENCRYPTION, LEAF_MEMORY_ENCRYPTION, encryption)).filter(
-      ({ value }) => value !== 0,
-    ),
-  );
+  const isExtended = (leaf: number): boolean => leaf <= extended && has(leaf);
+  if (confidential === 'TDX')
+    features.push(...(await decoded(cpu, TDX_ADDRESSES, LEAF_ADDRESS_SIZES, isExtended)));
+  const encryption = await decoded(cpu, MEMORY_ENCRYPTION, LEAF_MEMORY_ENCRYPTION, isExtended);
+  features.push(...encryption.filter(({ value }) => value !== 0));
   return features;
 }
 

@@ -3,7 +3,8 @@ import { type FeatureTable, whole } from './feature-table.ts';
 
 export const HYPERV: FeatureTable = {
   name: 'Hyper-V',
-  source: 'Hyper-V TLFS, "Feature and Interface Discovery"; linux/include/hyperv/hvgdk_mini.h',
+  source:
+    'Hyper-V TLFS, "Feature and Interface Discovery"; linux/include/hyperv/hvgdk_mini.h; openvmm/vm/hv1/hvdef',
   registers: [
     whole(2, 'eax', 'build'),
     {
@@ -13,6 +14,14 @@ export const HYPERV: FeatureTable = {
       fields: [
         ['major', 16, 16],
         ['minor', 0, 16],
+      ],
+    },
+    whole(2, 'ecx', 'service pack'),
+    {
+      ...{ offset: 2, register: 'edx', title: 'service' },
+      fields: [
+        ['branch', 24, 8],
+        ['number', 0, 24],
       ],
     },
     {
@@ -25,6 +34,7 @@ export const HYPERV: FeatureTable = {
           11: 'frequency MSRs',
           12: 'debug MSRs',
           13: 'reenlightenment',
+          14: 'root scheduler MSR',
           15: 'invariant TSC',
         },
       },
@@ -47,10 +57,13 @@ export const HYPERV: FeatureTable = {
           11: 'debugging',
           12: 'CPU management',
           13: 'profiler',
+          14: 'VP exit tracing',
+          15: 'extended flush ranges',
         },
         ...{
           16: 'VSM',
           17: 'VP registers',
+          19: 'XMM hypercall output',
           20: 'extended hypercalls',
           21: 'start virtual processor',
           22: 'isolation',
@@ -67,6 +80,8 @@ export const HYPERV: FeatureTable = {
         6: 'supervisor shadow stacks',
         7: 'architectural PMU',
         8: 'exception trap intercept',
+        9: 'interrupt injection at VP dispatch',
+        10: 'GHCB root mapping',
       },
       fields: [['deepest C-state', 0, 4]],
     },
@@ -86,6 +101,7 @@ export const HYPERV: FeatureTable = {
           13: 'disable hypervisor',
           14: 'extended flush ranges',
           15: 'XMM hypercall output',
+          16: 'SVM features',
           17: 'SINT polling',
         },
         ...{
@@ -94,7 +110,19 @@ export const HYPERV: FeatureTable = {
           20: 'VSM PAT register',
           21: 'VSM BNDCFGS register',
         },
-        ...{ 23: 'unhalted timer', 26: 'last branch records' },
+        ...{
+          22: 'watchdog timer',
+          23: 'unhalted timer',
+          24: 'device domains',
+          25: 'first stage device domains',
+        },
+        ...{
+          26: 'last branch records',
+          27: 'processor trace',
+          28: 'flush across VTLs',
+          29: 'SPEC_CTRL at idle',
+        },
+        ...{ 30: 'flags of GVA translation', 31: 'APIC EOI intercept' },
       },
     },
     {
@@ -120,7 +148,9 @@ export const HYPERV: FeatureTable = {
           12: 'nested under Hyper-V',
           13: 'INT for MBEC',
         },
-        ...{ 14: 'enlightened VMCS', 15: 'synced timeline', 17: 'direct local flush', 18: 'no core sharing' },
+        ...{ 14: 'enlightened VMCS', 15: 'synced timeline', 16: 'core scheduler', 17: 'direct local flush' },
+        ...{ 18: 'no core sharing', 19: 'x2APIC', 20: 'time restored on resume', 21: 'MMIO hypercalls' },
+        ...{ 22: 'GPA pinning', 23: 'waking of VPs' },
       },
     },
     whole(4, 'ebx', 'spinlock retries'),
@@ -144,12 +174,25 @@ export const HYPERV: FeatureTable = {
           7: 'DMA protection',
           8: 'HPET',
         },
-        ...{ 9: 'volatile synthetic timers', 14: 'physical destination mode', 16: 'memory zeroing' },
+        ...{ 9: 'volatile synthetic timers', 14: 'physical destination mode', 15: 'VMFUNC for alias maps' },
+        ...{ 16: 'memory zeroing' },
         ...{ 17: 'unrestricted guest', 18: 'resource allocation', 19: 'resource monitoring' },
         ...{ 20: 'virtual PMU', 21: 'virtual last branch records', 22: 'virtual processor trace' },
-        ...{ 23: 'APIC emulation', 24: 'ACPI watchdog table in use' },
+        // Bit 24 is "child x2APIC recommended" in OpenVMM; the TLFS' name stands here.
+        ...{ 23: 'APIC emulation', 24: 'ACPI watchdog table in use', 25: 'hardware watchdog reserved' },
+        ...{ 26: 'device access tracking', 27: 'GPA access tracking by hardware' },
       },
       fields: [['level of this guest', 10, 4]],
+    },
+    { offset: 6, register: 'ebx', title: 'device domains', fields: [['input width', 0, 8]] },
+    {
+      ...{ offset: 7, register: 'eax', title: 'CPU management' },
+      bits: {
+        0: 'start of logical processors',
+        1: 'root virtual processors',
+        2: 'performance counter sync',
+        31: 'identity bit',
+      },
     },
     {
       ...{ offset: 0xa, register: 'eax', title: 'nested virtualization' },
@@ -166,6 +209,10 @@ export const HYPERV: FeatureTable = {
         ['enlightened VMCS to version', 8, 8],
       ],
     },
+    {
+      ...{ offset: 0xa, register: 'ebx', title: 'nested virtualization' },
+      bits: { 0: 'PERF_GLOBAL_CTRL in the enlightened VMCS' },
+    },
     { offset: 0xc, register: 'eax', title: 'isolation', bits: { 0: 'paravisor' } },
     {
       ...{ offset: 0xc, register: 'ebx', title: 'isolation' },
@@ -174,6 +221,18 @@ export const HYPERV: FeatureTable = {
         ['isolation type (1 VBS, 2 SEV-SNP, 3 TDX)', 0, 4],
         ['shared GPA boundary bits', 6, 6],
       ],
+    },
+  ],
+};
+
+/** "VS#1", counted from its own leaf, 40000081H: the virtualization stack above the hypervisor. */
+export const VIRTUALIZATION_STACK: FeatureTable = {
+  name: 'VS#1',
+  source: 'linux/include/hyperv/hvgdk_mini.h; openvmm/vm/hv1/hvdef',
+  registers: [
+    {
+      ...{ offset: 1, register: 'eax', title: 'partition properties' },
+      bits: { 0: 'portable', 1: 'debug device', 2: 'extended IOAPIC entries' },
     },
   ],
 };

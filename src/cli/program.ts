@@ -1,6 +1,5 @@
 /** The commands and their options; each command's own file is imported when it is called. */
 import { Argument, Command, CommanderError, type Option } from 'commander';
-import { MachineError } from '../cpu.ts';
 import { completion, manualPage, SHELLS, type Shell } from './completion.ts';
 import { EXAMPLES } from './examples.ts';
 import { type Io, UsageError } from './io.ts';
@@ -19,6 +18,8 @@ import {
 } from './options.ts';
 import { FORMS_HELP } from './probe-forms.ts';
 import { checkProcessor, detectOptions, leafOptions, processorOptions } from './processor-options.ts';
+import { checkQuotes } from './quotes.ts';
+import { report } from './typed-errors.ts';
 import { VERIFY_TIMEOUTS, verifyOptions } from './verify-options.ts';
 
 const ABOUT =
@@ -89,6 +90,17 @@ function build(io: Io, version: string, done: (status: number) => void): Command
   copies(program, io, done);
   verifyCommands(program, io, done);
   askOnly(program, io, done);
+  preloaded(program, io, done);
+  command(program, 'lab', 'serve the web page on this machine: see a hypervisor from inside, in a browser', [
+    portOption(),
+    openOption(),
+  ]).action(async (options) => done(await (await import('./lab.ts')).runLab(options, io)));
+  shellCommands(program, io, version);
+  return program;
+}
+
+/** Another VMM, whose options come after its name. */
+function preloaded(program: Command, io: Io, done: (status: number) => void): void {
   command(
     program,
     'preload',
@@ -100,12 +112,6 @@ function build(io: Io, version: string, done: (status: number) => void): Command
     .action(async (words, options) =>
       done(await (await import('./preload.ts')).preload({ ...options, command: words }, io)),
     );
-  command(program, 'lab', 'serve the web page on this machine: see a hypervisor from inside, in a browser', [
-    portOption(),
-    openOption(),
-  ]).action(async (options) => done(await (await import('./lab.ts')).runLab(options, io)));
-  shellCommands(program, io, version);
-  return program;
 }
 
 /** Completion for shells, and the manual page for the package. */
@@ -216,27 +222,6 @@ function verifyCommands(program: Command, io: Io, done: (status: number) => void
     .action(async (options) => done(await (await import('./probe.ts')).runProbe(options, io)));
 }
 
-/** Options whose value is a command of the user's, and the placeholders of such commands. */
-const OF_COMMANDS = ['--exec', '--save', '--restore', '--resume', '--migrate'];
-const OF_ADDRESSES = ['--console', '--serial'];
-const PLACE = /\{(?:probe|state|copy)\}/;
-
-/** Throws a UsageError for a command that the shell has split, since its quotes were left out. */
-function checkQuotes(argv: readonly string[]): void {
-  for (const [i, flag] of argv.entries()) {
-    if (!OF_COMMANDS.includes(flag)) continue;
-    const rest = argv.slice(i + 1);
-    const end = rest.findIndex((word) => OF_COMMANDS.includes(word) || OF_ADDRESSES.includes(word));
-    const words = end < 0 ? rest : rest.slice(0, end);
-    const last = words.findLastIndex((word) => PLACE.test(word));
-    const split = words.slice(0, last + 1);
-    if (last > 0 && !/\s/.test(words[0]!))
-      throw new UsageError(
-        `${flag}: the shell has split the command; put it in quotes: ${flag} '${split.join(' ')}'`,
-      );
-  }
-}
-
 /** The options that the command line names, without those that have their defaults. */
 function given(command: Command): readonly string[] {
   return Object.keys(command.opts()).filter((name) => command.getOptionValueSource(name) === 'cli');
@@ -254,49 +239,4 @@ export function command(
   const examples = EXAMPLES[name];
   if (examples !== undefined) made.addHelpText('after', `\nExamples:\n  ${examples.join('\n  ')}`);
   return made;
-}
-
-/** The words of the command line for the library's arguments. */
-const TYPED: Readonly<Record<string, string>> = {
-  'rng.msr': '--rng-msr',
-  'rng.input': '--rng-input',
-  generation: '--generation-msr',
-  'generation.msr': '--generation-msr',
-  'generation.pageMsr': '--generation-page-msr',
-  memory: '--memory',
-  interfaces: '--interface',
-  preferred: '--prefer',
-  values: '--values',
-  only: '--only',
-  kernel: 'image',
-  initrd: '--initrd',
-  commandLine: '--append',
-};
-
-/** The library names its argument at the head of a message, and another one with the same index; the user typed an option. */
-function asTyped({ message, name }: Error): string {
-  if (name !== 'TypeError' && name !== 'RangeError') return message;
-  return message
-    .replace(
-      /^interfaces\[(\d+)\](?:\.\w+)?(?=: )/,
-      (_, index) => `--interface ${Number(index) + 1} of the list`,
-    )
-    .replace(/(?<= got )interfaces\[(\d+)\]/, (_, index) => `number ${Number(index) + 1}`)
-    .replace(/^([\w.]+)(?=: )/, (argument) => TYPED[argument] ?? argument)
-    .replace(/(?<= is )([\w.]+)(?= already$)/, (argument) => TYPED[argument] ?? argument);
-}
-
-const WITHOUT_KVM =
-  '; --engine v86 needs no KVM, and "npm run bed" in the repository makes a machine that has it (docs/bed.md)';
-
-/** An error in one line; an internal one keeps its stack where COMMONHV_DEBUG is set. */
-function report(error: unknown, io: Io): number {
-  io.progress('');
-  const text = error instanceof Error ? asTyped(error) : String(error);
-  const noKvm = error instanceof MachineError && error.code === 'unavailable' && text.includes('/dev/kvm');
-  const line = noKvm ? `${text}${WITHOUT_KVM}` : text;
-  io.err(`commonhv: ${line.replace(/\s*\n\s*/g, ' ')}`);
-  const ours = error instanceof MachineError || error instanceof UsageError;
-  if (!ours && io.env.COMMONHV_DEBUG !== undefined && error instanceof Error) io.err(error.stack ?? '');
-  return 2;
 }

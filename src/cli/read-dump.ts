@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import type { RecordedCpu } from '../cpuid-dump.ts';
 import { parseDump } from '../cpuid-dump.ts';
-import { type Io, UsageError, unread } from './io.ts';
+import { type Io, printable, UsageError, unread } from './io.ts';
 
 /** `cpuid -r` prints 3 KB for a processor; the largest machines have some thousand of them. */
 const MAX_BYTES = 32 * 2 ** 20;
@@ -23,7 +23,7 @@ export async function readMachines(files: readonly string[], io: Io): Promise<re
 }
 
 async function machinesOf(file: string, io: Io): Promise<readonly RecordedMachine[]> {
-  const name = file === '-' ? 'standard input' : file;
+  const name = file === '-' ? 'standard input' : printable(file);
   const { processors, problems } = parseDump(await readAll(file, name, io));
   if (processors.length === 0) throw new UsageError(`${name}: ${EXPECTED}: ${problems.join('; ')}`);
   for (const problem of problems) io.err(`commonhv: ${name}: ${problem}`);

@@ -1,4 +1,4 @@
-/** The system calls that Node does not offer, from TypeScript through koffi: the one file that imports it. */
+/** System calls that Node does not offer, from TypeScript through koffi: the one file that imports it. */
 import { createRequire } from 'node:module';
 import { MachineError } from '../cpu.ts';
 
@@ -97,6 +97,33 @@ export function processFunction(
   return koffi!.load(null).func(prototype);
 }
 
+/** An argument or result of a foreign function: integers of up to 32 bits are numbers, of 64 bits either, pointers addresses or bytes. */
+export type ForeignValue = number | bigint | Uint8Array | null;
+
+/** Functions of any system's libraries, for the machine that we run on. Addresses must be mapped; nobody checks them. */
+export interface Foreign {
+  /** By its C prototype, from a library, or from this process where that is null. Throws where there is no such function. */
+  func(library: string | null, prototype: string): (...values: readonly ForeignValue[]) => number | bigint;
+  /** The C library's error number of the last call. */
+  errno(): number;
+  write(address: bigint, bytes: Uint8Array): void;
+  /** Calls machine code as `void f(uint32_t *words)` by the system's own convention. */
+  callAt(address: bigint, words: Uint32Array): void;
+}
+
+/** As `ffi`, for any system on x86-64 that koffi has a binary for. */
+export function foreign(): Foreign {
+  const loaded = koffi ?? loadAnywhere();
+  foreignCode ??= loaded.proto('void ForeignCode(void *words)');
+  const code = foreignCode;
+  return {
+    func: (library, prototype) => loaded.load(library).func(prototype),
+    errno: () => loaded.errno(),
+    write: (address, bytes) => new Uint8Array(loaded.view(address, bytes.length)).set(bytes),
+    callAt: (address, words) => void loaded.call(address, code, words),
+  };
+}
+
 /** Returns the result of a call; a failure is a `MachineError` that names the call and the error. */
 export function check(result: number, call: string): number {
   if (result >= 0) return result;
@@ -111,6 +138,8 @@ export function errorName(number: number): string {
 
 type Koffi = typeof import('koffi');
 let koffi: Koffi | undefined;
+/** The type of machine code; koffi knows each name once. */
+let foreignCode: ReturnType<Koffi['proto']> | undefined;
 
 function load(): Koffi {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
@@ -118,20 +147,26 @@ function load(): Koffi {
   }
   const require = createRequire(import.meta.url);
   try {
-    // koffi's own loader spends 10 ms on finding the binary that its package for Linux ships; this takes 2. Where
+    // On Linux koffi's own loader spends 10 ms on finding the binary that its package for Linux ships; this takes 2. Where
     // the binary lies elsewhere (pnpm), or is for another C library, the loader finds its way.
     koffi = require('@koromix/koffi-linux-x64/linux_x64/koffi.node') as Koffi;
   } catch {
-    try {
-      koffi = require('koffi') as Koffi;
-    } catch (cause) {
-      throw new MachineError(
-        'koffi, the package through which Linux is called, cannot be loaded: is it installed?',
-        { cause },
-      );
-    }
+    koffi = loadAnywhere();
   }
   return koffi;
+}
+
+function loadAnywhere(): Koffi {
+  try {
+    koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    return koffi;
+  } catch (cause) {
+    const system = process.platform === 'linux' ? 'Linux' : 'the system';
+    throw new MachineError(
+      `koffi, the package through which ${system} is called, cannot be loaded: is it installed?`,
+      { cause },
+    );
+  }
 }
 
 function bind(koffi: Koffi): Ffi {

@@ -30,6 +30,9 @@ export const LEAF_HYPERV_ISOLATION = 0x4000_000c;
 /** Intel TDX module: CPUID leaf 21H spells "IntelTDX    " in EBX, EDX, ECX inside a trust domain. */
 export const LEAF_TDX = 0x0000_0021;
 
+/** EAX: widths of physical, linear and guest-physical addresses (SDM and AMD64 manual, CPUID 80000008H). */
+export const LEAF_ADDRESS_SIZES = 0x8000_0008;
+
 /** AMD's CPUID leaf of memory encryption: where the highest extended leaf is below it, there is no SEV_STATUS to ask for. */
 export const LEAF_MEMORY_ENCRYPTION = 0x8000_001f;
 /** AMD manual volume 2, SEV_STATUS: the kind of SEV guest. */

@@ -1,8 +1,7 @@
-/** The machine that we run on, as a processor: without a layer or a guest. Linux on x86. @module */
+/** The machine that we run on, as a processor: without a layer or a guest. x86, under Linux, FreeBSD, Windows or macOS. @module */
 import type { SyncCpu } from '../../cpu.ts';
-import { MachineError } from '../../cpu.ts';
-import { device, readCpuid, readMsr, writeMsr } from './devices.ts';
-import { instruction } from './instruction.ts';
+import { foreign } from '../ffi.ts';
+import { openNative } from './open.ts';
 
 /** Which processor of the machine is asked. */
 export interface NativeOptions {
@@ -24,62 +23,17 @@ export interface NativeCpu extends SyncCpu {
 }
 
 /**
- * CPUID through /dev/cpu/N/cpuid, else as an instruction; MSRs through /dev/cpu/N/msr, opened when the first one is asked
- * for. Throws a `MachineError` of one line where CPUID cannot be executed, and later where MSRs cannot be reached; a
- * RangeError for a processor out of range.
+ * The machine's processor. Linux: CPUID through /dev/cpu/N/cpuid, else as an instruction, and MSRs through /dev/cpu/N/msr;
+ * FreeBSD: both through /dev/cpuctlN, CPUID else as an instruction; Windows and macOS on x86-64: CPUID as an instruction, no
+ * MSRs. Linux alone was seen; the others are tested against a
+ * stand-in. Devices of MSRs are opened
+ * when the first one is asked for. Throws a `MachineError` of one line where CPUID cannot be executed, and later where MSRs
+ * cannot be reached; a RangeError for a processor out of range.
  */
 export function native({ cpu, through }: NativeOptions = {}): NativeCpu {
   if (cpu !== undefined && !(Number.isInteger(cpu) && cpu >= 0 && cpu < 1024)) {
     throw new RangeError(`cpu: expected an integer from 0 to 1023, got ${cpu}`);
   }
-  if (process.platform !== 'linux' || !['x64', 'ia32'].includes(process.arch)) {
-    throw new MachineError(
-      `the machine that we run on can be asked on Linux on x86 only, and this is ${process.platform} on ` +
-        `${process.arch}: use another --engine, or --from a file that cpuid -r wrote`,
-    );
-  }
-  const reading = device(`/dev/cpu/${cpu ?? 0}/msr`, 'msr');
-  const writing = device(`/dev/cpu/${cpu ?? 0}/msr`, 'msr', true);
-  const { how, cpuid, close } = questions(cpu, through);
-  return {
-    how,
-    cpuid,
-    rdmsr: (index) => readMsr(reading, index),
-    wrmsr: (index, value) => writeMsr(writing, index, value),
-    close() {
-      for (const part of [{ close }, reading, writing]) part.close();
-    },
-  };
-}
-
-type Questions = Pick<NativeCpu, 'how' | 'cpuid' | 'close'>;
-
-function questions(cpu: number | undefined, through: NativeOptions['through']): Questions {
-  if (through === 'driver') return byDriver(cpu);
-  if (through === 'instruction') return byInstruction(cpu);
-  let refused: Error;
-  try {
-    return byDriver(cpu);
-  } catch (error) {
-    refused = error as Error;
-  }
-  try {
-    return byInstruction(cpu);
-  } catch (cause) {
-    throw new MachineError(`no CPUID: ${(cause as Error).message}; ${refused.message}`, { cause });
-  }
-}
-
-function byInstruction(cpu: number | undefined): Questions {
-  return { how: 'instruction', ...instruction(cpu) };
-}
-
-function byDriver(cpu: number | undefined): Questions {
-  const driver = device(`/dev/cpu/${cpu ?? 0}/cpuid`, 'cpuid');
-  driver.fd(); // fails here, once and early
-  return {
-    how: 'driver',
-    cpuid: (leaf, subleaf) => readCpuid(driver, leaf, subleaf),
-    close: () => driver.close(),
-  };
+  const { platform, arch } = process;
+  return openNative({ platform, arch, foreign }, cpu, through);
 }
