@@ -117,7 +117,7 @@ test('Windows: a page of VirtualAlloc executes the code of its convention, on a 
   assert.deepEqual(call('VirtualAlloc'), [4096, 0x3000, 4]);
   assert.deepEqual(call('VirtualProtect').slice(0, 2), [4096, 0x20]);
   assert.deepEqual(call('SetThreadAffinityMask'), [4n]);
-  assert.equal(mask, 0xffn); // put back
+  assert.equal(mask, 0xffn); // restored
   assert.throws(() => cpu.wrmsr(0x10, 1n), /Windows has no driver/);
   cpu.close();
   assert.deepEqual(calls.at(-1)!.slice(2), [0, 0x8000]);
