@@ -149,7 +149,7 @@ test('Hyper-V: every list of hvgdk_mini.h and hvdef, the virtualization stack ab
     row('40000000', '4000000c', '7263694d', '666f736f', '76482074'),
     row('40000001', '31237648'),
     row('40000002', '00004563', '000a0000', '00000007', '05000123'),
-    ...['3', '4', '6', '7', 'a', 'c'].map((digit) => row(`4000000${digit}`, ...ones)),
+    ...['3', '4', '6', '7', '8', '9', 'a', 'c'].map((digit) => row(`4000000${digit}`, ...ones)),
     row('40000081', '31235356'),
     row('40000082', '00000007'),
   );
@@ -170,6 +170,12 @@ test('Hyper-V: every list of hvgdk_mini.h and hvdef, the virtualization stack ab
     ['04', 'eax', '0xff000000'],
     ['06', 'eax', '0xf0000000'],
     ['07', 'eax', '0x7ffffff8'],
+    // TLFS: EBX 0 to 2 and ECX 0 of 7; 0 and 11 to 31 of 8; 2, 4 to 6 and 12 of EAX, 4, 15 and 17 of EDX of 9.
+    ['07', 'ebx', '0xfffffff8'],
+    ['07', 'ecx', '0xfffffffe'],
+    ['08', 'eax', '0x000007fe'],
+    ['09', 'eax', '0xffffef8b'],
+    ['09', 'edx', '0xfffd7fef'],
     ['0a', 'eax', '0xff810000'],
     ['0a', 'ebx', '0xfffffffe'],
     ['0c', 'eax', '0xfffffffe'],

@@ -195,6 +195,35 @@ export const HYPERV: FeatureTable = {
       },
     },
     {
+      ...{ offset: 7, register: 'ebx', title: 'CPU management' },
+      bits: { 0: 'processor power management', 1: 'MWAIT idle states', 2: 'idling of logical processors' },
+    },
+    {
+      offset: 7,
+      register: 'ecx',
+      title: 'CPU management',
+      bits: { 0: 'remapping of uncached guest memory' },
+    },
+    {
+      ...{ offset: 8, register: 'eax', title: 'shared virtual memory' },
+      bits: { 0: 'supported' },
+      fields: [['PASIDs of a space at most', 11, 21]],
+    },
+    {
+      ...{ offset: 9, register: 'eax', title: 'nested hypervisor: access' },
+      bits: {
+        2: 'SynIC',
+        4: 'interrupt control MSRs',
+        5: 'hypercall MSRs',
+        6: 'VP index',
+        12: 'reenlightenment',
+      },
+    },
+    {
+      ...{ offset: 9, register: 'edx', title: 'nested hypervisor: features' },
+      bits: { 4: 'XMM hypercall input', 15: 'XMM hypercall output', 17: 'SINT polling' },
+    },
+    {
       ...{ offset: 0xa, register: 'eax', title: 'nested virtualization' },
       bits: {
         17: 'direct virtual flush',
