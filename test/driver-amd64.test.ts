@@ -41,7 +41,7 @@ describe('in a stock 64-bit Debian guest', { skip: guest.skip, timeout: scaled(3
     const shown = await lines(
       'insmod /lib/modules/commonhv.ko; cat commonhv/draft commonhv/rng commonhv/page commonhv/interfaces /sys/class/misc/hw_random/rng_current',
     );
-    assert.deepEqual(shown, ['3', 'secure credited', 'none', '40000000 TCGTCGTCGTCG', 'commonhv']);
+    assert.deepEqual(shown, ['3', 'secure hwrng', 'none', '40000000 TCGTCGTCGTCG', 'commonhv']);
     const [read, generation, reseeded, page] = await lines(
       'driver read; cat commonhv/generation commonhv/reseeded; driver page',
     );

@@ -113,7 +113,7 @@ describe('in a stock Debian guest', { skip: guest.skip, timeout: 900_000 }, () =
       'commonhv/draft:3',
       'commonhv/preferred:0',
       'commonhv/interfaces:40000000 KVMKVMKVM',
-      'commonhv/rng:secure credited',
+      'commonhv/rng:secure hwrng',
     ]);
     const [generation, reseeded, read] = await lines(
       'cat commonhv/generation; driver read; cat commonhv/reseeded',

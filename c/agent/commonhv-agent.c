@@ -22,11 +22,14 @@
 #include "doctor.h"
 
 enum { OK = 0, NO = 1, CANNOT = 2 };
+enum { MAX_CHANGES = 4 }; /* looks one after the other at which the generation has changed */
 enum { MAX_READS = 16 }; /* of the generation and the values, while the generation changes in between */
 
 static struct {
 	const struct commonhv *offer;
 	int msr, driver; /* descriptors; the driver's is negative where it is not loaded */
+	int writes; /* the MSR device is open for writing too */
+	int quiet; /* no lines: the generation changes at every look */
 	int credit, strict, interval, doctor;
 	const char *metrics;
 	uint64_t generation; /* the one for which hooks run */
@@ -40,6 +43,8 @@ static void say(const char *const *pieces)
 {
 	struct iovec parts[12];
 	int count = 0;
+	if (agent.quiet)
+		return;
 	for (; *pieces; pieces++, count++) {
 		parts[count].iov_base = (void *)*pieces;
 		parts[count].iov_len = length_of(*pieces);
@@ -55,13 +60,33 @@ static int answer(int status, const char *why)
 	return status;
 }
 
-/* A number as text, in the end of `out`. */
-static const char *decimal(unsigned value, char out[12])
+/* The device `device` of a processor that is online: one that is offline has none. Tried at each name in /dev/cpu. */
+struct opening {
+	const char *device;
+	int flags;
+	long fd;
+};
+static int open_processor(const char *name, void *context)
 {
-	char *at = out + 11;
-	*at = 0;
-	do *--at = '0' + value % 10; while (value /= 10);
-	return at;
+	struct opening *opening = context;
+	struct text path = {.used = 0};
+	put(&path, "/dev/cpu/"), put(&path, name), put(&path, opening->device);
+	opening->fd = call(__NR_open, (long)path.bytes, opening->flags | O_CLOEXEC, 0, 0, 0);
+	return opening->fd != -ENOENT && opening->fd != -ENXIO;
+}
+
+static int open_any(const char *device, int flags)
+{
+	struct opening opening = {device, flags, -ENOENT};
+	any_name("/dev/cpu", open_processor, &opening);
+	return opening.fd;
+}
+
+static void open_msr(void)
+{
+	if (agent.msr >= 0)
+		call(__NR_close, agent.msr, 0, 0, 0, 0);
+	agent.msr = open_any("/msr", agent.writes ? O_RDWR : O_RDONLY);
 }
 
 /* By the kernel's driver where it is there: user space sees another hypervisor's leaves on some hosts. */
@@ -156,14 +181,20 @@ static int seed(uint64_t *generation)
 	return OK;
 }
 
-/* Whether the machine was restored again while hooks run. */
+/* Whether the machine was restored again while hooks run. The driver's device is readable once it has reseeded for that. */
 static int restored_again(void)
 {
 	uint64_t now;
-	return agent.driver < 0 && rdmsr(agent.offer->generation, &now) && now != agent.generation;
+	struct pollfd ready = {agent.driver, POLLIN, 0};
+	if (agent.driver >= 0)
+		return call(__NR_poll, (long)&ready, 1, 0, 0, 0) > 0;
+	return rdmsr(agent.offer->generation, &now) && now != agent.generation;
 }
 
-/* Tells the hypervisor that this guest has reseeded for the generation; 0 where it was refused: restored in between. */
+/*
+ * Tells the hypervisor that this guest has reseeded for the generation, where both can; 0 where it was refused: restored in
+ * between.
+ */
 static int acknowledge(void)
 {
 	uint64_t value = agent.generation;
@@ -173,7 +204,10 @@ static int acknowledge(void)
 	}
 	if (!(agent.offer->features & COMMONHV_FEATURE_ACK))
 		return 1;
-	return call(__NR_pwrite64, agent.msr, (long)&value, sizeof value, (long)agent.offer->generation, 0) == sizeof value;
+	long done = call(__NR_pwrite64, agent.msr, (long)&value, sizeof value, (long)agent.offer->generation, 0);
+	if (done == -EPERM)
+		SAY("no acknowledgement is sent: lockdown, or the module msr, forbids writes to MSRs");
+	return done == sizeof value || done == -EPERM;
 }
 
 /* After a restore and its seeding: processes, hooks, acknowledgement. `start` in milliseconds: when the restore was noticed. */
@@ -184,6 +218,7 @@ static void announce(uint64_t generation, unsigned start)
 	agent.report.generation = generation;
 	agent.report.restores++;
 	agent.report.failures += agent.report.why != 0;
+	agent.report.last = agent.report.why ? agent.report.last : wall_clock();
 	agent.report.milliseconds = now_ms() - start;
 	agent.report.hooks = hooks.bytes;
 	report(&agent.report, agent.driver < 0);
@@ -201,32 +236,49 @@ static void announce(uint64_t generation, unsigned start)
 	struct report last = agent.report; /* the u32 is counted up once a restore */
 	last.hooks = hooks.bytes;
 	report_status(&last);
-	if (agent.metrics) {
-		struct text beside = {.used = 0};
-		put(&beside, agent.metrics), put(&beside, ".new");
-		metrics(&agent.report, agent.metrics, beside.bytes);
-	}
+	if (agent.metrics)
+		report_metrics(&agent.report, agent.metrics);
 }
 
-/* Polls the generation, and seeds when it changes: this machine is then a copy, or was restored. */
+/* At the start of watch mode, which is no restore. */
+static void begin(uint64_t generation)
+{
+	agent.report.generation = generation;
+	agent.report.hooks = "";
+	agent.report.last = agent.report.why ? 0 : wall_clock();
+	report(&agent.report, agent.driver < 0);
+	if (agent.metrics)
+		report_metrics(&agent.report, agent.metrics);
+}
+
+/*
+ * Polls the generation, and seeds when it changes: this machine is then a copy, or was restored. Lines end where that is so at
+ * look after look, until the generation stays.
+ */
 static int watch(void)
 {
-	uint64_t before, now, told = 0;
-	int status = seed(&before);
+	uint64_t before, now, last;
+	int status = seed(&before), changes = 0;
 	if (!rdmsr(agent.offer->generation, &now))
 		return answer(NO, "the generation's register faults: nothing to watch");
-	agent.report.generation = before;
-	agent.report.hooks = "";
-	report(&agent.report, 1);
-	while (status == OK) {
+	begin(before);
+	for (last = before; status == OK; last = now) {
 		call(__NR_poll, 0, 0, agent.interval, 0, 0); /* nothing to wait for but the time */
-		/* A fault later on (a move to another hypervisor) is waited out: the register may come back. */
-		if (!rdmsr(agent.offer->generation, &now) || now == before)
+		/* Its processor went offline, or the machine moved to another hypervisor: the register may come back. */
+		if (!rdmsr(agent.offer->generation, &now)) {
+			open_msr();
+			now = last;
+			continue;
+		}
+		changes = now == last ? 0 : changes + 1;
+		agent.quiet = changes > MAX_CHANGES;
+		if (now == before)
 			continue;
 		unsigned start = now_ms();
-		if (now != told)
-			answer(OK, "the machine was resumed from a saved state");
-		told = now;
+		if (changes == 1)
+			SAY("the machine was resumed from a saved state");
+		if (changes == MAX_CHANGES)
+			SAY("the generation changes at every look: no more lines until it stays");
 		if (seed(&now) == OK) { /* else it is tried again at the next look */
 			before = now;
 			announce(now, start);
@@ -243,6 +295,7 @@ static int follow_driver(void)
 	SAY("following the driver at /dev/commonhv");
 	if (call(__NR_read, agent.driver, (long)&before, sizeof before, 0, 0) != sizeof before)
 		return answer(CANNOT, "/dev/commonhv: the driver does not answer");
+	begin(before);
 	for (;;) {
 		call(__NR_poll, (long)&ready, 1, agent.interval, 0, 0);
 		if (call(__NR_read, agent.driver, (long)&now, sizeof now, 0, 0) != sizeof now || now == before)
@@ -298,7 +351,8 @@ static int program(int argc, char **argv, char **environment)
 	agent.interval = 100;
 	if (parse(argc, argv, &watching))
 		return CANNOT;
-	int leaves = call(__NR_open, (long)"/dev/cpu/0/cpuid", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	call(__NR_umask, 022, 0, 0, 0, 0);
+	int leaves = open_any("/cpuid", O_RDONLY);
 	if (agent.doctor)
 		return doctor(cpuid, &leaves);
 	agent.driver = watching ? call(__NR_open, (long)"/dev/commonhv", O_RDWR | O_CLOEXEC, 0, 0, 0) : -1;
@@ -309,10 +363,9 @@ static int program(int argc, char **argv, char **environment)
 	agent.offer = &offer;
 	if (!(offer.features & COMMONHV_FEATURE_RNG))
 		return answer(NO, "CommonHV is here and offers no RNG");
-	int writes = watching && offer.features & COMMONHV_FEATURE_ACK;
-	agent.msr = call(__NR_open, (long)"/dev/cpu/0/msr", (writes ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0, 0, 0);
-	if (writes && agent.msr < 0) /* lockdown blocks writes to MSRs, not reads */
-		agent.msr = call(__NR_open, (long)"/dev/cpu/0/msr", O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	agent.writes = watching && offer.features & COMMONHV_FEATURE_ACK;
+	agent.msr = -1;
+	open_msr();
 	if (agent.msr == -EACCES || agent.msr == -EPERM)
 		return answer(CANNOT, "/dev/cpu/0/msr: not allowed: run as root");
 	if (agent.msr < 0)

@@ -1,26 +1,38 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Programs that run after a restore, in the order of their names. A hook runs only where root owns it and its folder, nobody else
- * can write to either, and it is no link. Environment: PATH and COMMONHV_GENERATION alone. 30 s each, 120 s in all.
+ * Programs that run after a restore, in the order of their names. A hook runs only where root owns it, its folder and
+ * /etc/commonhv, nobody else can write to any of them, and none is a link. Environment: PATH and COMMONHV_GENERATION alone.
+ * 30 s each, 120 s in all.
  */
 #ifndef AGENT_HOOKS_H
 #define AGENT_HOOKS_H
 
+#include <asm/stat.h>
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 #include <linux/wait.h>
 #include "freestanding.h"
 #include "report.h"
 
-enum { MAX_HOOKS = 32, MAX_NAME = 48, HOOK_MS = 30000, HOOKS_MS = 120000, KILL = 9 };
+enum { MAX_HOOKS = 32, MAX_NAME = 48, KILL = 9 };
+#define HOOKS "/etc/commonhv"
+/* Of one hook, and of all of a folder. Tests build the agent with others. */
+#ifndef HOOK_MS
+#define HOOK_MS 30000
+#define HOOKS_MS 120000
+#endif
 
-/* Owned by root, and writable by nobody else; `kind` is S_IFREG or S_IFDIR. */
+/* Owned by root, and writable by nobody else; `kind` is S_IFREG or S_IFDIR. Not by statx, which came with Linux 4.11. */
 static int trusted(const char *path, unsigned kind)
 {
-	struct statx seen;
-	if (call(__NR_statx, AT_FDCWD, (long)path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, (long)&seen))
-		return 0;
-	return (seen.stx_mode & S_IFMT) == kind && seen.stx_uid == 0 && !(seen.stx_mode & 022) && seen.stx_mode & 0100;
+#ifdef __x86_64__
+	struct stat seen;
+	long failed = call(__NR_newfstatat, AT_FDCWD, (long)path, (long)&seen, AT_SYMLINK_NOFOLLOW, 0);
+#else
+	struct stat64 seen;
+	long failed = call(__NR_fstatat64, AT_FDCWD, (long)path, (long)&seen, AT_SYMLINK_NOFOLLOW, 0);
+#endif
+	return !failed && (seen.st_mode & S_IFMT) == kind && seen.st_uid == 0 && !(seen.st_mode & 022) && seen.st_mode & 0100;
 }
 
 /* A name that cannot leave the folder, nor the JSON: letters, digits, hyphens, underscores and dots, not first. */
@@ -132,7 +144,7 @@ static int run_hooks(const char *folder, uint64_t generation, struct text *resul
 	static char names[MAX_HOOKS][MAX_NAME];
 	struct text variable = {.used = 0};
 	unsigned start = now_ms();
-	int failed = 0, count = trusted(folder, S_IFDIR) ? hook_names(folder, names) : 0;
+	int failed = 0, count = trusted(HOOKS, S_IFDIR) && trusted(folder, S_IFDIR) ? hook_names(folder, names) : 0;
 	put(&variable, "COMMONHV_GENERATION="), put_hex(&variable, generation);
 	char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", variable.bytes, 0};
 	for (int i = 0; i < count && !changed(); i++) {

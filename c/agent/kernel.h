@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The kernel's generator: mixing, and the forced reseed with its truth. RNDRESEEDCRNG exists since Linux 4.14. Before 5.18 it
- * rekeys nothing unless 128 bits are credited in the pool, and reports success all the same (drivers/char/random.c).
+ * The kernel's generator: mixing, and the forced reseed with its truth (drivers/char/random.c). RNDRESEEDCRNG exists since
+ * Linux 4.14. Before 5.18 it rekeys nothing unless 128 bits are credited in the pool, and reports success all the same. Before
+ * 4.8 a write to /dev/random goes into the pool of which /dev/urandom draws, at once; from 4.8 to 4.13 nothing forces a reseed,
+ * which comes within five minutes by itself.
  */
 #ifndef AGENT_KERNEL_H
 #define AGENT_KERNEL_H
@@ -40,9 +42,11 @@ static unsigned running_kernel(void)
 	return call(__NR_uname, (long)&name, 0, 0, 0, 0) ? 0 : kernel_version(name.release);
 }
 
-/* Why a forced reseed of this kernel does nothing; a null pointer where it rekeys the generator. */
+/* Why this kernel cannot be made to draw from what was mixed in; a null pointer where it can. */
 static const char *no_reseed(unsigned version, int credited)
 {
+	if (version && version < 4008)
+		return 0;
 	if (version && version < 4014)
 		return "Linux before 4.14 has no forced reseed";
 	if (version && version < 5018 && credited < 128)
@@ -66,15 +70,19 @@ static long mix(const uint64_t *values, int bits, const char **why)
 		return fd;
 	for (int i = 0; i < VALUES; i++)
 		pool.values[i] = values[i];
+	const unsigned version = running_kernel();
+	const int by_write = version && version < 4008;
 	long failed = call(__NR_ioctl, fd, RNDADDENTROPY, (long)&pool, 0, 0);
-	wipe(pool.values);
 	if (!failed) {
-		*why = no_reseed(running_kernel(), bits);
-		long refused = *why ? 0 : call(__NR_ioctl, fd, RNDRESEEDCRNG, 0, 0, 0);
+		*why = no_reseed(version, bits);
+		long refused = *why ? 0
+			: by_write ? call(__NR_write, fd, (long)pool.values, sizeof pool.values, 0, 0) - (long)sizeof pool.values
+			: call(__NR_ioctl, fd, RNDRESEEDCRNG, 0, 0, 0);
 		if (refused)
 			*why = refused == -ENODATA ? "the kernel's generator is not seeded yet"
 				: "the kernel refuses the forced reseed";
 	}
+	wipe(pool.values);
 	call(__NR_close, fd, 0, 0, 0, 0);
 	return failed;
 }

@@ -17,6 +17,7 @@ struct report {
 	uint64_t generation;
 	const char *why; /* a null pointer: reseeded */
 	unsigned restores, failures, milliseconds;
+	unsigned last; /* the last reseed, in seconds since 1970; 0 for none */
 	const char *hooks; /* JSON members, such as "10-dhcp":0,"20-keys":1 */
 };
 
@@ -32,12 +33,19 @@ static void put(struct text *to, const char *from)
 	to->bytes[to->used] = 0;
 }
 
-static void put_number(struct text *to, unsigned value)
+/* A number as text, in the end of `out`. */
+static const char *decimal(unsigned value, char out[12])
 {
-	char digits[12], *at = digits + 11;
+	char *at = out + 11;
 	*at = 0;
 	do *--at = '0' + value % 10; while (value /= 10);
-	put(to, at);
+	return at;
+}
+
+static void put_number(struct text *to, unsigned value)
+{
+	char digits[12];
+	put(to, decimal(value, digits));
 }
 
 static void put_hex(struct text *to, uint64_t value)
@@ -77,11 +85,16 @@ static void count_up(const char *path)
 	write_file(path, 0, &value, sizeof value);
 }
 
+static unsigned wall_clock(void)
+{
+	struct { long seconds, nanoseconds; } clock = {0, 0};
+	call(__NR_clock_gettime, 0, (long)&clock, 0, 0, 0);
+	return (unsigned)clock.seconds;
+}
+
 static void report_status(const struct report *now)
 {
 	struct text status = {.used = 0};
-	struct { long seconds, nanoseconds; } clock = {0, 0};
-	call(__NR_clock_gettime, 0, (long)&clock, 0, 0, 0);
 	put(&status, "{\"generation\":\"0x"), put_hex(&status, now->generation);
 	put(&status, "\",\"reseeded\":"), put(&status, now->why ? "false,\"why\":\"" : "true,\"why\":null");
 	if (now->why)
@@ -89,7 +102,7 @@ static void report_status(const struct report *now)
 	put(&status, ",\"restores\":"), put_number(&status, now->restores);
 	put(&status, ",\"failures\":"), put_number(&status, now->failures);
 	put(&status, ",\"milliseconds\":"), put_number(&status, now->milliseconds);
-	put(&status, ",\"time\":"), put_number(&status, (unsigned)clock.seconds);
+	put(&status, ",\"time\":"), put_number(&status, wall_clock());
 	put(&status, ",\"hooks\":{"), put(&status, now->hooks), put(&status, "}}\n");
 	replace_file("/run/commonhv/status", "/run/commonhv/status.new", &status);
 }
@@ -119,15 +132,18 @@ static void report_acknowledged(uint64_t generation)
 	replace_file("/run/commonhv/acknowledged", "/run/commonhv/acknowledged.new", &text);
 }
 
-/* The same for Prometheus' textfile collector; `beside` is a name in the same folder. */
-static void metrics(const struct report *now, const char *path, const char *beside)
+/* The same for Prometheus' textfile collector. */
+static void report_metrics(const struct report *now, const char *path)
 {
-	struct text text = {.used = 0};
+	struct text text = {.used = 0}, beside = {.used = 0};
+	put(&beside, path), put(&beside, ".new");
 	put(&text, "# TYPE commonhv_restores_total counter\ncommonhv_restores_total "), put_number(&text, now->restores);
 	put(&text, "\n# TYPE commonhv_reseed_failures_total counter\ncommonhv_reseed_failures_total ");
 	put_number(&text, now->failures);
-	put(&text, "\n# TYPE commonhv_reseeded gauge\ncommonhv_reseeded "), put_number(&text, !now->why), put(&text, "\n");
-	replace_file(path, beside, &text);
+	put(&text, "\n# TYPE commonhv_reseeded gauge\ncommonhv_reseeded "), put_number(&text, !now->why);
+	put(&text, "\n# TYPE commonhv_last_reseed_timestamp_seconds gauge\ncommonhv_last_reseed_timestamp_seconds ");
+	put_number(&text, now->last), put(&text, "\n");
+	replace_file(path, beside.bytes, &text);
 }
 
 #endif

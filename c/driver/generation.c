@@ -260,8 +260,10 @@ struct reader {
 
 static int commonhv_open(struct inode *inode, struct file *file)
 {
-	file->private_data = kzalloc(sizeof(struct reader), GFP_KERNEL);
-	return file->private_data ? stream_open(inode, file) : -ENOMEM;
+	struct reader *reader = kzalloc(sizeof(*reader), GFP_KERNEL);
+
+	file->private_data = reader;
+	return reader ? stream_open(inode, file) : -ENOMEM;
 }
 
 static int commonhv_release(struct inode *inode, struct file *file)
@@ -322,12 +324,10 @@ static __poll_t commonhv_poll(struct file *file, poll_table *wait)
 	return generation_reseeded() != atomic64_read(&reader->seen) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
-static const struct file_operations sysgenid_ops;
-
 /* One whole page, shared and for good read-only: a mapping that could ever be written has VM_MAYWRITE. */
 static int map_page(struct file *file, struct vm_area_struct *vma)
 {
-	void *address = file->f_op == &sysgenid_ops ? (void *)sysgenid : page;
+	void *address = file->f_op->read ? (void *)page : sysgenid; /* /dev/sysgenid is only mapped */
 
 	if (vma->vm_flags & (VM_WRITE | VM_MAYWRITE))
 		return -EACCES;
@@ -340,7 +340,9 @@ static const struct file_operations commonhv_ops = {
 	.owner = THIS_MODULE, .open = commonhv_open, .release = commonhv_release, .read = commonhv_read,
 	.write = commonhv_write, .poll = commonhv_poll, .mmap = map_page,
 };
+
 static const struct file_operations sysgenid_ops = { .owner = THIS_MODULE, .mmap = map_page };
+
 static struct miscdevice devices[] = {
 	{ .minor = MISC_DYNAMIC_MINOR, .name = "commonhv", .fops = &commonhv_ops, .mode = 0644 },
 	{ .minor = MISC_DYNAMIC_MINOR, .name = "sysgenid", .fops = &sysgenid_ops, .mode = 0444 },

@@ -28,7 +28,7 @@
 struct commonhv commonhv_offer __ro_after_init;
 static struct commonhv_tuple tuples[MAX_SHOWN] __ro_after_init;
 static unsigned int tuple_count __ro_after_init;
-static bool credited;
+static bool vouched;		/* registered as a hwrng; the kernel credits the one that is current */
 static struct platform_device *device;
 
 static ushort quality = 1024;
@@ -115,7 +115,7 @@ static ssize_t rng_show(struct device *dev, struct device_attribute *attr, char 
 
 	if (commonhv_offer.features & COMMONHV_FEATURE_RNG)
 		state = commonhv_offer.secure < 0 ? "unstated" : commonhv_offer.secure ? "secure" : "insecure";
-	return sysfs_emit(buf, "%s%s\n", state, credited ? " credited" : "");
+	return sysfs_emit(buf, "%s%s\n", state, vouched ? " hwrng" : "");
 }
 static DEVICE_ATTR_RO(rng);
 
@@ -192,6 +192,7 @@ static struct {
 	.high_prefix = 0x0c,
 	.tell = { 0x14, 0x0d, 'T', 'E', 'L', 'L', 0, 0x86, 'C', 'H', 'V', 'G', 0x0a, 0x80 },
 };
+
 static u8 *vmgenid_page;
 
 /* The ACPI core keeps the table, and the kernel's driver maps the page, until power-off: the module must stay. */
@@ -252,10 +253,10 @@ static int __init commonhv_probe(struct platform_device *pdev)
 		add_device_randomness(values, sizeof(values));
 		memzero_explicit(values, sizeof(values));
 		/* Since Linux 6.2 a quality of 0 means full trust: without credit, no hwrng is registered. */
-		credited = is_vouched_for() && quality > 0;
+		vouched = is_vouched_for() && quality > 0;
 	}
 	err = commonhv_offer.features & COMMONHV_FEATURE_GENERATION ? generation_probe(&pdev->dev) : 0;
-	if (err || !credited)
+	if (err || !vouched)
 		return err;
 	/* Last: Linux before 6.1.192 may crash where a hwrng is unregistered right after it was registered. */
 	hwrng.quality = quality;
@@ -280,7 +281,7 @@ static int __init commonhv_init(void)
 	if (IS_ERR(device))
 		return PTR_ERR(device);
 	pr_info("draft %d, %u interfaces, RNG %s, generation %s\n", commonhv_offer.draft, tuple_count,
-		!(commonhv_offer.features & COMMONHV_FEATURE_RNG) ? "absent" : credited ? "credited" : "not credited",
+		!(commonhv_offer.features & COMMONHV_FEATURE_RNG) ? "absent" : vouched ? "a hwrng" : "not credited",
 		commonhv_offer.features & COMMONHV_FEATURE_GENERATION ? "followed" : "absent");
 	return 0;
 }

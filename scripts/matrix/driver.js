@@ -33,6 +33,7 @@ export const part = {
     build('6.1'),
     build('6.12'),
     build('7', ', sid'),
+    { name: 'checkpatch', command: ['scripts/checkpatch.sh'], seconds: 600 },
     { name: 'DKMS package in a Debian 12 chroot', command: ['scripts/driver-package.sh'], seconds: 900 },
     {
       name: 'kexec in v86',
