@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the Debian package commonhv-dkms with dh-dkms in a Debian 12 chroot, installs it there, has DKMS build the module for the
-# chroot's kernel headers and initramfs-tools take it, and purges it. Usage: scripts/driver-package.sh [--output FOLDER]
+# chroot's kernel headers and initramfs-tools and dracut take it, and purges it. Usage: scripts/driver-package.sh [--output FOLDER]
 #   --output FOLDER    where the .deb goes; default .cache/driver
 # Needs root, mmdebstrap and Debian's archive (250 MB, once: the chroot is kept as an archive in .cache/driver).
 set -eu
@@ -20,8 +20,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/driver-package.XXXXXX")
 root=$work/root
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-packages=debhelper,dh-dkms,dkms,linux-headers-amd64,initramfs-tools,busybox-static,cpio,zstd
-chroot=$here/.cache/driver/chroot.tar
+packages=debhelper,dh-dkms,dkms,linux-headers-amd64,initramfs-tools,dracut-core,busybox-static,cpio,zstd
+chroot=$here/.cache/driver/chroot-dracut.tar
 mkdir -p "$here/.cache/driver" "$root" "$output"
 # Documents and translations stay out; a mirror may be out of step for a moment.
 for try in 1 2 3; do
@@ -54,8 +54,12 @@ module=$(inside modinfo -k "$release" -F filename commonhv) || die "modinfo find
 cp "$root/usr/src/linux-headers-$release/.config" "$root/boot/config-$release"
 inside mkinitramfs -o /tmp/initrd "$release" >"$work/log" 2>&1 || die "mkinitramfs: $(tail -n 2 "$work/log")"
 inside lsinitramfs /tmp/initrd | grep -q '/commonhv\.ko' || die "the initramfs has no commonhv.ko"
+# dracut reads the package's file in dracut.conf.d, and brings the module where modprobe finds it.
+inside depmod "$release"
+inside dracut --force --no-hostonly --modules base /tmp/dracut.img "$release" >"$work/log" 2>&1 || die "dracut: $(tail -n 2 "$work/log")"
+inside lsinitrd /tmp/dracut.img 2>/dev/null | grep -q '/commonhv\.ko' || die "dracut's initramfs has no commonhv.ko"
 inside dpkg --purge commonhv-dkms >"$work/log" 2>&1 || die "purge: $(tail -n 3 "$work/log")"
 left=$(cd "$root" && find etc lib/modules usr/src usr/share/initramfs-tools usr/lib/dracut usr/lib/udev var/lib/dkms -name '*commonhv*' 2>/dev/null || true)
 [ -z "$left" ] || die "left after purge: $left"
 cp "$root/$package" "$output/"
-echo "$(basename "$package"), $(wc -c <"$root/$package") bytes: built by dh-dkms, installed as $(basename "$module") for $release, in the initramfs, purged without a trace"
+echo "$(basename "$package"), $(wc -c <"$root/$package") bytes: built by dh-dkms, installed as $(basename "$module") for $release, in the initramfs of initramfs-tools and of dracut, purged without a trace"

@@ -1,8 +1,8 @@
 // node scripts/recipes-cell.js LANGUAGE: three copies of a stock 64-bit Debian guest under QEMU's TCG with the plugin and the agent in
 // the guest: for how long the language's generators give two copies the same values. The last line is the result as JSON.
-// LANGUAGE: openssl, python, go, node, node-tls.
+// LANGUAGE: openssl, python, go, java, node, node-tls.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { addNode, makeGuest, run } from './copies/guest.js';
 import { alikeTimes } from './matrix/lib/clones.js';
@@ -29,7 +29,21 @@ const MATH = "process.stdin.on('data', () => console.log(Math.random().toString(
 const AUTO = '--import commonhv/restored/auto';
 const node = (args) => `cd /opt && exec node ${args}`;
 const python = (name) => `exec python3.11 /opt/recipe.py ${name}`;
+const java = (name) =>
+  `exec /opt/java/bin/java -Xmx16m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp /opt Recipe ${name}`;
 const go = (name) => `exec /opt/recipe ${name}`;
+
+/** Packages whose links lead to /etc, made to work where they are unpacked. */
+function relinked(folder) {
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.path, entry.name);
+    const target = entry.isSymbolicLink() ? readlinkSync(path) : '';
+    if (!target.startsWith('/etc/')) continue;
+    rmSync(path);
+    symlinkSync(join(folder, target), path);
+  }
+  return folder;
+}
 
 function addNodeRecipe(overlay) {
   addNode(overlay);
@@ -71,6 +85,21 @@ const LANGUAGES = {
         join(root, 'bin/go'),
         ...args,
       ]);
+    },
+  },
+  java: {
+    programs: Object.fromEntries(
+      ['math', 'local', 'secure', 'uuid', 'drbg', 'fixed'].map((name) => [`java-${name}`, java(name)]),
+    ),
+    fill(overlay) {
+      const jdk = relinked(packages('java', 'openjdk-17-jre-headless openjdk-17-jdk-headless'));
+      const home = join(jdk, 'usr/lib/jvm/java-17-openjdk-amd64');
+      addPackages(overlay, packages('java-libraries', 'libc6 zlib1g libgcc-s1 libstdc++6'));
+      mkdirSync(join(overlay, 'opt'), { recursive: true });
+      // The runtime with java.base alone: 40 MB instead of 190.
+      const runtime = ['--add-modules', 'java.base', '--no-header-files', '--no-man-pages', '--vm', 'server'];
+      run(join(home, 'bin/jlink'), [...runtime, '--output', join(overlay, 'opt/java')]);
+      run(join(home, 'bin/javac'), ['-d', join(overlay, 'opt'), join(SOURCES, 'Recipe.java')]);
     },
   },
   node: {

@@ -6,7 +6,7 @@ import type { Layer, Machine, Regs } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, systemGeneration, systemSource } from 'commonhv/hypervisor';
 import { type Shell, shellOf } from './support/debian-guest.ts';
-import { driverGuest, driverModule } from './support/driver.ts';
+import { driverGuest, driverModule, testModule } from './support/driver.ts';
 
 const RNG = 0x400000a0;
 const GENERATION = 0x400000a1;
@@ -18,6 +18,8 @@ interface Faults {
   wrmsr?: Readonly<Record<number, (value: bigint, current: bigint) => '#GP' | undefined>>;
 }
 let fault: Faults = {};
+/** RDMSRs of the RNG so far. */
+let draws = 0;
 const good = commonhv({
   interfaces: [{ signature: 'KVMKVMKVM\0\0\0', location: 0x40000000 }],
   rng: { source: systemSource() },
@@ -31,7 +33,10 @@ const layer: Layer = (below) => {
       ...right.cpuid(leaf, subleaf),
       ...fault.leaves?.[`${leaf.toString(16)}.${subleaf}`],
     }),
-    rdmsr: (index) => fault.rdmsr?.[index]?.() ?? right.rdmsr(index),
+    rdmsr(index) {
+      if (index === RNG) draws++;
+      return fault.rdmsr?.[index]?.() ?? right.rdmsr(index);
+    },
     wrmsr: (index, value) => {
       const write = fault.wrmsr?.[index];
       return write === undefined
@@ -63,7 +68,9 @@ test('it builds for amd64 without a warning', { skip: amd64.skip }, () => {
   assert.ok(amd64.skip === false && readFileSync(amd64.module).subarray(0, 4).equals(Buffer.from('\x7fELF')));
 });
 
-const guest = driverGuest('driver-test');
+const guest = driverGuest('driver-test', 'i386', () => ({
+  [testModule('i386', 'test/support/other-hwrng.c')]: '/lib/modules/other-hwrng.ko',
+}));
 describe('in a stock Debian guest', { skip: guest.skip, timeout: 900_000 }, () => {
   let machine: Machine;
   let shell: Shell;
@@ -129,6 +136,23 @@ describe('in a stock Debian guest', { skip: guest.skip, timeout: 900_000 }, () =
     );
     assert.deepEqual([current, quality], ['commonhv', '1024']);
     assert.notEqual(one, two);
+  });
+
+  test('where another hwrng is the current one, values are mixed in at load and at each change all the same', async () => {
+    fault = {};
+    await machine.restore!(state);
+    await shell.run('insmod /lib/modules/other-hwrng.ko; sleep 0.2');
+    const before = draws;
+    const load =
+      'insmod /lib/modules/commonhv.ko; cat /sys/class/misc/hw_random/rng_current commonhv/rng; driver read';
+    const [current, offered, generation] = await lines(load);
+    assert.deepEqual([current, offered], ['other', 'secure hwrng']);
+    const loaded = draws;
+    assert.ok(loaded - before >= 8, `${loaded - before} values at load`);
+    await machine.restore!(await machine.save!());
+    assert.notEqual(await shell.run('driver read'), generation);
+    assert.ok(draws - loaded >= 8, `${draws - loaded} values at the change`);
+    assert.equal(await shell.run('cat /sys/class/misc/hw_random/rng_current'), 'other');
   });
 
   test('it registers no hwrng without a statement, without trust of the administrator, or where the values are flawed', async () => {
@@ -386,6 +410,20 @@ describe('in a stock Debian guest', { skip: guest.skip, timeout: 900_000 }, () =
     const generation = await shell.run('driver read');
     assert.equal(await shell.run('cat /run/commonhv/acknowledged; ls /tmp/hook'), `${generation}\n/tmp/hook`);
     assert.equal(hex(heard.at(-1)!), generation);
+    // A restore during hooks ends them, and starts them again.
+    await shell.run(`printf '#!/bin/sh\\necho begin >>/tmp/log2; sleep 2; echo end >>/tmp/log2\\n' >${hook}`);
+    await machine.restore!(await machine.save!());
+    await shell.run('for i in $(seq 200); do grep -q begin /tmp/log2 && break; sleep 0.1; done');
+    await machine.restore!(await machine.save!());
+    await shell.run('for i in $(seq 200); do grep -q end /tmp/log2 && break; sleep 0.1; done; sleep 0.5');
+    const last = await shell.run('driver read');
+    assert.deepEqual(await lines('cat /tmp/log2 /run/commonhv/acknowledged'), [
+      'begin',
+      'begin',
+      'end',
+      last,
+    ]);
+    assert.deepEqual(heard.slice(-2).map(hex), [generation, last]);
   });
 
   test('a page that is refused, not kept or never stored to is not relied on', async () => {

@@ -6,7 +6,7 @@ const kernel = (series, name) => ({
   env: { COMMONHV_KERNELS: series },
 });
 
-export const LANGUAGES = ['openssl', 'python', 'go', 'node', 'node-tls'];
+export const LANGUAGES = ['openssl', 'python', 'go', 'java', 'node', 'node-tls'];
 const recipes = (language) => ({
   name: `copies: ${language}`,
   command: ['node', 'scripts/recipes-cell.js', language],

@@ -1,10 +1,38 @@
-// The Linux driver: builds for Debian's other kernels, its DKMS package, kexec; and three copies of a stock 64-bit Debian guest
+// The Linux driver: builds for Debian's other kernels, checkpatch, its DKMS package, kexec, other systems; and three copies of a stock 64-bit Debian guest
 // under the KVM engine in the bed, of which docs/driver.md and docs/processes.md have the table.
 const build = (series, more = '') => ({
   name: `builds for Debian's ${series} (amd64)${more}`,
   command: ['scripts/build-driver.sh', 'amd64', series],
   seconds: 300,
 });
+const SYSTEMS = {
+  smp: 'two processors under TCG',
+  wireguard: 'WireGuard with vmgenid=1',
+  vmgenid: 'beside a VM generation device',
+  lockdown: 'lockdown, enforced signatures',
+  hibernation: 'a complete hibernation, resumed twice',
+};
+const system = ([name, title]) => ({
+  name: title,
+  command: ['node', 'scripts/test.js', 'driver-systems'],
+  env: { COMMONHV_SYSTEMS: name },
+  seconds: 600,
+});
+
+/** The guest is made outside: in the bed is no apt. */
+const PRELOAD = '.cache/driver/preload-guest';
+const makeGuest =
+  "import('./build/test/support/driver.js').then((the) => the.driverGuest('preload-guest', 'amd64'))";
+const preload = {
+  name: 'bed: two vCPUs under QEMU with preload',
+  command: [
+    'sh',
+    '-c',
+    `node -e "${makeGuest}" && exec node scripts/bed.js --timeout 1700 --memory 4096 ${['vmlinux', 'initrd'].map((file) => `--add ${PRELOAD}/${file}=${PRELOAD}/${file}`).join(' ')} env COMMONHV_LONG=1 node --test build/test/driver-preload.test.js`,
+  ],
+  seconds: 1800,
+};
+
 const COPIES = {
   'copies, bare': 'bare',
   'copies, agent': 'agent',
@@ -41,6 +69,8 @@ export const part = {
       env: { COMMONHV_LONG: '1' },
       seconds: 600,
     },
+    ...Object.entries(SYSTEMS).map(system),
+    preload,
     ...Object.entries(COPIES).map(([name, remedy]) => ({
       name,
       command: ['node', 'scripts/copies-cell.js', remedy],
@@ -49,9 +79,12 @@ export const part = {
   ],
   note(output, { name }) {
     if (copies.includes(name)) return copiesNote(output);
-    const [passed] = /^# pass .*$/m.exec(output) ?? [];
+    const count = (word) => new RegExp(`^(?:#|ℹ) ${word} (\\d+)$`, 'm').exec(output)?.[1];
+    const passed = count('pass');
+    if (passed !== undefined && !name.includes('kexec'))
+      return `${passed} passed, ${count('fail')} failed, ${count('skipped')} skipped`;
     if (passed !== undefined)
-      return `${passed.slice(7)} passed: the register is clear before the next kernel runs, which registers its own page`;
+      return `${passed} passed: the register is clear before the next kernel runs, which registers its own page`;
     return output
       .trim()
       .split('\n')

@@ -16,7 +16,7 @@ export const skip =
   skipUnless('qemu', version.status === 0, `${QEMU} is not installed`) ||
   (api === undefined && `QEMU ${major}.${minor} has neither way to registers`);
 
-const COMMAND_LINE = [
+export const COMMAND_LINE = [
   ...['console=ttyS0', 'quiet', 'mitigations=off', 'cryptomgr.notests', 'tsc=reliable', 'no_timer_check'],
   ...['nowatchdog', 'random.trust_cpu=off'],
 ].join(' ');
@@ -40,22 +40,35 @@ export interface QemuSystem {
 interface Machine {
   readonly memory?: number;
   readonly commandLine?: string;
+  /** Further options of QEMU. */
+  readonly options?: readonly string[];
+  /** QEMU and its accelerator; TCG with the plugin by default. */
+  readonly qemu?: readonly string[];
 }
 
-/** QEMU with the kernel and initrd of a folder, and a disk for savevm. */
-async function start(folder: string, { memory = 256, commandLine = COMMAND_LINE }: Machine) {
+/** TCG with the plugin, which is built for this QEMU. */
+function tcg(): readonly string[] {
   const plugin = resolve('.cache/plugin');
   const made = spawnSync('make', ['-s', '-C', 'c/qemu-plugin', `OUT=${plugin}`, `API=${api}`]);
   if (made.status !== 0) throw new Error(String(made.stderr));
+  return [QEMU, '-accel', 'tcg', '-plugin', join(plugin, 'commonhv-plugin.so')];
+}
+
+/** QEMU with the kernel and initrd of a folder, and a disk for savevm. */
+async function start(
+  folder: string,
+  { memory = 256, commandLine = COMMAND_LINE, options = [], qemu: program = tcg() }: Machine,
+) {
   const work = mkdtempSync(join(tmpdir(), 'commonhv-qemu-'));
   const disk = join(work, 'disk.qcow2');
   writeFileSync(disk, emptyQcow2());
   const qemu = await startQemu(
     [
-      ...[QEMU, '-accel', 'tcg', '-cpu', 'qemu64', '-m', String(memory), '-nodefaults', '-display', 'none'],
-      ...['-no-reboot', '-serial', 'stdio', '-plugin', join(plugin, 'commonhv-plugin.so')],
+      ...[...program, '-cpu', 'qemu64', '-m', String(memory), '-nodefaults', '-display', 'none'],
+      ...['-no-reboot', '-serial', 'stdio'],
       ...['-kernel', join(folder, 'vmlinux'), '-initrd', join(folder, 'initrd'), '-append', commandLine],
       ...['-drive', `if=none,id=d,file=${disk},format=qcow2`, '-device', 'virtio-blk-pci,drive=d'],
+      ...options,
     ],
     join(work, 'monitor'),
   );
