@@ -20,7 +20,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/driver-package.XXXXXX")
 root=$work/root
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-packages=debhelper,dh-dkms,dkms,linux-headers-amd64,initramfs-tools,dracut-core,busybox-static,cpio,zstd
+packages=debhelper,dh-dkms,dkms,linux-headers-amd64,initramfs-tools,dracut-core,busybox-static,cpio,zstd,openssl
 chroot=$here/.cache/driver/chroot-dracut.tar
 mkdir -p "$here/.cache/driver" "$root" "$output"
 # Documents and translations stay out; a mirror may be out of step for a moment.
@@ -50,6 +50,8 @@ status=$(inside dkms status commonhv)
 case $status in *installed*) ;; *) die "dkms status: ${status:-nothing}; $(tail -n 3 "$work/log")" ;; esac
 release=$(cd "$root/lib/modules" && ls | head -n 1)
 module=$(inside modinfo -k "$release" -F filename commonhv) || die "modinfo finds no module"
+signer=$(inside modinfo -k "$release" -F signer commonhv)
+[ -n "$signer" ] || die "DKMS did not sign the module: $(grep -i sign "$work/log" | tail -n 3)"
 # No kernel image is installed: mkinitramfs gets its configuration here, and warns of missing drivers.
 cp "$root/usr/src/linux-headers-$release/.config" "$root/boot/config-$release"
 inside mkinitramfs -o /tmp/initrd "$release" >"$work/log" 2>&1 || die "mkinitramfs: $(tail -n 2 "$work/log")"
@@ -62,4 +64,4 @@ inside dpkg --purge commonhv-dkms >"$work/log" 2>&1 || die "purge: $(tail -n 3 "
 left=$(cd "$root" && find etc lib/modules usr/src usr/share/initramfs-tools usr/lib/dracut usr/lib/udev var/lib/dkms -name '*commonhv*' 2>/dev/null || true)
 [ -z "$left" ] || die "left after purge: $left"
 cp "$root/$package" "$output/"
-echo "$(basename "$package"), $(wc -c <"$root/$package") bytes: built by dh-dkms, installed as $(basename "$module") for $release, in the initramfs of initramfs-tools and of dracut, purged without a trace"
+echo "$(basename "$package"), $(wc -c <"$root/$package") bytes: built by dh-dkms, installed as $(basename "$module") for $release, signed by $signer, in the initramfs of initramfs-tools and of dracut, purged without a trace"
