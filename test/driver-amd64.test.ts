@@ -37,6 +37,22 @@ describe('in a stock 64-bit Debian guest', { skip: guest.skip, timeout: scaled(3
     assert.equal(await shell.run('dmesg | grep -E "BUG|WARNING|Oops|leak"'), '');
   });
 
+  test('while the kernel’s generator is not seeded no reseed is reported; it comes by itself afterwards', async () => {
+    await restore('clean');
+    assert.equal(await machine.shell.run('dmesg | grep -c "crng init done"'), '0');
+    // Without credit: the module's own hwrng would seed it.
+    const early = await lines(
+      'insmod /lib/modules/commonhv.ko quality=0; sleep 0.3; cat commonhv/reseeded; driver read nonblock; driver page',
+    );
+    assert.deepEqual(early.slice(0, 2), ['0'.repeat(16), 'Resource temporarily unavailable']);
+    assert.match(early[2]!, /^(?!0{16})\w{16} 0{16} 0$/);
+    const [generation, ...late] = await lines(
+      'head -c 1 /dev/random >/dev/null; driver read; cat commonhv/reseeded; driver page; dmesg | grep -c "cannot be reseeded"',
+    );
+    assert.deepEqual(late, [generation, `${generation} ${generation} 1`, '0']);
+    await restore('clean');
+  });
+
   test('it shows the offer, is the current hwrng, and maps its pages', async () => {
     const shown = await lines(
       'insmod /lib/modules/commonhv.ko; cat commonhv/draft commonhv/rng commonhv/page commonhv/interfaces /sys/class/misc/hw_random/rng_current',
