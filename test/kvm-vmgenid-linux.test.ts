@@ -1,27 +1,27 @@
-/** A stock 64-bit Debian kernel under the KVM engine reseeds by its own driver, without agent: a cell of the matrix, in the bed. */
+/** A stock 64-bit Debian kernel under the KVM engine reseeds by its own driver, without an agent; in the bed. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { kvm, type LayerModule } from 'commonhv/engines/kvm';
 import { debianGuest, shellOf } from './support/debian-guest.ts';
 import { skip as noKvm } from './support/kvm-availability.ts';
+import { url } from './support/kvm-layers.ts';
 import { skipUnless } from './support/require.ts';
 import { scaled } from './support/time.ts';
 
-// Not seen to pass yet: docs/vmgenid.md, Limits.
 const COMMAND_LINE =
-  'console=ttyS0 quiet noapic mitigations=off cryptomgr.notests tsc=reliable no_timer_check noxsave';
+  'console=ttyS0 quiet mitigations=off cryptomgr.notests tsc=reliable no_timer_check noxsave';
 /** How often the kernel has said that it reseeded because it is a copy. */
 const RESEEDS = 'dmesg | grep -c "crng reseeded due to virtual machine fork"';
 const layer: LayerModule = {
-  module: 'commonhv/hypervisor',
-  export: 'fromConfig',
+  module: url,
+  export: 'configuredForBed',
   options: { rng: { source: 'os' }, generation: {} },
 };
 
 const slow = skipUnless(
   'kvm-vmgenid',
   process.env.COMMONHV_BED !== undefined,
-  'stock Linux boots in minutes on a KVM that emulates: a cell of the matrix runs this in the bed',
+  'stock Linux boots in minutes on a KVM that emulates: .ci/run runs this in the bed',
 );
 const debian = noKvm || slow ? { skip: noKvm || slow } : debianGuest(['--amd64']);
 

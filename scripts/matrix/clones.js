@@ -16,6 +16,7 @@ export const part = {
     cell('QEMU/TCG, nothing', 'qemu', 900),
     cell('QEMU/TCG, VMGenID', 'qemu-vmgenid'),
     cell("KVM, this project's engine, agent", 'bed-kvm', 1800),
+    cell("KVM, this project's engine, VMGenID", 'bed-kvm-vmgenid', 1800),
     cell('QEMU/KVM, nothing', 'bed-qemu', 1800),
     cell('QEMU/KVM under preload, agent', 'bed-preload', 1800),
   ],
