@@ -68,7 +68,7 @@ const count: Meaning = (draft) => {
       draft === 3
         ? whole(
             'the preferred tuple',
-            'CPUID.4F000001H.0.EBX MUST be the index of the preferred tuple, from 1 to N, or 0 where the order alone tells.',
+            'CPUID.4F000001H.0.EBX MUST be the index of the preferred tuple, from 1 to N, or 0 where the order alone decides.',
           )
         : whole('reserved', zero),
     ecx: whole('reserved', zero),
