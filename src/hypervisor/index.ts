@@ -13,7 +13,7 @@
  *   machine.ts     the state of one machine's layer
  *   generation.ts  the generation, its acknowledgement, and the page in guest memory
  *   saved.ts       the layer's part of a saved machine, and the refusal of states with other leaves
- *   outer.ts       CommonHV of the hypervisor that runs this one: hidden, and its generation followed
+ *   outer.ts       CommonHV of the hypervisor that runs this one: hidden, and its generation followed; and that of this machine
  *   source.ts      where random bytes come from: the kernel (kernel-node.ts, kernel-web.ts), or a test's predictable values
  *   guard.ts       one draw from a source: did it fill the buffer, at once, with something believable?
  *   health.ts      the statistics behind "believable", SP 800-90B (cutoffs.ts)

@@ -4,7 +4,7 @@ import { Generation } from './generation.ts';
 import { type Leaves, makeLeaves } from './leaves.ts';
 import { type Notifier, notifier } from './notify.ts';
 import type { ResolvedOptions } from './options.ts';
-import { type OuterMsrs, outerGeneration } from './outer.ts';
+import { followedBy, type OuterMsrs } from './outer.ts';
 import { checkSaved, checksum, encodeSaved, hostPart } from './saved.ts';
 import { MAX_AGE_MS, openSource, RandomValues } from './values.ts';
 
@@ -36,7 +36,7 @@ export class LayerState implements Required<Pick<Lifecycle, 'saved' | 'restored'
       this.generation?.page === true,
     );
     this.#checksum = checksum(this.leaves.text);
-    this.#readOuter = generation?.outer ?? outerGeneration(host, outer);
+    this.#readOuter = generation?.outer ?? followedBy(host, outer);
     this.#outer = this.#readOuter?.();
   }
 

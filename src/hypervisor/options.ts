@@ -53,7 +53,8 @@ export interface GenerationOptions {
   readonly pageMsr?: number | undefined;
   /**
    * The generation of the machine in which this hypervisor runs, or `undefined` where it cannot be read. By default that of the
-   * host CPU, where its leaves offer one. Read before a random value or the generation is served, and while the guest runs: when
+   * host CPU, where its leaves offer one, and in Node that of a Linux machine with CommonHV's driver or agent (/dev/commonhv,
+   * /run/commonhv/generation), after the kernel's reseed. Read before a random value or the generation is served, and while the guest runs: when
    * it has changed, this hypervisor was copied with its machines, so the generation is renewed and the read-ahead discarded.
    */
   readonly outer?: (() => bigint | undefined) | undefined;

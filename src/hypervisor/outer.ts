@@ -1,4 +1,5 @@
 /** CommonHV of the host CPU: its MSRs, which no guest may reach through a layer, and its generation, which tells of copies. */
+import { hostGeneration } from '#host-generation';
 import { GP, type SyncCpu } from '../cpu.ts';
 import {
   decodeFeatures,
@@ -55,11 +56,18 @@ export function withoutOuter(host: SyncCpu, { all }: OuterMsrs): Pick<SyncCpu, '
   };
 }
 
+/**
+ * Reads the generations that a layer follows by itself: that of the host CPU, and that of the machine in which this process runs, by its
+ * driver or agent. Another value where either has changed; `undefined` where there is neither.
+ */
+export function followedBy(host: SyncCpu, outer: OuterMsrs): (() => bigint | undefined) | undefined {
+  const [ofCpu, ofMachine] = [outerGeneration(host, outer), hostGeneration()];
+  if (ofCpu === undefined || ofMachine === undefined) return ofCpu ?? ofMachine;
+  return () => (ofMachine() << 64n) | (ofCpu() ?? 0n);
+}
+
 /** Reads the generation of the outer hypervisor; `undefined` where there is none to read. */
-export function outerGeneration(
-  host: SyncCpu,
-  { generation }: OuterMsrs,
-): (() => bigint | undefined) | undefined {
+function outerGeneration(host: SyncCpu, { generation }: OuterMsrs): (() => bigint | undefined) | undefined {
   if (generation === undefined) return undefined;
   return () => {
     const value = host.rdmsr(generation);

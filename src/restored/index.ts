@@ -10,24 +10,16 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rekey, rekeyMathRandom } from './rekey.ts';
-import { type Look, openView, type View } from './view.ts';
+import { currentView, type Look, type View } from './view.ts';
 
 export { rekeyMathRandom } from './rekey.ts';
-
-let view: View | undefined;
-
-/** Opened at the first use; while there is none, each call looks again. */
-function current(): View | undefined {
-  view ??= openView();
-  return view;
-}
 
 /**
  * The machine's generation: another value after each restore; `undefined` where neither driver nor agent is there. It costs
  * nanoseconds where koffi can map it: cheap enough before every draw.
  */
 export function generation(): bigint | undefined {
-  return current()?.look().generation;
+  return currentView()?.look().generation;
 }
 
 export interface WatchOptions {
@@ -83,7 +75,7 @@ export interface ReseedOptions {
  * Rejects where neither driver nor agent is there, where the kernel was not reseeded in time, or without koffi.
  */
 export async function reseed({ timeout = 2000, mathRandom = true }: ReseedOptions = {}): Promise<void> {
-  const seen = current();
+  const seen = currentView();
   if (seen === undefined)
     throw new Error(
       'neither /dev/commonhv nor /run/commonhv/generation is there: is the driver or the agent running?',

@@ -27,6 +27,14 @@ export function openView(driver = DRIVER, file = AGENT_FILE): View | undefined {
   return openPage(driver) ?? openFile(file);
 }
 
+let view: View | undefined;
+
+/** The view of this process, opened at the first use; while there is none, each call looks again. */
+export function currentView(): View | undefined {
+  view ??= openView();
+  return view;
+}
+
 /** Mapped through koffi, which costs nanoseconds a read; without koffi the driver is out of reach. */
 function openPage(path: string): View | undefined {
   const words = mapped(path, 16);
