@@ -150,7 +150,7 @@ export function once<T>(
 /** Rows of questions by which a quick CPU is known, and the time of one question of the quickest row, in milliseconds. */
 const QUICK_ROWS = 20;
 const QUICK_ROW = 8;
-const QUICK_MS = 0.05;
+const QUICK_MS = 0.015;
 
 /** Whether a question costs next to nothing, as in this process; over a serial line fewer are asked. */
 export const isQuick = once(async ({ cpuid }: Implementation): Promise<boolean> => {

@@ -46,7 +46,8 @@ async function ofAddress(address: string): Promise<WebAssembly.Module> {
 async function compile(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<WebAssembly.Module> {
   try {
     const module = await WebAssembly.compile(insertHooks(bytes));
-    const missing = NEEDED.find((wanted) => !exportNames(module).has(wanted));
+    const names = exportNames(module);
+    const missing = NEEDED.find((wanted) => !names.has(wanted));
     if (missing !== undefined) throw new TypeError(`it does not export ${missing}`);
     return module;
   } catch (cause) {
