@@ -7,7 +7,7 @@ export const sources: readonly Rule[] = [
     id: 'rng.state',
     drafts: [3],
     level: 'MUST',
-    text: 'A hypervisor MUST NOT serve two reads of MSR_COMMONHV_RNG, by any vCPU, machine or copy, from the same state of its generator.',
+    text: 'A hypervisor MUST NOT serve two reads of MSR_COMMONHV_RNG, by any vCPU, machine or copy, from the same state of its generator, as far as it can know that it was not copied itself.',
     check: rng.noStateTwice,
     when: 'resumed',
   },
