@@ -4,7 +4,7 @@
  */
 import { currentView, type Look, type View } from './view.ts';
 
-/** How long a look waits for the reseed of a kernel that was copied: values from before it can be in other copies too. */
+/** Milliseconds for which a changed generation waits for the reseed of a kernel that was copied: values from before it can be in other copies too. */
 const WAIT_MS = 50;
 const STEP_MS = 1;
 
