@@ -15,6 +15,9 @@ const GENERATION = 0x4000_00a1;
 /** Two tuples are advertised, KVM's and Xen's; Xen's MSRs are those from 40000200H. */
 const TUPLES = 2;
 
+/** Every fifth: 5 and 32 have no common factor, so each bit position is met in some register. A cell of the matrix takes all. */
+const STEP = process.env.COMMONHV_MUTANTS === 'all' ? 1 : 5;
+
 interface Place {
   readonly leaf: number;
   readonly subleaf: number;
@@ -111,14 +114,18 @@ function agree(report: Report, permitted: boolean, what: string): void {
 for (const draft of DRAFTS) {
   test(`draft ${draft}: one flipped bit of a leaf fails, or is allowed; told the draft, and left to find it`, async () => {
     const all = places(draft);
-    // Every fifth: 5 and 32 have no common factor, so each bit position is met in some register.
-    for (const place of all.filter((_, i) => i % 5 === draft)) {
+    for (const place of all.filter((_, i) => i % STEP === draft % STEP)) {
       const what = JSON.stringify(place);
       for (const input of place.leaf === 0x4f00_0002 ? [false, true] : [false]) {
         const layer = flip(place, right(draft, input ? 'mix' : undefined));
         const permitted = allowed(draft, place, input) || (draft === 3 && isLater(place));
         agree(await failures(layer, draft), permitted, what);
-        if (input || place.bit % 4 !== 0 || (place.leaf === 0x4f00_0001 && place.subleaf > 1)) continue;
+        if (
+          input ||
+          place.bit % (STEP === 1 ? 1 : 4) !== 0 ||
+          (place.leaf === 0x4f00_0001 && place.subleaf > 1)
+        )
+          continue;
         const other = reallyDraft1(draft, place) || isLater(place);
         agree(await failures(layer), permitted || other, `${what}, by detection`);
       }

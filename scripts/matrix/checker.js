@@ -10,5 +10,11 @@ export const part = {
       env: { COMMONHV_MUTANTS: 'all' },
       seconds: 1800,
     },
+    {
+      name: 'every flipped bit and every changed answer',
+      command: ['node', '--test', 'build/test/mutants.test.js'],
+      env: { COMMONHV_MUTANTS: 'all' },
+      seconds: 1800,
+    },
   ],
 };

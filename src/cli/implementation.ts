@@ -30,6 +30,8 @@ export interface ImplementationUnderTest {
   restore?(): Promise<void>;
   /** Changes the generation that the layers take for the outer hypervisor's. */
   renewOuter?(): Promise<void>;
+  /** Resets the machine: its processors are the same objects. Only the model can: an engine's guest has no firmware to load it. */
+  reset?(): Promise<void>;
   /** How many acknowledgements the layers have reported. */
   acknowledgements?(): number;
   /** One more machine that is started in the same way. */
@@ -84,8 +86,11 @@ function modelUnderTest(layer: Layer): ImplementationUnderTest {
   const restore = async (): Promise<void> => {
     cpu.restored?.();
   };
+  const reset = async (): Promise<void> => {
+    cpu.reset?.();
+  };
   // A new machine of the layer is a resumed one too.
-  return { engine: 'model', cpu, resume: another, restore, another, async close() {} };
+  return { engine: 'model', cpu, resume: another, restore, another, reset, async close() {} };
 }
 
 /** A machine in which the probe runs, and its processors. */

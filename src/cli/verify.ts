@@ -101,8 +101,19 @@ async function attempt(
 }
 
 function controlsOf(target: Target, ring3: readonly Cpu[], options: VerifyCommandOptions): VerifyOptions {
-  const { resume, restore, save, migrate, another, pause, others, acknowledgements, memory, renewOuter } =
-    target;
+  const {
+    resume,
+    restore,
+    save,
+    migrate,
+    another,
+    pause,
+    reset,
+    others,
+    acknowledgements,
+    memory,
+    renewOuter,
+  } = target;
   return {
     ...(options.given.includes('draft') && { draft: options.draft }),
     ...(options.strict && { strict: true }),
@@ -116,6 +127,7 @@ function controlsOf(target: Target, ring3: readonly Cpu[], options: VerifyComman
     ...(acknowledgements && { acknowledgements }),
     ...(renewOuter && { renewOuter }),
     ...(pause && { pause }),
+    ...(reset && { reset }),
     ...(others && { others }),
     ...(memory && { memory }),
     ...(ring3.length > 0 && { ring3 }),

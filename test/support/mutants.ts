@@ -6,6 +6,8 @@ import type { Regs } from 'commonhv';
 import type { Hooks, Moment, ReferenceMachine, ReferenceOptions, Route } from 'commonhv/conformance';
 import { CPUS, LOW, type Mutant, mixed, u64 } from './mutant.ts';
 import { chains, inputs } from './mutants-events.ts';
+import { seldomSeen } from './mutants-page.ts';
+import { followingStreams } from './mutants-streams.ts';
 
 interface When {
   readonly name: string;
@@ -431,4 +433,6 @@ export const mutants: readonly Mutant[] = [
   ...chains,
   ...CPL3,
   ...inputs,
+  ...followingStreams,
+  ...seldomSeen,
 ];

@@ -25,7 +25,7 @@ const fresh = (): bigint => crypto.getRandomValues(new BigUint64Array(1))[0]!;
 /** A generation: neither half 0. */
 const generation = (): bigint => fresh() | 0x1_0000_0001n;
 
-function reference(
+export function reference(
   name: string,
   options: ReferenceOptions,
   rest: Partial<Omit<ValidMachine, 'name' | 'make'>> = {},

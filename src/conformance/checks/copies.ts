@@ -3,55 +3,60 @@ import { encodePage, flawOf } from '../../spec/index.ts';
 import { shown } from '../answers.ts';
 import { evidenceOf, stage } from '../evidence.ts';
 import { type Implementation, once } from '../implementation.ts';
-import { Copy, type SavedPage } from './copy.ts';
+import { Copy } from './copy.ts';
+import { CopyPage, noPage, type SavedPage, usablePages } from './copy-page.ts';
+import { pastOf } from './discovery.ts';
+import { formsOf } from './inputs.ts';
 import { renewOuter } from './outer.ts';
-import { bytesOf, pagesOf } from './page.ts';
+import { bytesOf } from './page-bytes.ts';
 import { pageKept, prepare } from './prepare.ts';
 import { privilegeStage } from './privilege.ts';
-import { stillRandom, watchOf } from './reads.ts';
+import { labelOf, setLabel, stillRandom, watchOf } from './reads.ts';
 import { readRow, streamsOf } from './streams.ts';
 import { Watch } from './watch.ts';
 
-/** Each route is taken so often: a mistake may show only at the second or third time. */
-const TIMES = 3;
-
-/** Generations of all machines, in the order in which they were made, and those of copies. */
+/** Generations by the route to their machine, in the order in which they were made. */
+type Origin = 'start' | 'outer' | 'restore' | 'resume';
 const generationsOf = once(
-  async (): Promise<Record<'all' | 'copies', bigint[]>> => ({ all: [], copies: [] }),
+  async (): Promise<Record<Origin, bigint[]>> => ({ start: [], outer: [], restore: [], resume: [] }),
 );
 
-async function examine(copy: Copy, saved: bigint | undefined, savedPage: SavedPage): Promise<void> {
+async function examine(
+  copy: Copy,
+  origin: Origin,
+  saved: bigint | undefined,
+  savedPage: SavedPage,
+): Promise<void> {
   const { implementation } = copy;
-  const page = copy.kind === 'copy' ? await copy.page(savedPage) : undefined;
+  const page = copy.kind === 'copy' ? await CopyPage.read(copy, savedPage) : undefined;
   const value = await copy.generation(saved);
   if (value !== undefined) {
-    await page?.(value, saved);
-    const generations = await generationsOf(implementation);
-    generations.all.push(value);
-    if (copy.kind === 'copy') generations.copies.push(value);
+    await page?.compare(value, saved);
+    (await generationsOf(implementation))[origin].push(value);
   }
   await copy.values();
   const watch = new Watch(implementation, copy.machine, copy.label);
   watch.last = value;
+  if (copy.kind === 'copy') watch.saved = saved;
   if (implementation.generation !== undefined) await watch.check('random values were read');
   if (copy.kind === 'copy') await copy.leaves('discovery.restored');
   await copy.writes(saved, watch.last);
+  if (implementation.generation !== undefined) await watch.check('its registers were written');
+  await page?.kept(watch);
+  await page?.writes(watch);
 }
 
 /** The guest's work between a save and a restore in place: none of it may be there afterwards. */
-async function disturb(implementation: Implementation, turn: number): Promise<void> {
-  const { machine, rng, page } = implementation;
-  const place =
-    turn === 0
-      ? ({ machine: 'the machine', kind: 'first' } as const)
-      : ({ machine: `restore ${turn} in place`, kind: 'copy' } as const);
+async function disturb(implementation: Implementation, turn: number, savedPage: SavedPage): Promise<void> {
+  const { machine, rng } = implementation;
   for (const [cpu, asked] of machine.cpus.entries())
-    if (rng !== undefined) await readRow(implementation, asked, { ...place, cpu }, 1 + 2 * turn);
-  const pages = await pagesOf(implementation);
-  if (page === undefined || pages === undefined || turn === 0) return;
+    if (rng !== undefined)
+      await readRow(implementation, asked, { ...labelOf(implementation), cpu }, 1 + 2 * turn);
+  const pages = await usablePages(implementation, savedPage);
+  if (pages === undefined || turn === 0) return;
   const cpu = machine.cpus.at(-1)!;
   await pages.memory.write(pages.first, bytesOf(0x7374_616c_65n));
-  await cpu.wrmsr(page.msr, turn === 1 || pages.second === undefined ? 0n : encodePage(pages.second));
+  await cpu.wrmsr(pages.msr, turn === 1 || pages.second === undefined ? 0n : encodePage(pages.second));
 }
 
 export const pauseStage = stage(privilegeStage, async (implementation) => {
@@ -61,16 +66,19 @@ export const pauseStage = stage(privilegeStage, async (implementation) => {
     await controls.pause();
     await watchOf(implementation)?.check('a pause', 'generation.pause');
     await stillRandom(implementation, 8);
+    await pageKept(implementation, 'after a pause', 'page.holds');
   }
 });
 
 async function reset(implementation: Implementation): Promise<void> {
   const { controls } = implementation;
   if (!controls.has('reset')) return;
-  await prepare(implementation, 'enabled');
+  await prepare(implementation, 'first');
   const machine = await controls.machine('reset');
-  const copy = new Copy(implementation, machine, 'the machine after a reset', 'other', 1);
-  await copy.noPage('after a reset');
+  const label = { machine: 'the machine after a reset', kind: 'other' } as const;
+  setLabel(implementation, label);
+  const copy = new Copy(implementation, machine, label.machine, label.kind, 1);
+  await noPage(copy, 'after its start');
   const watch = watchOf(implementation);
   await watch?.check('a reset', 'generation.pause');
   await copy.leaves('discovery.restored');
@@ -83,7 +91,7 @@ async function migrate(implementation: Implementation): Promise<void> {
   if (!controls.has('migrate')) return;
   const label = 'the machine after a migration';
   const watch = watchOf(implementation);
-  await prepare(implementation, 'enabled');
+  await prepare(implementation, 'first');
   const machine = await controls.machine('migrate');
   await watch?.checkEach('a migration', 'generation.migration', () => controls.machine('migrate'));
   await pageKept(implementation, `on ${label}`, 'page.holds');
@@ -99,8 +107,9 @@ async function beside(implementation: Implementation): Promise<void> {
   for (let turn = 0; turn < 2 && controls.has('another'); turn++) {
     const machine = await controls.machine('another');
     const copy = new Copy(implementation, machine, `another machine, ${turn + 1}`, 'other', turn);
-    await copy.noPage('after power-on');
-    await examine(copy, first, 'disabled');
+    await noPage(copy, 'after power-on');
+    await examine(copy, 'start', first, 'disabled');
+    await pageKept(implementation, 'after another machine was started', 'page.holds');
   }
 }
 
@@ -127,63 +136,69 @@ async function restored(
   await controls.save();
   // A hypervisor that renews the generation at a save: the copies have to differ from the machine that goes on, too.
   await watch?.check('a save');
+  if (savedPage === 'first') await pageKept(implementation, 'after a save', 'page.holds');
   const saved = await savedOf(implementation);
   await stillRandom(implementation, 1);
   for (const turn of turns) {
-    if (how === 'restore') await disturb(implementation, turn);
+    if (how === 'restore') await disturb(implementation, turn, savedPage);
     const machine = await controls.machine(how);
     const label = how === 'restore' ? `restore ${turn + 1} in place` : `resumed copy ${turn + 1}`;
-    await examine(new Copy(implementation, machine, label, 'copy', turn), saved, savedPage);
-    if (how === 'restore' && watch !== undefined) await watch.resume();
+    if (how === 'restore') setLabel(implementation, { machine: label, kind: 'copy' });
+    const copy = new Copy(implementation, machine, label, 'copy', turn, how === 'restore');
+    await examine(copy, how, saved, savedPage);
+    if (how === 'restore' && watch !== undefined) await watch.resume(saved);
   }
 }
 
+/** Each route is taken several times: a mistake may show only at the second or third. */
 export const copiesStage = stage(pauseStage, async (implementation) => {
   const { controls } = implementation;
   const watch = watchOf(implementation);
+  await pastOf(implementation);
   await watch?.check('every leaf was read');
-  if (watch?.last !== undefined) (await generationsOf(implementation)).all.push(watch.last);
+  if (watch?.last !== undefined) (await generationsOf(implementation)).start.push(watch.last);
   await stillRandom(implementation);
-  await reset(implementation);
   await migrate(implementation);
-  (await generationsOf(implementation)).all.push(...(await renewOuter(implementation)));
+  (await generationsOf(implementation)).outer.push(...(await renewOuter(implementation)));
   await beside(implementation);
   await watch?.check('another machine was started');
-  const turns = Array.from({ length: TIMES }, (_, turn) => turn);
-  await restored(implementation, 'restore', turns, 'enabled');
-  // A second state, of a machine that was restored itself; without saves there is only the first one.
-  if (controls.has('save')) await restored(implementation, 'restore', [TIMES], 'disabled');
-  await restored(implementation, 'resume', turns, 'enabled');
+  const saves = controls.has('save');
+  await restored(implementation, 'restore', saves ? [0, 1] : [0, 1, 2], 'first');
+  // More states, of a machine that was restored itself; without saves there is only the first one.
+  if (saves) await restored(implementation, 'restore', [2], 'second');
+  await reset(implementation);
+  if (saves) await restored(implementation, 'restore', [3], 'disabled');
+  await restored(implementation, 'resume', saves ? [0, 1] : [0, 1, 2], 'first');
+  if (saves) await restored(implementation, 'resume', [2], 'disabled');
   fresh(implementation, await generationsOf(implementation));
 });
 
-/** All generations together: random values, and none that was served as one. */
-function fresh(
-  implementation: Implementation,
-  { all: values, copies }: Readonly<Record<'all' | 'copies', readonly bigint[]>>,
-): void {
-  independent(implementation, values);
-  if (values.length < 2) return;
-  const flaw = flawOf(values) ?? (copies.length > 1 ? flawOf(copies) : undefined);
+/** All generations together, and those of one route: random values, and none that was served as one. */
+function fresh(implementation: Implementation, by: Readonly<Record<Origin, readonly bigint[]>>): void {
+  const all = Object.values(by).flat();
+  independent(implementation, all);
+  if (all.length < 2) return;
+  const copies = [...by.restore, ...by.resume];
+  const rows = [all, copies, by.start, by.restore, by.resume].filter((row) => row.length > 1);
+  const flaw = rows.map((row) => flawOf(row)).find((found) => found !== undefined);
   evidenceOf(implementation).expect(
     'generation.fresh',
     flaw === undefined,
-    () =>
-      `the generations of ${values.length} machines and copies: expected random values, got ${flaw?.text}`,
+    () => `the generations of ${all.length} machines and copies: expected random values, got ${flaw?.text}`,
   );
 }
 
-/** No generation is a random value that was served, in none of the plain forms. */
+/** No generation is a random value that was served, in none of the plain forms, nor made of the halves of two. */
 function independent(implementation: Implementation, values: readonly bigint[]): void {
   const streams = streamsOf(implementation);
   for (const value of values) {
-    const swapped = BigInt.asUintN(64, (value << 32n) | (value >> 32n));
-    const served = [value, BigInt.asUintN(64, ~value), swapped].find((form) => streams.has(form));
+    const served = formsOf(value).find((form) => streams.has(form));
     evidenceOf(implementation).expect(
       'generation.independent',
-      served === undefined,
+      served === undefined && !streams.hasHalves(value),
       () =>
-        `the generation ${shown(value)}: expected a value of its own, got one that the RNG returned as ${shown(served)}`,
+        `the generation ${shown(value)}: expected a value of its own, got one that the RNG returned` +
+        (served === undefined ? ', half by half' : ` as ${shown(served)}`),
     );
   }
 }

@@ -1,12 +1,11 @@
 /** One machine that a control gave back, examined from its first read on. */
 import { hex } from '../../cpu.ts';
-import { encodePage, PAGE_GENERATION, PAGE_SIZE } from '../../spec/index.ts';
 import { isFault, type Reading, shown } from '../answers.ts';
 import { type Evidence, evidenceOf } from '../evidence.ts';
 import { type Implementation, isQuick } from '../implementation.ts';
 import type { Machine } from '../machine.ts';
+import { Reports } from './acknowledgements.ts';
 import { changedLeaf } from './discovery.ts';
-import { bytesOf, comparePage, OWN, type Pages, pagesOf } from './page.ts';
 import { type Place, readRow } from './streams.ts';
 import { examineGeneration } from './watch.ts';
 import { mayWrite } from './writes.ts';
@@ -14,18 +13,11 @@ import { mayWrite } from './writes.ts';
 /** Values of a copy's first CPU, and of each other one: enough for a bit that never changes. */
 const COPY_VALUES = 64;
 const COPY_VALUES_EACH = 48;
-/** Rows more, of so many values, on CPUs that answer at once: streams that overlap by less than their sum are found. */
-const MORE_ROWS = 2;
-const MORE_VALUES = 100;
+/** Values more where a CPU answers at once, of the first CPU and of each other: streams that overlap by less are found. */
+const MORE_VALUES = 400;
+const MORE_VALUES_EACH = 100;
 /** Written to the RNG of every copy: the values after it have to differ. */
 const COPY_INPUT = 0x1122_3344_5566_7788n;
-/** Written into the second page, to see whether a state was saved after the page was enabled; and its offset there. */
-export const MARK = 0x6d61_726b_6564_2121n;
-export const MARK_AT = 64;
-
-/** The page as the machine was saved with it. */
-export type SavedPage = 'enabled' | 'disabled';
-
 export class Copy {
   readonly implementation: Implementation;
   readonly machine: Machine;
@@ -33,6 +25,8 @@ export class Copy {
   readonly kind: Place['kind'];
   readonly order: readonly number[];
   readonly #evidence: Evidence;
+  /** Counts what the owner hears of this machine; absent where nobody can say whose reports those are. */
+  readonly #reports: Reports | undefined;
 
   constructor(
     implementation: Implementation,
@@ -40,12 +34,14 @@ export class Copy {
     label: string,
     kind: Place['kind'],
     turn: number,
+    inPlace = false,
   ) {
     this.implementation = implementation;
     this.machine = machine;
     this.label = label;
     this.kind = kind;
     this.#evidence = evidenceOf(implementation);
+    if (inPlace && Reports.can(implementation)) this.#reports = new Reports(implementation);
     const count = machine.cpus.length;
     // The first read comes from another CPU each time.
     this.order = machine.cpus.map((_, i) => (i + turn) % count);
@@ -98,7 +94,7 @@ export class Copy {
     for (const [turn, cpu] of this.order.entries()) {
       const count = turn === 0 ? COPY_VALUES : COPY_VALUES_EACH;
       await this.#row(cpu, count);
-      for (let row = 0; quick && turn === 0 && row < MORE_ROWS; row++) await this.#row(cpu, MORE_VALUES);
+      if (quick) await this.#row(cpu, turn === 0 ? MORE_VALUES : MORE_VALUES_EACH);
     }
   }
 
@@ -120,8 +116,11 @@ export class Copy {
     let current = value;
     for (const cpu of this.order) {
       if (generation !== undefined && current !== undefined)
-        for (const written of saved === undefined || saved === current ? [current] : [saved, current])
-          current = (await this.#writeGeneration(cpu, written, current)) ?? current;
+        for (const make of [() => saved, (now: bigint) => now ^ (1n << 40n), (now: bigint) => now]) {
+          const written: bigint | undefined = make(current);
+          if (written !== undefined)
+            current = (await this.#writeGeneration(cpu, written, current)) ?? current;
+        }
       if (rng === undefined || !mayWrite(this.implementation)) continue;
       const fault = await this.machine.cpus[cpu]!.wrmsr(rng.msr, COPY_INPUT);
       const name = `WRMSR ${hex(rng.msr)} on ${this.label}, CPU ${cpu}`;
@@ -145,6 +144,7 @@ export class Copy {
   async #writeGeneration(cpu: number, written: bigint, current: bigint): Promise<bigint | undefined> {
     const { msr, acknowledged } = this.implementation.generation!;
     const asked = this.machine.cpus[cpu]!;
+    await this.#reports?.before();
     const fault = await asked.wrmsr(msr, written);
     const after = await asked.rdmsr(msr);
     const name = `WRMSR ${hex(msr)} of ${shown(written)} on ${this.label}, CPU ${cpu}`;
@@ -156,6 +156,7 @@ export class Copy {
     );
     // A renewal in between makes another value of the written one, and shows in the read.
     if (after !== current && after !== written && !isFault(after)) {
+      this.#reports?.forget();
       this.#evidence.expect(
         'generation.steady',
         known,
@@ -163,6 +164,8 @@ export class Copy {
       );
       return after;
     }
+    if (written !== current || fault === undefined) await this.#reports?.after(written, current, name);
+    else this.#reports?.forget();
     const right = acknowledged && written === current ? undefined : '#GP';
     const id = !acknowledged
       ? 'generation.write'
@@ -180,90 +183,5 @@ export class Copy {
       () => `${name}: expected the generation to stay ${shown(current)}, got ${shown(after)}`,
     );
     return isFault(after) ? undefined : after;
-  }
-
-  /** The page's register is 0 on every CPU, as after power-on. */
-  async noPage(when: string): Promise<void> {
-    if (this.implementation.page === undefined) return;
-    await this.#pageIs(0n, 'page.zero', when);
-  }
-
-  async #pageIs(value: bigint, rule: string, when: string): Promise<void> {
-    const { msr } = this.implementation.page!;
-    for (const cpu of this.order) {
-      const now = await this.machine.cpus[cpu]!.rdmsr(msr);
-      const name = `RDMSR ${hex(msr)} on ${this.label}, CPU ${cpu}`;
-      this.#evidence.expect('page.exception', !isFault(now), () => `${name}: raises ${shown(now)}`);
-      if (!isFault(now))
-        this.#evidence.expect(
-          rule,
-          now === value,
-          () => `${name}: expected ${shown(value)} ${when}, got ${shown(now)}`,
-        );
-    }
-  }
-
-  /**
-   * The page's bytes, read before anything else was asked of the machine. The result compares them, and the register, with a
-   * generation and the saved one; absent where there is no page, or a state that was saved before it was enabled.
-   */
-  async page(
-    saved: SavedPage,
-  ): Promise<((value: bigint, before: bigint | undefined) => Promise<void>) | undefined> {
-    const pages = await pagesOf(this.implementation);
-    const { memory } = this.machine;
-    if (this.implementation.page === undefined || pages === undefined || memory === undefined)
-      return undefined;
-    const first = await memory.read(pages.first, PAGE_SIZE);
-    const second = pages.second === undefined ? undefined : await memory.read(pages.second, PAGE_SIZE);
-    const [marked, at, mark] = second === undefined ? [first, 8, OWN] : [second, MARK_AT, MARK];
-    if (bytesOf(mark).some((byte, i) => marked[at + i] !== byte)) return undefined;
-    if (second !== undefined) this.#untouched(second, pages.second!);
-    return async (value, before) => {
-      const register = saved === 'enabled' ? encodePage(pages.first) : 0n;
-      await this.#pageIs(register, 'page.restored', 'as saved');
-      if (saved === 'disabled') return this.#stale(first, pages);
-      const was = new DataView(first.buffer, first.byteOffset).getBigUint64(PAGE_GENERATION, true);
-      // Renewed once more since the page was read: then both agree by now.
-      const later = was !== value && was !== before && (await this.#agrees(pages));
-      await comparePage(
-        this.implementation,
-        { ...memory, read: async (_, length) => first.subarray(0, length) },
-        pages.first,
-        [later ? was : value, OWN],
-        'page.renewed',
-        `on ${this.label}, before its first instruction`,
-      );
-    };
-  }
-
-  async #agrees({ first }: Pages): Promise<boolean> {
-    const bytes = await this.machine.memory!.read(first, 8);
-    const now = await this.#first();
-    return now !== undefined && bytesOf(now).every((byte, i) => bytes[i] === byte);
-  }
-
-  /** The second page holds the mark and zeros: the hypervisor stores into the page that was enabled, and into no other. */
-  #untouched(bytes: Uint8Array, address: number): void {
-    const expected = new Uint8Array(PAGE_SIZE);
-    expected.set(bytesOf(MARK), MARK_AT);
-    const at = expected.findIndex((byte, i) => bytes[i] !== byte);
-    this.#evidence.expect(
-      'page.others',
-      at < 0,
-      () =>
-        `page ${hex(address)}, not enabled, on ${this.label}: expected ${hex(expected[at]!, 2)} at byte ${at}, got ${hex(bytes[at]!, 2)}`,
-    );
-  }
-
-  /** A page that was disabled at the save keeps the guest's bytes. */
-  #stale(bytes: Uint8Array, { first }: Pages): void {
-    const at = [...bytesOf(OWN), ...bytesOf(OWN)].findIndex((byte, i) => bytes[i] !== byte);
-    this.#evidence.expect(
-      'page.others',
-      at < 0,
-      () =>
-        `page ${hex(first)}, not enabled, on ${this.label}: byte ${at} is ${hex(bytes[at]!, 2)}, which nobody wrote`,
-    );
   }
 }

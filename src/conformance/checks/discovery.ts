@@ -16,6 +16,7 @@ import {
 import { evidenceOf } from '../evidence.ts';
 import { type Implementation, isZeros, once, regsEqual, show } from '../implementation.ts';
 import { type Finding, failed, passed, permitted, skipped } from '../rule.ts';
+import { ODD_SUBLEAVES, somePast } from './subleaves.ts';
 
 /** The last leaf that each draft describes. */
 export const LAST_DESCRIBED = { 1: LEAF_FEATURES, 2: LEAF_MSRS, 3: LEAF_MSRS } as const;
@@ -84,6 +85,14 @@ export const constantLeaves = once(async (implementation: Implementation): Promi
   return passed(`${implementation.machine.cpus.length} CPUs`);
 });
 
+/** The subleaves past the list, as the first CPU answered them before any state was restored. */
+export const pastOf = once(async (implementation: Implementation) => {
+  const past: (readonly [leaf: number, subleaf: number, regs: Regs])[] = [];
+  for (const [leaf, subleaf] of await somePast(implementation))
+    past.push([leaf, subleaf, await implementation.cpuid(leaf, subleaf)]);
+  return past;
+});
+
 /** A line about the first leaf that `again` answers in another way than the first CPU did. */
 export async function changedLeaf(implementation: Implementation, again: Cpu): Promise<string | undefined> {
   const { maxLeaf, draft } = implementation;
@@ -96,11 +105,7 @@ export async function changedLeaf(implementation: Implementation, again: Cpu): P
     ...(maxLeaf >= LEAF_FEATURES ? [[LEAF_FEATURES, 0, implementation.features] as const] : []),
     ...(maxLeaf >= LEAF_MSRS && draft !== 1 ? [[LEAF_MSRS, 0, implementation.registers] as const] : []),
   ];
-  if (maxLeaf >= LEAF_INTERFACES && implementation.count < 0xffff_fff0) {
-    const end = draft === 1 ? implementation.entries.length : implementation.count + 1;
-    const past = await implementation.cpuid(LEAF_INTERFACES, end);
-    before.push([LEAF_INTERFACES, end, past]);
-  }
+  before.push(...(await pastOf(implementation)));
   for (const [leaf, subleaf, regs] of before) {
     const now = await again.cpuid(leaf, subleaf);
     if (!regsEqual(regs, now))
@@ -108,9 +113,6 @@ export async function changedLeaf(implementation: Implementation, again: Cpu): P
   }
   return undefined;
 }
-
-/** Subleaves that a text does not mention: a register of 32 bits has room for mistakes at both ends. */
-export const ODD_SUBLEAVES = [1, 2, 0xff, 0xffff, 0x1_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff];
 
 /** Leaves without subleaves: the same for each, or zeros, as processors do; anything else reads as an accident. */
 export async function oddSubleaves(implementation: Implementation): Promise<Finding> {

@@ -39,12 +39,19 @@ export const EXPLAINED_BY: Readonly<Record<string, readonly string[]>> = {
   'nesting.renew': ['generation.same', 'generation.exception', 'generation.write-keeps'],
   'acknowledgement.accepted': ['generation.same', 'generation.write-keeps'],
   'acknowledgement.other': ['generation.same', 'generation.write-keeps'],
-  'acknowledgement.repeated': ['generation.write-keeps'],
+  'acknowledgement.report': ['generation.same', 'generation.restored', 'acknowledgement.accepted'],
+  'acknowledgement.repeated': [
+    'generation.write-keeps',
+    'generation.same',
+    'generation.restored',
+    'generation.fresh',
+    'acknowledgement.accepted',
+  ],
   'discovery.restored': ['discovery.constant'],
   'page.exception': ['msrs.page'],
   'page.unchanged': ['page.value', 'page.holds'],
   'page.others': ['page.disable'],
-  'page.restored': ['page.value', 'page.exception', 'msrs.page'],
+  'page.restored': ['page.value', 'page.exception', 'page.unchanged', 'msrs.page'],
   'page.renewed': ['generation.same', 'generation.restored', 'page.restored'],
 };
 

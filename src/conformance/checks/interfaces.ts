@@ -12,7 +12,8 @@ import {
 } from '../../spec/index.ts';
 import { type Implementation, isQuick, isZeros, MAX_TUPLES, show } from '../implementation.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
-import { ODD_SUBLEAVES, quote } from './discovery.ts';
+import { quote } from './discovery.ts';
+import { farPast, firstPast, isOpen } from './subleaves.ts';
 
 type Check = (implementation: Implementation) => Promise<Finding> | Finding;
 
@@ -154,26 +155,16 @@ export const preferred = withList(({ interfaces: { ebx }, count: said }) => {
 
 /** Subleaves past the end: over a line; of a CPU that answers at once; and of one that has answered all of those in time. */
 const MIN_PAST = 96;
-const QUICK_PAST = 4096;
-const MAX_PAST = 20_000;
+const QUICK_PAST = 1024;
+const MAX_PAST = 8192;
 const PAST_MS = 50;
-
-/** Subleaves that alias the list where an implementation looks at some bits of ECX alone, and both ends of the range. */
-function aliases(first: number): readonly number[] {
-  const powers = Array.from({ length: 25 }, (_, i) => 2 ** (i + 7));
-  const tens = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
-  const some = [...powers, ...tens].flatMap((power) => [power - 1, power, power + 1, power + 2]);
-  return [...some, ...ODD_SUBLEAVES, 0xffff_fffe].filter((i) => i >= first && i <= 0xffff_ffff);
-}
 
 /** Subleaves above the list: in drafts 1 and 3 a MUST, in draft 2 out of scope. */
 export const end = withList(async (implementation) => {
-  const { draft, entries, count, machine } = implementation;
-  const first = draft === 1 ? entries.length : count + 1;
-  // Draft 1 has no count: a list that is not read to its end may go on.
-  const open = draft === 1 && entries.length >= MAX_TUPLES;
-  const far = open ? [0x7fff_ffff, 0x8000_0000, 0xffff_ffff] : aliases(first);
-  for (const [cpu, asked] of machine.cpus.entries()) {
+  const first = firstPast(implementation);
+  const far = await farPast(implementation);
+  const quick = await isQuick(implementation);
+  for (const [cpu, asked] of implementation.machine.cpus.entries()) {
     const wrong = async (subleaf: number): Promise<Finding | undefined> => {
       const regs = await asked.cpuid(LEAF_INTERFACES, subleaf);
       if (isZeros(regs)) return undefined;
@@ -181,13 +172,13 @@ export const end = withList(async (implementation) => {
         `${at(subleaf)} on CPU ${cpu}, past the end of the list: expected zeros, got ${show(regs)}`,
       );
     };
-    for (const subleaf of new Set(far)) {
+    for (const subleaf of far) {
       const finding = await wrong(subleaf);
       if (finding !== undefined) return finding;
     }
-    if (open) continue;
-    const many = cpu === 0 && (await isQuick(implementation));
-    const last = Math.min(first + (many ? MAX_PAST : cpu === 0 ? MIN_PAST : 8), 0xffff_ffff);
+    if (isOpen(implementation)) continue;
+    const many = quick ? (cpu === 0 ? MAX_PAST : QUICK_PAST) : cpu === 0 ? MIN_PAST : 8;
+    const last = Math.min(first + many, 0xffff_ffff);
     const until = performance.now() + PAST_MS;
     for (let i = first; i <= last; i++) {
       if (i > first + QUICK_PAST && performance.now() > until) break;

@@ -17,7 +17,7 @@ export async function renewOuter(implementation: Implementation): Promise<readon
   const renewed: bigint[] = [];
   if (generation === undefined || watch === undefined || !controls.has('renewOuter')) return renewed;
   for (let turn = 0; turn < TIMES; turn++) {
-    await prepare(implementation, 'enabled');
+    await prepare(implementation, 'first');
     const before = await watch.update('a page was enabled');
     await controls.renewOuter();
     const cause = `change ${turn + 1} of the outer generation`;

@@ -2,102 +2,23 @@
 import { type Cpu, hex } from '../../cpu.ts';
 import { encodePage, PAGE_SIZE } from '../../spec/index.ts';
 import { isFault, type Reading, shown } from '../answers.ts';
-import type { MemoryControl } from '../controls.ts';
 import { evidenceOf, stage } from '../evidence.ts';
-import { type Implementation, isQuick, once } from '../implementation.ts';
+import { type Implementation, isQuick } from '../implementation.ts';
+import {
+  bytesOf,
+  comparePage,
+  notElsewhere,
+  OWN,
+  type Pages,
+  pageHolds,
+  pageReads,
+  pagesOf,
+} from './page-bytes.ts';
 import { stillRandom, watchOf } from './reads.ts';
 import { generationWriteStage } from './writes.ts';
 
-/** Free under the probe guest. */
-const DEFAULT_PAGES = [0x2_0000, 0x2_1000];
-/** CPUID.80000008H.EAX[7:0], where the leaf is there; else 36 (SDM volume 3, "CPUID and physical address width"). */
-const DEFAULT_WIDTH = 36;
-
-/** How often the generation may be renewed while a page is compared. */
-const RENEWALS = 5;
-
 /** Bytes that are compared where a whole page would take long over a serial line. */
 const SHORT = 32;
-
-export interface Pages {
-  readonly memory: MemoryControl;
-  readonly first: number;
-  readonly second: number | undefined;
-  readonly width: number;
-}
-
-/** The pages that the suite may use, and the physical address width. */
-export const pagesOf = once(async ({ machine, cpuid }: Implementation): Promise<Pages | undefined> => {
-  const { memory } = machine;
-  if (memory === undefined) return undefined;
-  const [first, second] = memory.pages ?? DEFAULT_PAGES;
-  if (first === undefined) return undefined;
-  const { eax: maxExtended } = await cpuid(0x8000_0000, 0);
-  const told =
-    maxExtended >= 0x8000_0008 && maxExtended < 0x8000_0100 ? (await cpuid(0x8000_0008, 0)).eax & 0xff : 0;
-  return { memory, first, second, width: told >= 32 && told <= 64 ? told : DEFAULT_WIDTH };
-});
-
-export const bytesOf = (value: bigint): Uint8Array => {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value, true);
-  return bytes;
-};
-
-/** A page as the suite expects it: the generation, the guest's own 8 bytes, and zeros. */
-function pageBytes(generation: bigint, own: bigint): Uint8Array {
-  const bytes = new Uint8Array(PAGE_SIZE);
-  bytes.set(bytesOf(generation));
-  bytes.set(bytesOf(own), 8);
-  return bytes;
-}
-
-/**
- * Compares a page with the expected one: the first 8 bytes break `rule`, the others page.others. With `note` off a difference is
- * no failure yet. Returns whether they are the same.
- */
-export async function comparePage(
-  implementation: Implementation,
-  memory: MemoryControl,
-  address: number,
-  [generation, own]: readonly [bigint, bigint],
-  rule: string,
-  when: string,
-  length: number = PAGE_SIZE,
-  note = true,
-): Promise<boolean> {
-  const evidence = evidenceOf(implementation);
-  const seen = await memory.read(address, length);
-  const expected = pageBytes(generation, own).subarray(0, length);
-  const differs = expected.findIndex((byte, i) => seen[i] !== byte);
-  const text = (): string =>
-    `page ${hex(address)} ${when}: expected ${hex(expected[differs]!, 2)} at byte ${differs}, got ${hex(seen[differs]!, 2)}`;
-  if (differs >= 0 && !note) return false;
-  evidence.expect(rule, differs < 0 || differs >= 8, text);
-  if (differs < 0 || differs >= 8) evidence.expect('page.others', differs < 0, text);
-  return differs < 0;
-}
-
-/** Compares a page of the first machine with its generation, which may be renewed meanwhile, and the page with it. */
-export async function pageHolds(
-  implementation: Implementation,
-  memory: MemoryControl,
-  address: number,
-  own: bigint,
-  rule: string,
-  when: string,
-  length?: number,
-): Promise<void> {
-  const watch = watchOf(implementation)!;
-  const compare = (note: boolean): Promise<boolean> =>
-    comparePage(implementation, memory, address, [watch.last!, own], rule, when, length, note);
-  for (let turn = 0; turn < RENEWALS; turn++) {
-    if (await compare(false)) return;
-    const before = watch.last;
-    if ((await watch.update(when)) === before) break;
-  }
-  await compare(true);
-}
 
 class PageTest {
   readonly #implementation: Implementation;
@@ -117,17 +38,8 @@ class PageTest {
   }
 
   /** Every CPU reads the register's value. */
-  async reads(value: bigint, when: string, rule = 'page.value'): Promise<void> {
-    for (const [cpu, asked] of this.#cpus.entries()) {
-      const now: Reading = await asked.rdmsr(this.#msr);
-      this.#expect('page.exception', !isFault(now), () => `RDMSR on CPU ${cpu} raises ${shown(now)}`);
-      if (!isFault(now))
-        this.#expect(
-          rule,
-          now === value,
-          () => `expected ${shown(value)} ${when} on CPU ${cpu}, got ${shown(now)}`,
-        );
-    }
+  reads(value: bigint, when: string, rule = 'page.value'): Promise<void> {
+    return pageReads(this.#implementation, this.#cpus.entries(), value, rule, when);
   }
 
   /** A value that has to be accepted, and the bytes of the page then. */
@@ -143,6 +55,8 @@ class PageTest {
     const when = `after a WRMSR of ${shown(value)} on CPU ${cpu}`;
     await this.holds(address, own, 'page.holds', when);
     await this.reads(value, when);
+    const { memory } = this.#pages;
+    await notElsewhere(this.#implementation, memory, address, watchOf(this.#implementation)!.last!, when);
   }
 
   async disables(cpu: number): Promise<void> {
@@ -156,7 +70,8 @@ class PageTest {
   }
 
   holds(address: number, own: bigint, rule: string, when: string, length?: number): Promise<void> {
-    return pageHolds(this.#implementation, this.#pages.memory, address, own, rule, when, length);
+    const watch = watchOf(this.#implementation)!;
+    return pageHolds(this.#implementation, watch, this.#pages.memory, address, own, rule, when, length);
   }
 
   /** A page that was left keeps its stale bytes. */
@@ -210,24 +125,23 @@ class PageTest {
   }
 
   async refusesAll(cpu: number, enabled: readonly [value: bigint, own: bigint]): Promise<void> {
-    const { memory, first, second = first, width } = this.#pages;
+    const { first, second = first, width, holes } = this.#pages;
     const to = BigInt(second);
-    const all = cpu === 0 || (await isQuick(this.#implementation));
+    const quick = await isQuick(this.#implementation);
+    const all = cpu === 0 || quick;
     for (let bit = 1n; bit <= 11n; bit++)
       if (all || bit === 1n || bit === 11n)
         await this.refuses('page.reserved-bits', to | 1n | (1n << bit), cpu, enabled);
-    await this.refuses('page.reserved-bits', 2n, cpu, enabled);
+    for (const value of all ? [to | 0xa1n, to | 0x801n | 2n, to | 0xfffn, 2n, 0x800n, 0xffen] : [2n])
+      await this.refuses('page.reserved-bits', value, cpu, enabled);
     await this.refuses('page.half', to, cpu, enabled);
-    for (const bit of new Set([width, Math.min(63, width + 1), 52, 62, 63]))
+    const bits = quick ? Array.from({ length: 64 }, (_, bit) => bit) : [width, width + 1, 52, 62, 63];
+    for (const bit of new Set(bits))
       if (bit >= width && bit <= 63)
         await this.refuses('page.width', to | 1n | (1n << BigInt(bit)), cpu, enabled);
-    const top = width <= 52 ? [2 ** width - PAGE_SIZE] : [];
-    for (const hole of memory.holes ?? top) await this.refuses('page.ram', encodePage(hole), cpu, enabled);
+    for (const hole of holes) await this.refuses('page.ram', encodePage(hole), cpu, enabled);
   }
 }
-
-/** The guest's own word of the page: no generation, and easy to see when it is overwritten. */
-export const OWN = 0x6f77_6e20_7061_6765n;
 
 export const pageStage = stage(generationWriteStage, async (implementation) => {
   const pages = await pagesOf(implementation);

@@ -4,7 +4,8 @@ import { isFault, isU32, type Reading, shown } from '../answers.ts';
 import { evidenceOf, stage } from '../evidence.ts';
 import { type Implementation, isQuick, once } from '../implementation.ts';
 import { type Finding, failed, passed, skipped } from '../rule.ts';
-import { readRow, VALUE_COUNT } from './streams.ts';
+import { reportsOf } from './acknowledgements.ts';
+import { moreValues, type Place, readRow, VALUE_COUNT } from './streams.ts';
 import { Watch } from './watch.ts';
 
 const NOT_PROBED = 'no MSR is read that nobody advertised (--probe-msrs)';
@@ -32,6 +33,7 @@ export function watchOf(implementation: Implementation): Watch | undefined {
 
 export const generationStage = stage(undefined, async (implementation) => {
   await adjacentMsrsOf(implementation);
+  await reportsOf(implementation);
   const { generation, rdmsr } = implementation;
   if (generation === undefined) return;
   const first = await rdmsr(generation.msr);
@@ -64,19 +66,22 @@ export const rngStage = stage(generationStage, async (implementation) => {
     const place = { machine: 'the machine', kind: 'first', cpu } as const;
     const count = VALUE_COUNT >> (cpu === 0 ? 0 : 1);
     await readRow(implementation, asked, place, count, cpu === 0 ? [first] : []);
-    // A generator may fail, repeat itself or stand still later on.
+    // A generator may fail, repeat itself or stand still later on; bias shows in many values alone.
     if (await isQuick(implementation))
-      for (let row = cpu === 0 ? 0 : MORE_ROWS - 2; row < MORE_ROWS; row++)
-        await readRow(implementation, asked, place, MORE_VALUES);
+      await readRow(implementation, asked, place, moreValues(implementation, cpu));
   }
   // CPUs in turns: a generator of its own for each may show only so.
   for (let i = 0; i < 4 && machine.cpus.length > 1; i++) await stillRandom(implementation, 1);
   await watchOf(implementation)?.check('the RNG was read');
 });
 
-/** Rows that are read on a CPU that answers at once; too short for the test of linear values, which takes long. */
-const MORE_ROWS = 6;
-const MORE_VALUES = 100;
+/** The first machine as a report calls it: another one once a state was restored into it. */
+const labels = new WeakMap<Implementation, Pick<Place, 'machine' | 'kind'>>();
+export const labelOf = (implementation: Implementation): Pick<Place, 'machine' | 'kind'> =>
+  labels.get(implementation) ?? { machine: 'the machine', kind: 'first' };
+export const setLabel = (implementation: Implementation, label: Pick<Place, 'machine' | 'kind'>): void => {
+  labels.set(implementation, label);
+};
 
 /** Reads each CPU of the first machine again, after something else was asked of it. */
 export async function stillRandom(implementation: Implementation, count = 4): Promise<void> {
@@ -84,7 +89,7 @@ export async function stillRandom(implementation: Implementation, count = 4): Pr
   const evidence = evidenceOf(implementation);
   if (rng === undefined || evidence.has('features.rng') || evidence.has('msrs.rng')) return;
   for (const [cpu, asked] of machine.cpus.entries())
-    await readRow(implementation, asked, { machine: 'the machine', kind: 'first', cpu }, count);
+    await readRow(implementation, asked, { ...labelOf(implementation), cpu }, count);
 }
 
 /** The adjacent index that answers as the register should, where the advertised one answers as an absent MSR does. */

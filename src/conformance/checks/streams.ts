@@ -1,10 +1,11 @@
 /** Random values as they are read: each row is examined alone, and all rows of all machines against each other. */
 import { type Cpu, hex } from '../../cpu.ts';
-import { type Flaw, flawOf, isLinear } from '../../spec/index.ts';
 import { isFault, type Reading, shown } from '../answers.ts';
 import { type Evidence, evidenceOf } from '../evidence.ts';
 import type { Implementation } from '../implementation.ts';
 import { WRITTEN } from './inputs.ts';
+import { examineBits, isConstant, qualityOf } from './patterns.ts';
+import { Windows } from './windows.ts';
 
 /** Where a row was read. */
 export interface Place {
@@ -23,8 +24,22 @@ export const where = ({ machine, cpu }: Place): string => `${machine}, CPU ${cpu
 /** Enough that a bit that never moves is no accident, and that values which are linear in the one before show it. */
 export const VALUE_COUNT = 128;
 
-class Streams {
+/** Values more of CPUs that answer at once: of the machine's first one, of the others together, and of each at most. */
+const MORE_FIRST = 2500;
+const MORE_OTHERS = 2000;
+const MORE_EACH = 600;
+export const moreValues = ({ machine }: Pick<Implementation, 'machine'>, cpu: number): number =>
+  cpu === 0 ? MORE_FIRST : Math.min(MORE_EACH, Math.floor(MORE_OTHERS / (machine.cpus.length - 1)));
+
+/** Rules that say that values are not random: streams of such values are not compared in parts. */
+const FLAWED = ['different', 'width', 'quality', 'lowered', 'state', 'saved', 'apart'].map(
+  (id) => `rng.${id}`,
+);
+
+export class Streams {
   readonly #seen = new Map<bigint, Place>();
+  readonly #windows = new Windows<Place>();
+  #halves = new Uint32Array();
   readonly #overlaps = new Map<string, number>();
   /** Whether single values are wide enough that two equal ones are no accident. */
   wide = true;
@@ -38,27 +53,58 @@ class Streams {
     return this.#seen.has(value);
   }
 
+  /**
+   * Whether both halves of a value were halves of random values, in either place. Bit 0 does not count: a value may have been
+   * changed so that neither half is 0.
+   */
+  hasHalves(value: bigint): boolean {
+    if (!this.wide) return false;
+    if (this.#halves.length !== 2 * this.#seen.size)
+      this.#halves = new Uint32Array(BigUint64Array.from(this.#seen.keys()).buffer);
+    const has = (half: number): boolean => {
+      for (const seen of this.#halves) if ((seen | 1) === half) return true;
+      return false;
+    };
+    return has(Number(value & 0xffff_ffffn) | 1) && has(Number(value >> 32n) | 1);
+  }
+
   /** Notes one value of a row that is no constant. */
   add(value: bigint, place: Place, evidence: Evidence): void {
     const { draft } = this.implementation;
     if (draft !== 3 && value === 0n) return; // "a hypervisor is free to return zero"
-    if (WRITTEN.has(value)) return; // an echo, which has a rule of its own
     const before = this.#seen.get(value);
     this.#seen.set(value, place);
-    if (before === undefined) return;
+    if (before === undefined || WRITTEN.has(value)) return; // an echo has a rule of its own
     const id = this.#ruleOf(before, place);
     const count = (this.#overlaps.get(id) ?? 0) + 1;
     this.#overlaps.set(id, count);
     const repeated = REPEATED(this.implementation);
     // Values that come twice anyway may do so on both sides of a restore.
-    const enough = evidence.has(repeated) ? 8 : this.wide ? 1 : 3;
-    const accident = count < enough && id !== repeated;
+    const enough = evidence.has(repeated) && id !== repeated ? 8 : this.wide ? 1 : 3;
+    const accident = count < enough;
     evidence.expect(
       id,
       accident,
       () =>
         `RDMSR ${hex(this.implementation.rng!.msr)}: expected a value that nobody read before, got ${shown(value)} on ` +
         `${where(place)}, as earlier on ${where(before)}`,
+    );
+  }
+
+  /** Compares a row with those before in parts: values that differ by a constant, or share some of their bits. */
+  addParts(row: readonly bigint[], place: Place, evidence: Evidence): void {
+    if ([...FLAWED, 'msrs.secure'].some((id) => evidence.has(id))) return;
+    const values = this.implementation.draft === 3 ? row : row.filter((value) => value !== 0n);
+    const found = this.#windows.add(values, place);
+    if (found === undefined) return;
+    const { before, by } = found;
+    const same = before.machine === place.machine && before.cpu === place.cpu;
+    evidence.expect(
+      same ? qualityOf(this.implementation) : this.#ruleOf(before, place),
+      false,
+      () =>
+        `RDMSR ${hex(this.implementation.rng!.msr)}: expected values of their own on ${where(place)}, got ` +
+        `a row that follows from the one on ${where(before)} (${by})`,
     );
   }
 
@@ -104,7 +150,8 @@ export async function readRow(
   first: readonly Reading[] = [],
 ): Promise<readonly Reading[]> {
   const values: Reading[] = [...first];
-  for (let i = values.length; i < count; i++) values.push(await cpu.rdmsr(implementation.rng!.msr));
+  const most = streamsOf(implementation).wide ? count : Math.min(count, VALUE_COUNT);
+  for (let i = values.length; i < most; i++) values.push(await cpu.rdmsr(implementation.rng!.msr));
   examine(implementation, place, values);
   return values;
 }
@@ -130,18 +177,19 @@ function examine(implementation: Implementation, place: Place, values: readonly 
   );
   if (at >= 0) return;
   const row = values as readonly bigint[];
-  if (isConstant(implementation, place, row, name)) return;
-  examineBits(implementation, place, row, name);
+  const written = place.written === true;
+  if (isConstant(implementation, written, row, name)) return;
+  if (examineBits(implementation, written, row, name) && place.kind === 'first')
+    streamsOf(implementation).wide = false;
   const { draft } = implementation;
-  if (draft === 3 && place.kind !== 'first') {
-    const echo = row.find((value) => WRITTEN.has(value));
-    const id = place.written === true ? 'rng.lowered' : 'rng.echo';
+  const echo = row.find((value) => WRITTEN.has(value));
+  const lowered = draft === 3 && (written || place.kind === 'first');
+  if (echo !== undefined || (draft === 3 && place.kind !== 'first'))
     evidence.expect(
-      id,
+      lowered ? 'rng.lowered' : 'rng.echo',
       echo === undefined,
       () => `${name}: expected nothing that was written, got ${shown(echo)}`,
     );
-  }
   const asked = [
     ...(row.length > 1 ? [REPEATED(implementation)] : []),
     ...(place.kind === 'copy' ? ['rng.saved'] : []),
@@ -150,68 +198,5 @@ function examine(implementation: Implementation, place: Place, values: readonly 
   ];
   for (const id of asked) evidence.expect(id, true, () => '');
   for (const value of row) streamsOf(implementation).add(value, place, evidence);
-}
-
-/** One value for ever; after that was seen nothing else is said of the values. */
-function isConstant(
-  implementation: Implementation,
-  place: Place,
-  row: readonly bigint[],
-  name: string,
-): boolean {
-  const evidence = evidenceOf(implementation);
-  const draft3 = implementation.draft === 3;
-  const constant = draft3 ? 'rng.constant' : 'rng.different';
-  const lowered =
-    draft3 && (place.written === true || evidence.has('rng.lowered')) && !evidence.has(constant);
-  const one = row.every((value) => value === row[0]);
-  if (row.length >= 4)
-    evidence.expect(
-      lowered ? 'rng.lowered' : constant,
-      !one,
-      () => `${name}: expected values that differ, got ${shown(row[0])} ${row.length} times`,
-    );
-  return (row.length >= 4 && one) || (draft3 && evidence.has(constant));
-}
-
-/** Patterns in the bits of a row. */
-function examineBits(
-  implementation: Implementation,
-  place: Place,
-  row: readonly bigint[],
-  name: string,
-): void {
-  const distinct = [...new Set(row)];
-  if (distinct.length < 8) return;
-  const evidence = evidenceOf(implementation);
-  const flaw = flawOfRow(distinct);
-  const lane = flaw?.kind === 'stuck' && flaw.width >= 32;
-  if (lane && place.kind === 'first') streamsOf(implementation).wide = false;
-  const known = implementation.secure ? ['msrs.secure'] : ['rng.width', 'rng.quality'];
-  for (const id of known) evidence.expect(id, true, () => '');
-  const after = place.written === true && implementation.draft === 3 && !known.some((id) => evidence.has(id));
-  const id = after
-    ? 'rng.lowered'
-    : implementation.secure
-      ? 'msrs.secure'
-      : lane
-        ? 'rng.width'
-        : 'rng.quality';
-  evidence.expect(
-    id,
-    flaw === undefined,
-    () => `${name}: expected random values, got ${flaw?.text} in ${row.length} values`,
-  );
-}
-
-/** Values of a row whose lanes are compared: a bit that never changes shows in 41. */
-const LANE_VALUES = 48;
-
-function flawOfRow(values: readonly bigint[]): Pick<Flaw, 'kind' | 'width' | 'text'> | undefined {
-  return (
-    flawOf(values.slice(0, LANE_VALUES)) ??
-    (isLinear(values)
-      ? { kind: 'alike', width: 1, text: 'bits that are linear functions of others' }
-      : undefined)
-  );
+  if (!written && row.length <= VALUE_COUNT) streamsOf(implementation).addParts(row, place, evidence);
 }

@@ -37,6 +37,8 @@ export class Watch {
   readonly #label: string;
   /** The value that was read last, on any CPU. */
   last: bigint | undefined;
+  /** The saved value of a machine that was restored, which is nowhere right any more. */
+  saved: bigint | undefined;
 
   constructor(implementation: Implementation, machine: Pick<Machine, 'cpus'>, label: string) {
     this.#implementation = implementation;
@@ -113,8 +115,9 @@ export class Watch {
       );
   }
 
-  /** Reads the first CPU of a machine that was restored: its generation is another one. */
-  async resume(): Promise<void> {
+  /** Reads the first CPU of a machine that was restored: its generation is another one than the saved one. */
+  async resume(saved: bigint | undefined): Promise<void> {
+    this.saved = saved;
     this.last = await this.read(0);
   }
 
@@ -138,8 +141,9 @@ export class Watch {
       const now = await this.read(cpu);
       if (now === undefined) continue;
       const same = now === before || evidence.has('generation.same');
+      const old = !same && now === this.saved && !evidence.has('generation.write-keeps');
       evidence.expect(
-        rule,
+        old ? 'generation.restored' : rule,
         same,
         () => `${this.#name(cpu)} after ${cause}: expected ${shown(before)} as before, got ${shown(now)}`,
       );

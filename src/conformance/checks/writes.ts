@@ -1,23 +1,14 @@
 /** The stages that write: guest input to the RNG, and values to the generation register, on every CPU. */
 import { type Cpu, type Fault, hex } from '../../cpu.ts';
-import { isFault, type Reading, shown } from '../answers.ts';
+import { type Reading, shown } from '../answers.ts';
 import { evidenceOf, stage } from '../evidence.ts';
 import { type Implementation, isQuick, once } from '../implementation.ts';
-import { ALL, formsOf, INPUTS, swapped, WRITTEN } from './inputs.ts';
+import { type Reports, reportsOf, toldOf } from './acknowledgements.ts';
+import { followed, type Write } from './followed.ts';
+import { ALL, INPUTS, swapped } from './inputs.ts';
 import { rngStage, stillRandom, watchOf } from './reads.ts';
 import { readRow } from './streams.ts';
 import type { Watch } from './watch.ts';
-
-/** Bits that are equal in 8 random values: half a bit is expected, 24 are no accident. */
-const MAX_STUCK_BITS = 24;
-
-interface Write {
-  readonly cpu: number;
-  readonly value: bigint;
-  readonly fault: Fault | undefined;
-  readonly before: Reading;
-  readonly after: readonly Reading[];
-}
 
 /** Whether a write may be executed: draft 2 leaves it unspecified without bit 1. */
 export const mayWrite = ({ draft, rng }: Implementation): boolean =>
@@ -45,7 +36,7 @@ async function write(
   return { cpu, value, fault, before, after };
 }
 
-/** Each of `INPUTS` on the first CPU, one of them three times; two of them on every other CPU. */
+/** Each of `INPUTS` on the first CPU, one of them three times; two of them on every other CPU, and the first of the two again. */
 export const writesOf = once(async (implementation) => {
   const writes: Write[] = [];
   if (!mayWrite(implementation)) return writes;
@@ -53,7 +44,7 @@ export const writesOf = once(async (implementation) => {
   for (const value of [...INPUTS, INPUTS[2]!, INPUTS[2]!])
     writes.push(await write(implementation, cpus, 0, value, 8));
   for (let cpu = 1; cpu < cpus.length; cpu++)
-    for (const value of [INPUTS[2]!, INPUTS[3]!])
+    for (const value of [INPUTS[2]!, INPUTS[3]!, INPUTS[2]!])
       writes.push(await write(implementation, cpus, cpu, value, 4));
   return writes;
 });
@@ -74,71 +65,6 @@ export const rngWriteStage = stage(rngStage, async (implementation) => {
   await watchOf(implementation)?.check('guest input was written to the RNG');
 });
 
-/** Values that follow from a write: the same, a part of it, or a constant distance from it. */
-function followed(implementation: Implementation, writes: readonly Write[]): void {
-  const evidence = evidenceOf(implementation);
-  const id = implementation.draft === 3 ? 'rng.lowered' : 'rng.echo';
-  const name = `RDMSR ${hex(implementation.rng!.msr)}`;
-  const lanes = new Set<bigint>();
-  for (const { value, after } of writes) {
-    const values = after.filter((read) => !isFault(read));
-    const echo = values.find((read) => WRITTEN.has(read));
-    evidence.expect(
-      id,
-      echo === undefined,
-      () =>
-        `${name}: expected nothing of the written values, got ${shown(echo)} after ${shown(WRITTEN.get(echo!))}`,
-    );
-    const parts = [value >> 32n, value & 0xffff_ffffn];
-    const isPart = (read: bigint): boolean =>
-      parts.includes(read >> 32n) || parts.includes(read & 0xffff_ffffn);
-    if (formsOf(value).length > 0 && values.some(isPart)) lanes.add(value);
-    const ones = values.reduce((all, read) => all & read, ALL);
-    const zeros = values.reduce((all, read) => all & ~read, ALL);
-    const stuck = (ones | zeros).toString(2).replaceAll('0', '').length;
-    const lowered = implementation.draft === 3 ? 'rng.lowered' : 'rng.quality';
-    const known = ['rng.width', 'rng.quality', 'msrs.secure'].some((flawed) => evidence.has(flawed));
-    if (values.length >= 8 && new Set(values).size > 1 && !known)
-      evidence.expect(
-        lowered,
-        stuck < MAX_STUCK_BITS,
-        () =>
-          `${name} after ${shown(value)} was written: expected random values, got ${stuck} bits that never change in ${values.length}`,
-      );
-  }
-  evidence.expect(
-    id,
-    lanes.size < 2,
-    () =>
-      `${name}: expected nothing of the written values, got a half of ${[...lanes].map(shown).join(' and ')} after it`,
-  );
-  const distance = related(writes);
-  evidence.expect(
-    id,
-    distance === undefined,
-    () =>
-      `${name}: expected nothing that follows from the written values, got values whose ${distance} is constant`,
-  );
-}
-
-/** The distance that is constant between the written values and the first values after them. */
-function related(writes: readonly Write[]): string | undefined {
-  const rows = writes.filter(
-    ({ after, before }) => typeof after[0] === 'bigint' && typeof before === 'bigint',
-  );
-  if (rows.length < 3 || new Set(rows.map(({ after }) => after[0])).size === 1) return undefined;
-  const value = (row: Write): bigint => row.after[0] as bigint;
-  const distances: Record<string, (row: Write) => bigint> = {
-    'exclusive or with the written value': (row) => value(row) ^ row.value,
-    'difference from the written value': (row) => BigInt.asUintN(64, value(row) - row.value),
-    'exclusive or with the written value and the value before': (row) =>
-      value(row) ^ row.value ^ (row.before as bigint),
-    'difference from the written value and the value before': (row) =>
-      BigInt.asUintN(64, value(row) - row.value - (row.before as bigint)),
-  };
-  return Object.keys(distances).find((name) => new Set(rows.map(distances[name]!)).size === 1);
-}
-
 /** Values other than the current one: near it, a half of it, and far from it. */
 const OTHERS: readonly ((current: bigint) => bigint)[] = [
   (current) => current ^ 1n,
@@ -153,28 +79,25 @@ const OTHERS: readonly ((current: bigint) => bigint)[] = [
   () => 0x0123_4567_89ab_cdefn,
 ];
 
-/** Generations whose acknowledgement was written, by implementation: the first one of each is reported. */
-const toldOf = once(async () => new Set<bigint>());
-
 /** How often the generation may be renewed while its acknowledgement is written. */
 const RENEWALS = 4;
 
 class GenerationWrites {
   readonly #implementation: Implementation;
   readonly #watch: Watch;
-  readonly #counts: boolean;
+  readonly #reports: Reports | undefined;
 
-  constructor(implementation: Implementation, watch: Watch) {
+  constructor(implementation: Implementation, watch: Watch, reports: Reports | undefined) {
     this.#implementation = implementation;
     this.#watch = watch;
-    this.#counts = implementation.generation!.acknowledged && implementation.controls.has('acknowledgements');
+    this.#reports = reports;
   }
 
   /** WRMSR of the generation's register on one CPU, of a value that is made of the current one. */
   async write(cpu: number, make: (current: bigint) => bigint): Promise<void> {
-    const { machine, controls } = this.#implementation;
+    const { machine } = this.#implementation;
     const { msr } = this.#implementation.generation!;
-    const before = this.#counts ? await controls.acknowledgements() : 0;
+    await this.#reports?.before();
     let current = this.#watch.last!;
     let value = make(current);
     let fault = await machine.cpus[cpu]!.wrmsr(msr, value);
@@ -187,11 +110,12 @@ class GenerationWrites {
     const of = value === current ? 'its value' : 'another value';
     const name = `WRMSR ${hex(msr)} of ${of}, ${shown(value)}, on CPU ${cpu}`;
     this.#answered(value === current, fault, name);
-    if (this.#counts && (value !== current || fault === undefined))
-      await this.#reported(value, current, before, name);
+    if (value !== current || fault === undefined) await this.#reports?.after(value, current, name);
+    else this.#reports?.forget();
     await this.#watch.checkEach(`a WRMSR of ${of}`, 'generation.write-keeps', async () => {
       const again = make(this.#watch.last!);
       if (again === this.#watch.last) (await toldOf(this.#implementation)).add(again);
+      this.#reports?.forget();
       return machine.cpus[cpu]!.wrmsr(msr, again);
     });
   }
@@ -206,24 +130,13 @@ class GenerationWrites {
     const expected = right ?? 'no exception';
     evidence.expect(id, fault === right, () => `${name}: expected ${expected}, got ${shown(fault)}`);
   }
-
-  async #reported(value: bigint, current: bigint, before: number, name: string): Promise<void> {
-    const told = await toldOf(this.#implementation);
-    const reported = (await this.#implementation.controls.acknowledgements()) - before;
-    const first = value === current && !told.has(value);
-    if (value === current) told.add(value);
-    evidenceOf(this.#implementation).expect(
-      first ? 'acknowledgement.report' : 'acknowledgement.repeated',
-      reported === (first ? 1 : 0),
-      () => `${name}: expected ${first ? 'one report' : 'no report'} to the owner, got ${reported}`,
-    );
-  }
 }
 
 export const generationWriteStage = stage(rngWriteStage, async (implementation) => {
   const watch = watchOf(implementation);
   if (watch?.last === undefined) return;
-  const writes = new GenerationWrites(implementation, watch);
+  const reports = await reportsOf(implementation);
+  const writes = new GenerationWrites(implementation, watch, reports);
   const quick = await isQuick(implementation);
   for (let cpu = 0; cpu < implementation.machine.cpus.length; cpu++) {
     for (const other of OTHERS.slice(0, cpu === 0 || quick ? OTHERS.length : 3))
@@ -231,6 +144,8 @@ export const generationWriteStage = stage(rngWriteStage, async (implementation) 
         const value = other(current);
         return value === current ? current ^ 4n : value;
       });
+    for (let bit = 0n; bit < 64n && cpu === 0 && quick; bit++)
+      await writes.write(cpu, (current) => current ^ (1n << bit));
     for (let i = 0; i < 2; i++) await writes.write(cpu, (current) => current);
     await writes.write(cpu, (current) => current ^ 2n);
   }

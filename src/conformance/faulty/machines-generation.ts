@@ -1,6 +1,12 @@
 /** Faulty machines: the generation and its acknowledgement. */
-import { type FaultyMachine, fault, LOW, of, put, splitMix } from './fault.ts';
-import type { ReferenceMachine } from './reference.ts';
+import { type FaultyMachine, fault, LOW, of, put, restored, splitMix } from './fault.ts';
+import type { Moment, ReferenceMachine } from './reference.ts';
+
+/** A renewal that nothing asked for. */
+function renewed(machine: ReferenceMachine, moment: Moment): void {
+  machine.generationValue = splitMix(machine.generationValue, 1);
+  machine.storePage(moment);
+}
 
 export const generation: readonly FaultyMachine[] = [
   fault('generation.exception', 'raises #GP on another CPU in resumed copies', () => ({
@@ -21,8 +27,8 @@ export const generation: readonly FaultyMachine[] = [
         if (before !== undefined) old.set(machine, before);
         return fresh;
       },
-      read: of('generation', (value, { cpu, count }, machine) =>
-        cpu === 1 && count === 1 ? (old.get(machine) ?? value) : value,
+      read: of('generation', (value, moment, machine) =>
+        moment.cpu === 1 && moment.count === 1 && restored(moment) ? (old.get(machine) ?? value) : value,
       ),
     };
   }),
@@ -56,15 +62,13 @@ export const generation: readonly FaultyMachine[] = [
     { secure: undefined },
   ),
   fault('generation.steady', 'renews its value when random values were read', () => ({
-    read: of('rng', (value, { count, cpu }, machine) => {
-      if (count === 100 && cpu === 0) machine.generationValue = splitMix(machine.generationValue, 1);
+    read: of('rng', (value, moment, machine) => {
+      if (moment.count === 100 && moment.cpu === 0) renewed(machine, moment);
       return value;
     }),
   })),
   fault('generation.pause', 'renews its value at a pause', () => ({
-    paused: (machine) => {
-      machine.generationValue = splitMix(machine.generationValue, 1);
-    },
+    paused: (machine) => renewed(machine, { cpu: 0, route: 'start', turn: 1, count: 1 }),
   })),
   fault(
     'generation.write-keeps',

@@ -50,24 +50,18 @@ export const random: readonly FaultyMachine[] = [
   fault('rng.constant', 'stands still in resumed copies', () => ({
     read: of('rng', (value, { route }) => (route === 'resume' ? 42n : value)),
   })),
-  fault(
-    'rng.lowered',
-    'makes its next values of a write that it refuses',
-    () => ({
-      write(answer, register, value, { cpu }, machine) {
-        if (register === 'rng') machine.extra.seed = value + BigInt(cpu) * 0n;
-        return answer;
-      },
-      read: of('rng', (value, _, { extra }) => {
-        if (extra.seed === undefined) return value;
-        extra.drawn = (extra.drawn ?? 0n) + 1n;
-        if (extra.last !== extra.seed) [extra.last, extra.drawn] = [extra.seed, 0n];
-        return splitMix(extra.seed, Number(extra.drawn));
-      }),
+  fault('rng.lowered', 'makes its next values of a write that it refuses', () => ({
+    write(answer, register, value, { cpu }, machine) {
+      if (register === 'rng') machine.extra.seed = value + BigInt(cpu) * 0n;
+      return answer;
+    },
+    read: of('rng', (value, _, { extra }) => {
+      if (extra.seed === undefined) return value;
+      extra.drawn = (extra.drawn ?? 0n) + 1n;
+      if (extra.last !== extra.seed) [extra.last, extra.drawn] = [extra.seed, 0n];
+      return splitMix(extra.seed, Number(extra.drawn));
     }),
-    {},
-    ['rng.state'],
-  ),
+  })),
   fault(
     'rng.echo',
     "returns one machine's input to another",

@@ -1,8 +1,8 @@
 /** Faulty hypervisors: random values, and guest input. */
 import { type Fault, GP } from '../../cpu.ts';
+import { LOW, splitMix } from './fault.ts';
 import { type FaultyHypervisor, faulty, type MakeFaulty, read, reads, writes } from './faulty.ts';
 
-const LOW = 0xffff_ffffn;
 const ALL = 0xffff_ffff_ffff_ffffn;
 
 /** Values that are right but for `change`, which sees only values. */
@@ -46,21 +46,15 @@ function clock(): MakeFaulty {
   });
 }
 
-/** A generator whose state comes back with the machine's: Steele, Lea and Flood's SplitMix64, from a fixed seed. */
+/** A generator whose state comes back with the machine's, from a fixed seed. */
 const savedState: MakeFaulty = (good, draft) => (host) => {
   const correct = read(good(host), draft);
-  let state = 42n;
+  let count = 0;
   return {
     ...correct,
-    rdmsr(index) {
-      if (index !== correct.rng) return correct.rdmsr(index);
-      state = BigInt.asUintN(64, state + 0x9e37_79b9_7f4a_7c15n);
-      let value = BigInt.asUintN(64, (state ^ (state >> 30n)) * 0xbf58_476d_1ce4_e5b9n);
-      value = BigInt.asUintN(64, (value ^ (value >> 27n)) * 0x94d0_49bb_1331_11ebn);
-      return value ^ (value >> 31n);
-    },
+    rdmsr: (index) => (index === correct.rng ? splitMix(42n, ++count) : correct.rdmsr(index)),
     restored(saved) {
-      state = 42n;
+      count = 0;
       correct.restored?.(saved);
     },
   };
