@@ -31,7 +31,8 @@ export async function pageKept(implementation: Implementation, when: string, rul
   const watch = watchOf(implementation);
   const { memory, cpus } = implementation.machine;
   if (pages === undefined || watch?.last === undefined || memory === undefined) return;
-  if (evidenceOf(implementation).has('generation.migration')) return;
+  const evidence = evidenceOf(implementation);
+  if (evidence.has('generation.migration') || (rule === 'page.holds' && evidence.has('page.renewed'))) return;
   await pageReads(implementation, cpus.entries(), encodePage(pages.first), 'page.value', when);
   await pageHolds(implementation, watch, memory, pages.first, OWN, rule, when);
 }
