@@ -23,12 +23,13 @@ export function isConstant(
   const lowered = draft3 && (written || evidence.has('rng.lowered')) && !evidence.has(constant);
   const last = row.slice(-STOPPED);
   const one = last.every((value) => value === last[0]);
+  const times = row.every((value) => value === row[0]) ? row.length : last.length;
   const enough = row.length >= MIN_EQUAL[implementation.draft];
   if (enough)
     evidence.expect(
       lowered ? 'rng.lowered' : constant,
       !one,
-      () => `${name}: expected values that differ, got ${shown(last[0])} ${last.length} times`,
+      () => `${name}: expected values that differ, got ${shown(last[0])} ${times} times`,
     );
   return (enough && one) || (draft3 && evidence.has(constant));
 }
