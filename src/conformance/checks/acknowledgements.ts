@@ -1,11 +1,11 @@
-/** Acknowledgements: how many of them the machine's owner is told of. */
+/** Acknowledgements: how many of them are reported to the machine's owner. */
 import { evidenceOf } from '../evidence.ts';
 import { type Implementation, once } from '../implementation.ts';
 
 /** Generations whose acknowledgement was written, by implementation: the first one of each is reported. */
 export const toldOf = once(async () => new Set<bigint>());
 
-/** Counts the acknowledgements that the machine's owner is told of. */
+/** Counts the acknowledgements that are reported to the machine's owner. */
 export class Reports {
   readonly #implementation: Implementation;
   #count: number | undefined;
