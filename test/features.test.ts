@@ -105,6 +105,9 @@ test('--diff: 0 for a dump and itself, 1 for two machines, 2 on trouble', () => 
   assert.match(first!, /^0x40000001\.eax +KVM features +- +-> +nop_io_delay, async_pf, steal_time/);
   assert.match(two.out, /0x00000007\.ebx +processor features +.* -> .*avx512f/);
   assert.match(two.err, /rows are in one dump only and not compared\n$/);
+  // A list of many names pushes no other line aside.
+  const far = two.out.split('\n').map((line) => line.indexOf(' -> '));
+  assert.ok(Math.max(...far.slice(2)) < 400 && far.filter((at) => at > 100).length < 10, two.out);
   assert.equal(detect('--diff', b, a, '--quiet').out, '');
   const { differences } = JSON.parse(detect('--diff', a, b, '--format', 'json').out);
   assert.equal(differences[0].place, '0x40000001.eax');

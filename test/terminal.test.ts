@@ -23,9 +23,9 @@ function image(name: string, ...code: readonly number[]): string {
   return path;
 }
 
-/** A command line at a terminal; `shown` is everything that the terminal showed. */
+/** A command line at a terminal of 80 columns; `shown` is everything that the terminal showed. */
 function atTerminal(words: readonly string[]): { child: ChildProcess; shown: () => string } {
-  const line = [process.execPath, 'dist/cli/bin.js', ...words].join(' ');
+  const line = `stty columns 80 rows 24; exec ${[process.execPath, 'dist/cli/bin.js', ...words].join(' ')}`;
   const child = spawn('script', ['-qefc', line, '/dev/null'], { stdio: ['pipe', 'pipe', 'inherit'] });
   let text = '';
   child.stdout!.on('data', (bytes: Buffer) => {
@@ -73,6 +73,26 @@ test('verify --list: a terminal breaks a text below itself, a pipe has a rule a 
   assert.deepEqual(words(narrow), words(wide));
 });
 
+test('detect --features and --diff: long lists of names go on below themselves', limit, async () => {
+  const dumps = ['test/dumps/01-azure-tdx.txt', 'test/dumps/30-proxmox.txt'];
+  for (const [words, most] of [
+    [['detect', '--from', dumps[0]!, '--features'], 100],
+    [['detect', '--diff', ...dumps], 130],
+  ] as const) {
+    const { child, shown } = atTerminal(words);
+    child.stdin!.end();
+    await once(child, 'exit');
+    const lines = shown().trimEnd().split(/\r?\n/);
+    assert.ok(lines.length > 20);
+    // The line about the missing leaf is above them.
+    const rows = lines.filter((line) => /^(?: |Hyper-V|0x)/.test(line));
+    assert.deepEqual(
+      rows.filter((line) => line.length > most),
+      [],
+    );
+  }
+});
+
 test(
   'a guest that prints is shown, then ended by Ctrl-]; a silent one shows the time that passes',
   limit,
@@ -85,7 +105,7 @@ test(
     assert.match(shown(), /after \d+\.\d s; commonhv trace .*prints shows its CPUIDs and MSRs/);
     const silent = atTerminal(['run', image('silent', ...SPIN)]);
     const gone = once(silent.child, 'exit');
-    await until(() => / 1 s/.test(silent.shown()), 'no time was shown');
+    await until(() => / \d+ s/.test(silent.shown()), 'no time was shown');
     silent.child.stdin!.write('\x1d');
     await gone;
   },

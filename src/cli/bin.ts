@@ -88,7 +88,8 @@ const io: Io = {
     return isTerminal() || process.env.FORCE_COLOR !== undefined;
   },
   get width() {
-    return isTerminal() ? stdout().columns : undefined;
+    // A terminal whose size nobody has set has 0 columns.
+    return (isTerminal() && stdout().columns) || undefined;
   },
   get interrupted() {
     return interrupted();

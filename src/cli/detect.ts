@@ -48,7 +48,7 @@ export async function runDetect(options: DetectOptions, io: Io): Promise<number>
   }
   const found =
     options.from === undefined
-      ? [await ofProcessor(await openProcessor(options, io), options.features)]
+      ? [await ofProcessor(await openProcessor(options, io), io, options.features)]
       : await ofFiles(options.from, options.features, io);
   if (options.require !== undefined) await refuseUnknown(options.require, found);
   if (!options.quiet) await io.out(written(found, options.format, io));
@@ -71,11 +71,11 @@ function isVirtual({ hypervisorBit, interfaces, commonhv, detection, complete }:
 
 /** The machine that we run on, without options: bin.ts calls it without the parser. */
 export async function detectHere(format: DetectOptions['format'], io: Io): Promise<number> {
-  await io.out(written([await ofProcessor(openNative())], format, io));
+  await io.out(written([await ofProcessor(openNative(), io)], format, io));
   return 0;
 }
 
-async function ofProcessor(processor: Processor, features = false): Promise<Named> {
+async function ofProcessor(processor: Processor, io: Pick<Io, 'width'>, features = false): Promise<Named> {
   const named = async (): Promise<Named> => {
     const { mode } = processor;
     const other = processor.other?.();
@@ -92,7 +92,7 @@ async function ofProcessor(processor: Processor, features = false): Promise<Name
       finding,
       ...(mode && { mode }),
       ...(instruction && { instruction }),
-      ...(decode && { features: await decode(cpu, finding) }),
+      ...(decode && { features: await decode(io, cpu, finding) }),
     };
   };
   try {
@@ -139,7 +139,7 @@ async function ofFiles(
     found.push({
       name: machine.name,
       finding,
-      ...(decode && { features: await decode(replayed(cpu), finding, leavesOf(cpu)) }),
+      ...(decode && { features: await decode(io, replayed(cpu), finding, leavesOf(cpu)) }),
     });
   }
   return found;

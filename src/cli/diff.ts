@@ -11,7 +11,7 @@ import {
 } from '../cpuid-dump.ts';
 import { decoded, type Feature, featuresOf, placeOf } from './features.ts';
 import { findingOf, verdict } from './finding.ts';
-import { columns, type Io, UsageError } from './io.ts';
+import { fitted, type Io, UsageError } from './io.ts';
 import { openNative } from './processor.ts';
 import { PROCESSOR_FEATURES } from './processor-features.ts';
 import { readMachines } from './read-dump.ts';
@@ -20,6 +20,9 @@ export interface DiffOptions {
   readonly format: 'text' | 'json' | 'nfd' | 'prometheus';
   readonly quiet?: boolean | undefined;
 }
+
+/** One side's answers are aligned up to this width; a long list of names pushes no other line aside. */
+const MAX_PADDED = 32;
 
 interface Side {
   readonly name: string;
@@ -59,8 +62,13 @@ export async function runDiff(
       `${JSON.stringify({ a: a.name, b: b.name, differences, notCompared: oneSided }, undefined, 2)}\n`,
     );
   } else if (!quiet) {
-    const lines = differences.map(({ place, title, a, b }) => [place, title, a, '->', b]);
-    if (lines.length > 0) await io.out(`${a.name} -> ${b.name}\n\n${columns(lines)}\n`);
+    const widest = Math.min(Math.max(...differences.map(({ a }) => a.length)), paddedWidth(differences, io));
+    const lines = differences.map(({ place, title, a, b }) => [
+      place,
+      title,
+      `${a.padEnd(widest)}  ->  ${b}`,
+    ]);
+    if (lines.length > 0) await io.out(`${a.name} -> ${b.name}\n\n${fitted(lines, io.width)}\n`);
     if (oneSided > 0) io.err(`commonhv: --diff: ${oneSided} rows are in one dump only and not compared`);
   }
   return differences.length > 0 ? 1 : 0;
@@ -101,6 +109,17 @@ async function sideOf(name: string, table: CpuidDump, excerpt: boolean): Promise
     verdict: verdict(finding),
     features: new Map(features.map((feature) => [placeOf(feature), feature])),
   };
+}
+
+/** In a terminal half of its line, beside the place and the title. */
+function paddedWidth(differences: readonly Difference[], { width }: Pick<Io, 'width'>): number {
+  if (width === undefined) return MAX_PADDED;
+  const left = ['place', 'title'] as const;
+  const used = left.reduce(
+    (sum, name) => sum + 2 + Math.max(...differences.map((one) => one[name].length)),
+    0,
+  );
+  return Math.max(0, Math.min(MAX_PADDED, Math.floor((width - used - '  ->  '.length) / 2)));
 }
 
 /** The hypervisor's leaves first, in names and then by register; then the processor's. */

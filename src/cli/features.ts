@@ -5,7 +5,7 @@ import { LEAF_ADDRESS_SIZES, LEAF_MAX_EXTENDED, LEAF_MEMORY_ENCRYPTION, LEAF_VS_
 import { FEATURES, MEMORY_ENCRYPTION, TDX_ADDRESSES } from './feature-data.ts';
 import type { FeatureRegister, FeatureTable } from './feature-table.ts';
 import { type Finding, HV_SIGNATURE } from './finding.ts';
-import { columns } from './io.ts';
+import { fitted, type Io } from './io.ts';
 
 /** A register of a feature leaf, decoded. */
 export interface Feature {
@@ -103,8 +103,8 @@ export function featuresJson(features: readonly Feature[]): readonly object[] {
   }));
 }
 
-/** Aligned lines, one for each register. */
-export function featuresText(features: readonly Feature[]): string {
+/** Aligned lines, one for each register; `width`: of the terminal, if it is one. */
+export function featuresText(features: readonly Feature[], width?: number): string {
   if (features.length === 0) return 'no feature leaves';
   const rows = features.map((feature) => [
     feature.interface,
@@ -112,7 +112,7 @@ export function featuresText(features: readonly Feature[]): string {
     feature.title,
     describeFeature(feature),
   ]);
-  return columns(rows);
+  return fitted(rows, width);
 }
 
 export function placeOf({ leaf, subleaf, register }: Pick<Feature, 'leaf' | 'subleaf' | 'register'>): string {
@@ -128,7 +128,7 @@ function describeFeature({ names, fields, unknown, title }: Feature): string {
 }
 
 /** Both forms of `featuresOf`. */
-export async function printedFeatures(...args: Parameters<typeof featuresOf>) {
+export async function printedFeatures({ width }: Pick<Io, 'width'>, ...args: Parameters<typeof featuresOf>) {
   const features = await featuresOf(...args);
-  return { text: featuresText(features), json: featuresJson(features) };
+  return { text: featuresText(features, width), json: featuresJson(features) };
 }

@@ -76,8 +76,25 @@ export function plainLine(text: string): string {
   return text.replace(/[^ -~]+/g, ' ').trim();
 }
 
+/** As `columns`; a terminal of `width` columns has a last cell that is longer than its line below itself. */
+export function fitted(rows: readonly (readonly string[])[], width: number | undefined): string {
+  if (width === undefined) return columns(rows);
+  const columnsLeft = (rows[0] ?? [])
+    .slice(0, -1)
+    .map((_, i) => Math.max(...rows.map((row) => row[i]!.length)) + 2);
+  const left = columnsLeft.reduce((sum, one) => sum + one, 0);
+  const broken = rows.flatMap((row) =>
+    wrap(row.at(-1)!, Math.max(width - left, MIN_WIDTH)).map((line, i) =>
+      i === 0 ? [...row.slice(0, -1), line] : [...row.slice(1).map(() => ''), line],
+    ),
+  );
+  return columns(broken);
+}
+/** Narrower than this a text is not read any more. */
+const MIN_WIDTH = 24;
+
 /** A line of text in lines of at most `width` characters, broken at spaces. */
-export function wrap(text: string, width: number): readonly string[] {
+function wrap(text: string, width: number): readonly string[] {
   const lines: string[] = [];
   for (const word of text.split(' ')) {
     const last = lines.at(-1);

@@ -3,7 +3,7 @@ import { isChecked, isGuestRule, rulesOf } from '../conformance/index.ts';
 import { type Cpu, hex, type Regs } from '../cpu.ts';
 import { scan } from '../guest/index.ts';
 import { type Draft, decodeSignature, SCAN_FIRST } from '../spec/index.ts';
-import { columns, type Io, printable, UsageError, wrap } from './io.ts';
+import { fitted, type Io, printable, UsageError } from './io.ts';
 import { flag } from './options.ts';
 
 /** `--list`: the rules of a draft that `verify` reports, one a line; exit status 0. */
@@ -30,14 +30,12 @@ export async function listRules(
     await io.out(`${JSON.stringify(all, undefined, 2)}\n`);
     return 0;
   }
-  // In a terminal the text goes on below itself, which a program that reads lines could not tell from another rule.
-  const left = Math.max(...rules.map(({ id, level }) => id.length + level.length)) + 4;
-  const width = io.width === undefined ? Number.POSITIVE_INFINITY : Math.max(io.width - left, 24);
-  const rows = rules.flatMap((rule) => {
-    const text = isChecked(rule) ? rule.text : `(not checked) ${rule.text}`;
-    return wrap(text, width).map((line, i) => (i === 0 ? [rule.id, rule.level, line] : ['', '', line]));
-  });
-  await io.out(`${columns(rows)}\n`);
+  const rows = rules.map((rule) => [
+    rule.id,
+    rule.level,
+    isChecked(rule) ? rule.text : `(not checked) ${rule.text}`,
+  ]);
+  await io.out(`${fitted(rows, io.width)}\n`);
   return 0;
 }
 

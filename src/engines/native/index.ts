@@ -25,8 +25,8 @@ export interface NativeCpu extends SyncCpu {
 /**
  * The machine's processor. Linux: CPUID through /dev/cpu/N/cpuid, else as an instruction, and MSRs through /dev/cpu/N/msr;
  * FreeBSD: both through /dev/cpuctlN, CPUID else as an instruction; Windows and macOS on x86-64: CPUID as an instruction, no
- * MSRs. Linux alone was seen; the others are tested against a
- * stand-in. Devices of MSRs are opened
+ * MSRs. Linux was seen, Windows as Wine alone; the others are
+ * tested against a stand-in. Devices of MSRs are opened
  * when the first one is asked for. Throws a `MachineError` of one line where CPUID cannot be executed, and later where MSRs
  * cannot be reached; a RangeError for a processor out of range.
  */
