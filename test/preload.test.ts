@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { buildStandIn, type StandIn, skip, value } from './support/stand-in.ts';
+import { buildStandIn, KVM_USER, type StandIn, skip, value } from './support/stand-in.ts';
 
 let built: StandIn | undefined;
 const run: StandIn['run'] = (script, env) => {
@@ -292,6 +292,67 @@ test('descriptors are forgotten at close, used again, and keep no mapping', { sk
   assert.notEqual(value(lines[11]), value(lines[3]), 'another machine has another generation');
   // The stand-in KVM keeps one mapping a vCPU for ever; the VMM and the library have one each while it is open.
   assert.deepEqual([lines[4], lines[7], lines[12]], ['mappings 3', 'mappings 1', 'mappings 4']);
+});
+
+for (const way of [0, 1, 2, 3]) {
+  const name = ['dup', 'fcntl', 'dup2', 'dup3'][way];
+  test(`a VMM that goes on with duplicates of its descriptors, by ${name}`, { skip }, () => {
+    const { lines, stderr } = run([
+      ...[...START, GENERATION, `dupvm 0 ${way}`, `dupvcpu 0 ${way}`, RNG, GENERATION, leaf('4f000000')],
+      ...['filter 0 f 400000a0', RNG, `guest 0 ${RDMSR} 400000a3`, TSC, AT_GUEST, GENERATION],
+      ...['closevcpu 0', 'closevm 0', 'mappings'],
+    ]);
+    assert.deepEqual(lines.slice(4, 6), ['ok', 'ok']);
+    assert.notEqual(value(lines[6]), value(lines[10]));
+    assert.equal(value(lines[7]), value(lines[3]), 'a duplicate is the same machine');
+    assert.match(lines[8]!, /^ok exit 5 4f000003 /);
+    assert.deepEqual([lines[9], lines[11]?.replace(/ value.*/, '')], ['ok', 'ok exit 5 done 1 fault 1']);
+    assert.notEqual(value(lines[14]), value(lines[3]), 'a restore is seen');
+    assert.equal(lines.at(-1), 'mappings 1', 'the last descriptor takes the mapping away');
+    assert.equal(stderr, '');
+  });
+}
+
+test('a child that closes every descriptor leaves the machine to its parent, and holds no mapping of it', {
+  skip,
+}, () => {
+  const { lines, stderr } = run([
+    ...[...START, GENERATION, 'fork', RNG, 'vfork', RNG, GENERATION, TSC, AT_GUEST, GENERATION, 'mappings'],
+  ]);
+  // The VMM's and the stand-in KVM's mapping; the library's is the third.
+  assert.deepEqual([lines[4], lines[6], lines[12]], ['child 2', 'child 0', 'mappings 3']);
+  assert.notEqual(value(lines[5]), value(lines[7]));
+  assert.equal(value(lines[8]), value(lines[3]));
+  assert.notEqual(value(lines[11]), value(lines[3]), 'a restore is seen');
+  assert.equal(stderr, '');
+});
+
+test('a library that comes by dlopen, and a vCPU that changes its thread', { skip }, () => {
+  const { lines } = run([
+    ...START,
+    GENERATION,
+    `dlopen ${KVM_USER}`,
+    'thread 0',
+    RNG,
+    GENERATION,
+    'thread 0',
+    RNG,
+  ]);
+  assert.deepEqual([lines[4], lines[5], lines[8]], ['ok', 'ok', 'ok']);
+  assert.notEqual(value(lines[6]), value(lines[9]));
+  assert.equal(value(lines[7]), value(lines[3]));
+});
+
+test('machines that come and go leave nothing behind', { skip }, () => {
+  const { lines, events, status } = run([
+    ...['many 1f4', 'mappings', ...START, RNG, 'closerange 0', 'mappings', 'many 1', 'mappings'],
+  ]);
+  assert.equal(status, 0);
+  assert.equal(events.length, 502);
+  assert.equal(new Set(events.map(({ generation }) => generation)).size, 502);
+  value(lines[5]);
+  // The stand-in KVM keeps one mapping a vCPU for ever; the VMM's own mapping stays, as it only closed the descriptor.
+  assert.deepEqual([lines[1], lines[7], lines[9]], ['mappings 500', 'mappings 502', 'mappings 503']);
 });
 
 test('a source that fails stops the vCPUs, and the pending read completes when it works again', {

@@ -2,140 +2,58 @@
 /*
  * LD_PRELOAD: an unmodified, dynamically linked KVM VMM offers CommonHV. Started by `commonhv preload`.
  *
- *   interpose.c  which descriptor is a machine or a vCPU, and which request concerns us
- *   vm.c         the machine's MSR filter, and whether CommonHV is offered to it
- *   cpuid.c      the leaves in the VMM's CPUID table
- *   vcpu.c       KVM_RUN, and how a restore is told from a reset
- *   pool.c       random values and the status file, by a thread of the library
- *   ../host      CommonHV itself
- *
- * Structures are recycled, never freed, so a thread that is inside KVM_RUN while another closes the descriptor finds
- * valid memory. A vCPU's mapping is removed when no thread is inside; until then KVM keeps the machine.
+ *   interpose.c    the C library's functions, and which request concerns us
+ *   descriptors.c  which descriptor is a machine or a vCPU
+ *   vm.c           the machine's MSR filter, and whether CommonHV is offered to it
+ *   cpuid.c        the leaves in the VMM's CPUID table
+ *   vcpu.c         KVM_RUN, and how a restore is told from a reset
+ *   pool.c         random values and the status file, by a thread of the library
+ *   ../host        CommonHV itself
  */
 #define _GNU_SOURCE
-#include "machine.h"
+#include "descriptors.h"
 #include "pool.h"
 
 #include <dlfcn.h>
 #include <errno.h>
-#include <pthread.h>
+#include <fcntl.h>
 #include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { DESCRIPTORS = 65536, RUN_SIZE = 4096 };
+#define EXPORT __attribute__((visibility("default")))
 
-static struct vm *_Atomic vms[DESCRIPTORS];
-static struct vcpu *_Atomic vcpus[DESCRIPTORS];
-static struct vm *free_vms;
-static struct vcpu *free_vcpus, *closed_vcpus; /* closed: a thread may still be inside */
 static unsigned machines;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* opening and closing */
 static int (*real_ioctl)(int, unsigned long, ...);
 static int (*real_close)(int);
+static int (*real_close_range)(unsigned, unsigned, int);
+static void (*real_closefrom)(int);
+static int (*real_dup)(int);
+static int (*real_dup2)(int, int);
+static int (*real_dup3)(int, int, int);
+static int (*real_fcntl)(int, int, ...);
 
 __attribute__((constructor)) static void find_functions(void)
 {
 	*(void **)&real_ioctl = dlsym(RTLD_NEXT, "ioctl");
 	*(void **)&real_close = dlsym(RTLD_NEXT, "close");
+	*(void **)&real_close_range = dlsym(RTLD_NEXT, "close_range");
+	*(void **)&real_closefrom = dlsym(RTLD_NEXT, "closefrom");
+	*(void **)&real_dup = dlsym(RTLD_NEXT, "dup");
+	*(void **)&real_dup2 = dlsym(RTLD_NEXT, "dup2");
+	*(void **)&real_dup3 = dlsym(RTLD_NEXT, "dup3");
+	*(void **)&real_fcntl = dlsym(RTLD_NEXT, "fcntl64");
+	if (!real_fcntl)
+		*(void **)&real_fcntl = dlsym(RTLD_NEXT, "fcntl");
 }
+
+/* Another library's constructor may come before ours. */
+#define REAL(name, ...) (real_##name ? real_##name(__VA_ARGS__) : (int)syscall(SYS_##name, __VA_ARGS__))
 
 long next_ioctl(int fd, unsigned long request, void *argument)
 {
-	/* Another library's constructor may come before ours. */
-	return real_ioctl ? real_ioctl(fd, request, argument) : syscall(SYS_ioctl, fd, request, argument);
-}
-
-/* ---- Descriptors ---- */
-
-static int in_table(int fd)
-{
-	return fd >= 0 && fd < DESCRIPTORS;
-}
-
-static void release_vm(struct vm *vm)
-{
-	if (--vm->users > 0)
-		return;
-	vm->next = free_vms;
-	free_vms = vm;
-}
-
-/* Removes the mappings of closed vCPUs that no thread is inside. With the lock. */
-static void reap(void)
-{
-	struct vcpu **at = &closed_vcpus;
-
-	while (*at) {
-		struct vcpu *vcpu = *at;
-
-		if (atomic_load(&vcpu->busy)) {
-			at = &vcpu->next;
-			continue;
-		}
-		*at = vcpu->next;
-		munmap(vcpu->run, RUN_SIZE);
-		vcpu->run = NULL;
-		vcpu->next = free_vcpus;
-		free_vcpus = vcpu;
-	}
-}
-
-static void unlink_vcpu(struct vcpu *vcpu)
-{
-	struct vcpu **at;
-
-	lock_vm(vcpu->vm);
-	for (at = &vcpu->vm->vcpus; *at && *at != vcpu; at = &(*at)->next)
-		;
-	if (*at)
-		*at = vcpu->next;
-	unlock_vm(vcpu->vm);
-}
-
-/* The descriptor was closed, or names something new. With the lock. */
-static void forget(int fd)
-{
-	struct vcpu *vcpu = atomic_exchange(&vcpus[fd], NULL);
-	struct vm *vm = atomic_exchange(&vms[fd], NULL);
-
-	if (vcpu) {
-		unlink_vcpu(vcpu);
-		vcpu->next = closed_vcpus;
-		closed_vcpus = vcpu;
-		release_vm(vcpu->vm);
-	}
-	if (vm)
-		release_vm(vm);
-	reap();
-}
-
-/* A vCPU that stays valid until `leave`; NULL where the descriptor is no tracked vCPU. */
-static struct vcpu *enter(int fd)
-{
-	struct vcpu *vcpu = atomic_load(&vcpus[fd]);
-
-	if (!vcpu)
-		return NULL;
-	atomic_fetch_add(&vcpu->busy, 1);
-	if (atomic_load(&vcpus[fd]) == vcpu)
-		return vcpu;
-	atomic_fetch_sub(&vcpu->busy, 1);
-	return NULL;
-}
-
-static void *take(void **list, size_t size)
-{
-	void *found = *list;
-
-	if (!found)
-		return calloc(1, size);
-	*list = *(void **)found; /* `next` is the first member */
-	memset(found, 0, size);
-	return found;
+	return REAL(ioctl, fd, request, argument);
 }
 
 /* ---- KVM_CREATE_VM and KVM_CREATE_VCPU ---- */
@@ -148,10 +66,10 @@ static long create_vm(int fd, unsigned long request, void *argument)
 
 	if (made < 0)
 		return made;
-	pthread_mutex_lock(&lock);
+	lock_descriptors();
 	if (in_table((int)made))
 		forget((int)made);
-	vm = take((void **)&free_vms, sizeof(*vm));
+	vm = new_vm();
 	if (vm) {
 		const char *flaw = in_table((int)made) ? NULL : "its descriptor is above 65535";
 
@@ -159,26 +77,14 @@ static long create_vm(int fd, unsigned long request, void *argument)
 		if (argument)
 			flaw = "its type is a confidential machine's";
 		vm_open(vm, (int)made, ++machines, flaw);
-		vm->users = 1;
-		if (atomic_load(&vm->stage) == DECLINED || !in_table((int)made))
-			release_vm(vm);
+		if (atomic_load(&vm->stage) == DECLINED)
+			drop_vm(vm);
 		else
-			atomic_store(&vms[made], vm);
+			track_vm((int)made, vm);
 	}
-	pthread_mutex_unlock(&lock);
+	unlock_descriptors();
 	errno = error;
 	return made;
-}
-
-static void link_vcpu(struct vm *vm, struct vcpu *vcpu, struct kvm_run *run)
-{
-	vcpu->vm = vm;
-	vcpu->run = run;
-	vm->users++;
-	lock_vm(vm);
-	vcpu->next = vm->vcpus;
-	vm->vcpus = vcpu;
-	unlock_vm(vm);
 }
 
 static long create_vcpu(struct vm *vm, int fd, unsigned long request, void *argument)
@@ -190,25 +96,26 @@ static long create_vcpu(struct vm *vm, int fd, unsigned long request, void *argu
 
 	if (made < 0)
 		return made;
-	pthread_mutex_lock(&lock);
+	lock_descriptors();
 	if (in_table((int)made)) {
 		forget((int)made);
 		run = mmap(NULL, RUN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, (int)made, 0);
-		vcpu = run == MAP_FAILED ? NULL : take((void **)&free_vcpus, sizeof(*vcpu));
+		vcpu = run == MAP_FAILED ? NULL : track_vcpu((int)made, vm, run);
+		if (!vcpu && run != MAP_FAILED)
+			munmap(run, RUN_SIZE);
 	}
 	if (vcpu) {
-		link_vcpu(vm, vcpu, run);
-		atomic_store(&vcpus[made], vcpu);
+		/* It will have what the machine's others have. */
 	} else if (atomic_load(&vm->stage) == UNDECIDED) {
 		vm_decline(vm, "a vCPU's kvm_run cannot be mapped");
 	} else if (atomic_load(&vm->stage) == OFFERED) {
 		/* A vCPU that lacks what the others have would be another machine. */
 		pool_say("a vCPU is refused: its kvm_run cannot be mapped", "");
-		real_close((int)made);
+		REAL(close, (int)made);
 		error = ENOMEM;
 		made = -1;
 	}
-	pthread_mutex_unlock(&lock);
+	unlock_descriptors();
 	errno = error;
 	return made;
 }
@@ -244,7 +151,7 @@ static long vcpu_request(struct vcpu *vcpu, int fd, unsigned long request, void 
 	return next_ioctl(fd, request, argument);
 }
 
-__attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...)
+EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	struct vcpu *vcpu;
 	struct vm *vm;
@@ -259,23 +166,104 @@ __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, 
 		return (int)next_ioctl(fd, request, argument);
 	if ((unsigned)request == (unsigned)KVM_CREATE_VM)
 		return (int)create_vm(fd, request, argument);
-	vm = atomic_load(&vms[fd]);
+	vm = vm_of(fd);
 	if (vm)
 		return (int)vm_request(vm, fd, request, argument);
 	vcpu = enter(fd);
 	if (!vcpu)
 		return (int)next_ioctl(fd, request, argument);
 	result = vcpu_request(vcpu, fd, request, argument);
-	atomic_fetch_sub(&vcpu->busy, 1);
+	leave(vcpu);
 	return (int)result;
 }
 
-__attribute__((visibility("default"))) int close(int fd)
+static void closed(unsigned first, unsigned last)
 {
-	if (in_table(fd) && (atomic_load(&vms[fd]) || atomic_load(&vcpus[fd]))) {
-		pthread_mutex_lock(&lock);
-		forget(fd);
-		pthread_mutex_unlock(&lock);
+	unsigned fd;
+
+	for (fd = first; fd <= last && fd < DESCRIPTORS; fd++)
+		if (is_tracked((int)fd)) {
+			lock_descriptors();
+			forget((int)fd);
+			unlock_descriptors();
+		}
+}
+
+EXPORT int close(int fd)
+{
+	closed((unsigned)fd, (unsigned)fd);
+	return REAL(close, fd);
+}
+
+EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+	int result = REAL(close_range, first, last, flags);
+
+	if (result == 0 && !(flags & CLOSE_RANGE_CLOEXEC))
+		closed(first, last);
+	return result;
+}
+
+EXPORT void closefrom(int first)
+{
+	unsigned from = first > 0 ? (unsigned)first : 0;
+
+	if (real_closefrom)
+		real_closefrom(first);
+	else
+		syscall(SYS_close_range, from, ~0u, 0);
+	closed(from, ~0u);
+}
+
+/* `made` names the same as `fd` from now on; it no longer names what it did before. */
+static int duplicated(int fd, int made)
+{
+	int error = errno;
+
+	if (in_table(made) && made != fd && (is_tracked(fd) || is_tracked(made))) {
+		lock_descriptors();
+		forget(made);
+		if (in_table(fd))
+			track_same(fd, made);
+		unlock_descriptors();
 	}
-	return real_close ? real_close(fd) : (int)syscall(SYS_close, fd);
+	errno = error;
+	return made;
+}
+
+EXPORT int dup(int fd)
+{
+	return duplicated(fd, REAL(dup, fd));
+}
+
+EXPORT int dup2(int fd, int other)
+{
+	return duplicated(fd, REAL(dup2, fd, other));
+}
+
+EXPORT int dup3(int fd, int other, int flags)
+{
+	return duplicated(fd, REAL(dup3, fd, other, flags));
+}
+
+EXPORT int fcntl(int fd, int command, ...)
+{
+	va_list list;
+	void *argument;
+	int result;
+
+	va_start(list, command);
+	argument = va_arg(list, void *);
+	va_end(list);
+	result = REAL(fcntl, fd, command, argument);
+	return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? duplicated(fd, result) : result;
+}
+
+/* The name in programs that were compiled for files above 2 GiB. */
+EXPORT int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));
+
+/* POSIX lets it be fork. In a child that shares this memory, close() would forget its parent's machines. */
+EXPORT pid_t vfork(void)
+{
+	return fork();
 }

@@ -8,6 +8,8 @@
 #include <linux/kvm.h>
 #include <stdatomic.h>
 
+enum { RUN_SIZE = 4096 }; /* struct kvm_run's page */
+
 enum stage {
 	UNDECIDED, /* set up at KVM_CREATE_VM, no CPUID yet */
 	OFFERED, /* a vCPU has the leaves: for good */
@@ -16,7 +18,7 @@ enum stage {
 
 struct vm {
 	struct vm *next; /* free list */
-	int fd;
+	int fd; /* one of its descriptors, or -1 */
 	unsigned number; /* 1, 2, ... in this process */
 	_Atomic int stage;
 	uint64_t exits; /* KVM_MSR_EXIT_REASON_* that the VMM itself asked for */
@@ -27,7 +29,7 @@ struct vm {
 	_Atomic int dirty; /* a vCPU's whole state was written since the last KVM_RUN */
 	int ran; /* a vCPU has run: the guest may have read the generation */
 	int renewal_due; /* a restore was seen, and the source has not given a generation yet */
-	int users; /* open descriptors of the machine and its vCPUs */
+	int users; /* its open descriptors, and its vCPUs */
 };
 
 /* What the VMM has written to a vCPU since the machine's last KVM_RUN. */
@@ -38,6 +40,7 @@ struct vcpu {
 	struct vm *vm;
 	struct kvm_run *run; /* our own mapping */
 	_Atomic int busy; /* threads inside a request */
+	int descriptors; /* open ones that name it */
 	int hypervisor_bit; /* as the VMM wrote it */
 	int ran;
 	_Atomic int pending; /* an RDMSR exit that could not be answered: the source failed */

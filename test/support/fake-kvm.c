@@ -27,6 +27,7 @@ static struct thing {
 	uint32_t leaves;
 	struct kvm_cpuid_entry2 cpuid[256];
 } things[FDS];
+static int thing_of[FDS], made_things; /* by descriptor: several may name one */
 
 static int fails(const char *request)
 {
@@ -38,7 +39,7 @@ static int fails(const char *request)
 static int memory_file(int kind, int vm)
 {
 	int fd = memfd_create("kvm", 0);
-	struct thing *made = &things[fd];
+	struct thing *made = &things[thing_of[fd] = made_things++ % FDS];
 
 	memset(made, 0, sizeof(*made));
 	made->kind = kind;
@@ -213,9 +214,9 @@ static int request_of(struct thing *thing, int fd, unsigned request, void *argum
 
 	switch (request) {
 	case (unsigned)KVM_CREATE_VM:
-		return memory_file(VM, fd);
+		return memory_file(VM, 0);
 	case (unsigned)KVM_CREATE_VCPU:
-		return memory_file(VCPU, fd);
+		return memory_file(VCPU, thing_of[fd]);
 	case (unsigned)KVM_ENABLE_CAP:
 		if (fails("cap"))
 			return fail(EINVAL);
@@ -238,6 +239,41 @@ static int request_of(struct thing *thing, int fd, unsigned request, void *argum
 	return 0;
 }
 
+static int same(int fd, int made)
+{
+	if (made >= 0 && made < FDS && fd >= 0 && fd < FDS)
+		thing_of[made] = thing_of[fd];
+	return made;
+}
+
+int dup(int fd)
+{
+	return same(fd, (int)syscall(SYS_dup, fd));
+}
+
+int dup2(int fd, int other)
+{
+	return same(fd, (int)syscall(SYS_dup2, fd, other));
+}
+
+int dup3(int fd, int other, int flags)
+{
+	return same(fd, (int)syscall(SYS_dup3, fd, other, flags));
+}
+
+int fcntl64(int fd, int command, ...)
+{
+	va_list list;
+	void *argument;
+	int result;
+
+	va_start(list, command);
+	argument = va_arg(list, void *);
+	va_end(list);
+	result = (int)syscall(SYS_fcntl, fd, command, argument);
+	return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? same(fd, result) : result;
+}
+
 int ioctl(int fd, unsigned long request, ...)
 {
 	va_list list;
@@ -248,5 +284,5 @@ int ioctl(int fd, unsigned long request, ...)
 	va_end(list);
 	if ((request >> 8 & 0xff) != KVMIO || fd < 0 || fd >= FDS)
 		return (int)syscall(SYS_ioctl, fd, request, argument);
-	return request_of(&things[fd], fd, (unsigned)request, argument);
+	return request_of(&things[thing_of[fd]], fd, (unsigned)request, argument);
 }

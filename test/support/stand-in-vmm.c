@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "fake-kvm.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -18,18 +19,55 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { IDLE, RUN, SEAL };
+enum { IDLE, RUN, SEAL, END };
 
 static struct vcpu {
 	int fd;
 	struct kvm_run *run;
 	_Atomic int task;
 	int result, error;
+	pthread_t thread;
 } vcpus[16];
 static uint64_t last_read;
+/* KVM_RUN's call: this program's, or that of a library which came by dlopen. */
+static int (*request)(int, unsigned long, ...) = ioctl;
 static int kvm, vms[16], vm_count, vcpu_count;
+
+/* KVM_RUN may not allocate: a vCPU thread's allow-list, or its real-time priority, forbids it. */
+static _Thread_local int running;
+
+static void check_allocation(void)
+{
+	static const char flaw[] = "an allocation in KVM_RUN\n";
+
+	if (running && write(2, flaw, sizeof(flaw) - 1))
+		_exit(99);
+}
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *at, size_t size);
+
+void *malloc(size_t size)
+{
+	check_allocation();
+	return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+	check_allocation();
+	return __libc_calloc(count, size);
+}
+
+void *realloc(void *at, size_t size)
+{
+	check_allocation();
+	return __libc_realloc(at, size);
+}
 
 /* No system call at all: whichever comes ends the process. */
 static void seal(void)
@@ -50,10 +88,15 @@ static void *thread(void *argument)
 
 		if (task == RUN) {
 			errno = 0;
-			vcpu->result = ioctl(vcpu->fd, KVM_RUN, 0);
+			running = 1;
+			vcpu->result = request(vcpu->fd, KVM_RUN, 0);
+			running = 0;
 			vcpu->error = errno;
 		} else if (task == SEAL) {
 			seal();
+		} else if (task == END) {
+			atomic_store(&vcpu->task, IDLE);
+			return NULL;
 		} else {
 			__builtin_ia32_pause();
 			continue;
@@ -163,18 +206,16 @@ static void set_msr(int fd, uint32_t index)
 static void add_vcpu(int vm)
 {
 	struct vcpu *vcpu = &vcpus[vcpu_count];
-	pthread_t id;
-
 	vcpu->fd = ioctl(vms[vm], KVM_CREATE_VCPU, 0);
 	if (vcpu->fd < 0)
 		return answer(-1);
 	vcpu->run = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
-	pthread_create(&id, NULL, thread, vcpu);
+	pthread_create(&vcpu->thread, NULL, thread, vcpu);
 	printf("vcpu %d fd %d\n", vcpu_count++, vcpu->fd);
 }
 
 /* How many mappings of memory files this process has: those of the VMM, of the stand-in KVM, and of the library. */
-static void count_mappings(void)
+static int count_mappings(void)
 {
 	char line[512];
 	FILE *maps = fopen("/proc/self/maps", "r");
@@ -183,7 +224,56 @@ static void count_mappings(void)
 	while (fgets(line, sizeof(line), maps))
 		count += strstr(line, "memfd:kvm") != NULL;
 	fclose(maps);
-	printf("mappings %d\n", count);
+	return count;
+}
+
+/* The descriptor as a duplicate alone, made in one of the ways that there are. */
+static int replaced(int fd, int way)
+{
+	int made = way == 0 ? dup(fd) : way == 1 ? fcntl(fd, F_DUPFD_CLOEXEC, 100) : way == 2 ? dup2(fd, 200 + fd) : dup3(fd, 300 + fd, O_CLOEXEC);
+
+	printf("%s\n", made >= 0 && close(fd) == 0 ? "ok" : strerror(errno));
+	return made;
+}
+
+/* A child that closes every descriptor, as programs do before they execute another one; its status is how many mappings it had. */
+static void child(pid_t (*start)(void))
+{
+	int status = 0;
+	pid_t pid = start();
+
+	if (pid == 0) {
+		int mappings = start == fork ? count_mappings() : 0;
+
+		for (int fd = 3; fd < 1024; fd++)
+			close(fd);
+		_exit(mappings);
+	}
+	waitpid(pid, &status, 0);
+	printf("child %d\n", WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
+/* Machines that come and go, each with a vCPU. */
+static void many(unsigned count)
+{
+	while (count-- > 0) {
+		int vm = ioctl(kvm, KVM_CREATE_VM, 0), vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
+
+		ioctl(vcpu, KVM_SET_CPUID2, table(0, 0));
+		close(count % 2 ? vm : vcpu);
+		close(count % 2 ? vcpu : vm);
+	}
+	printf("ok\n");
+}
+
+static void load(const char *path)
+{
+	void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	void *found = library ? dlsym(library, "request") : NULL;
+
+	if (found)
+		*(void **)&request = found;
+	printf("%s\n", found ? "ok" : dlerror());
 }
 
 /* The guest acknowledges the generation that it read last. */
@@ -238,7 +328,23 @@ static void command(const char *word, const char *text, unsigned long a, unsigne
 	else if (IS("closevm"))
 		answer(close(vms[a]));
 	else if (IS("mappings"))
-		count_mappings();
+		printf("mappings %d\n", count_mappings());
+	else if (IS("dupvcpu"))
+		vcpus[a].fd = replaced(vcpus[a].fd, (int)b);
+	else if (IS("dupvm"))
+		vms[a] = replaced(vms[a], (int)b);
+	else if (IS("closerange"))
+		answer(close_range((unsigned)vcpus[a].fd, (unsigned)vcpus[a].fd, 0));
+	else if (IS("fork"))
+		child(fork);
+	else if (IS("vfork"))
+		child(vfork);
+	else if (IS("many"))
+		many((unsigned)a);
+	else if (IS("dlopen"))
+		load(text);
+	else if (IS("thread")) /* another thread runs the vCPU from now on */
+		ask(&vcpus[a], END), pthread_create(&vcpus[a].thread, NULL, thread, &vcpus[a]), printf("ok\n");
 	else
 		printf("unknown command %s\n", word);
 }

@@ -10,6 +10,9 @@ import { scaled } from './time.ts';
 const OUT = resolve('.cache/preload');
 const here = spawnSync('cc', ['--version']).status === 0;
 
+/** A library that a VMM loads by dlopen; built with the others. */
+export const KVM_USER = join(OUT, 'kvm-user.so');
+
 /** The `skip` option: these tests compile C. */
 export const skip = skipUnless('cc', here, 'no C compiler');
 
@@ -45,6 +48,7 @@ export interface Result {
 export function buildStandIn(): StandIn {
   const library = buildLibrary();
   const kvm = compile('fake-kvm.so', ['-fPIC', '-shared', 'test/support/fake-kvm.c']);
+  compile('kvm-user.so', ['-fPIC', '-shared', 'test/support/kvm-user.c']);
   const vmm = compile('stand-in-vmm', ['-pthread', 'test/support/stand-in-vmm.c']);
   return {
     run(script, env = {}) {
