@@ -15,6 +15,7 @@ interface Machine {
   readonly release?: string;
   readonly leaves?: Readonly<Record<number, Regs>>;
   readonly blind?: boolean;
+  readonly sysfs?: boolean;
 }
 
 function world({
@@ -25,8 +26,9 @@ function world({
   release = '6.1.0-1',
   leaves = {},
   blind,
+  sysfs = true,
 }: Machine): World {
-  const paths = [...Object.keys(files), ...Object.keys(links)];
+  const paths = [...Object.keys(files), ...Object.keys(links), ...denied, ...(sysfs ? ['/sys/bus/cpu'] : [])];
   return {
     read: (path) =>
       denied.includes(path) ? 'denied' : files[path] === undefined ? 'absent' : { text: files[path] },
@@ -37,7 +39,8 @@ function world({
           .map((name) => name.slice(path.length + 1).split('/')[0]!),
       ),
     ],
-    link: (path) => links[path],
+    link: (path) =>
+      denied.includes(path) ? 'denied' : links[path] === undefined ? 'absent' : { text: links[path] },
     log: () => log,
     release,
     detection: async () =>
@@ -92,11 +95,24 @@ test('VMGenID: bound protects; a device without a driver does not, and the remed
   assert.match((await states({ files: idle, release: '5.10.0' })).by.get('vmgenid')?.remedy ?? '', /5\.18/);
 });
 
+test('VMGenID: of the device tree; without sysfs nothing is claimed', async () => {
+  const modalias = '/sys/bus/platform/devices/8000000.vmgenid/modalias';
+  const tree = await states({ files: { [modalias]: 'of:NvmgenidT(null)Cmicrosoft,vmgenid\n' } });
+  assert.deepEqual(
+    [tree.protected, tree.by.get('vmgenid')?.state, tree.by.get('vmgenid')?.evidence],
+    [false, 'bad', '/sys/bus/platform/devices/8000000.vmgenid'],
+  );
+  const masked = await states({ sysfs: false, leaves: { 1: COMMONHV[1]! } });
+  assert.deepEqual([masked.protected, masked.by.get('vmgenid')?.state], [undefined, 'unknown']);
+});
+
 test('CommonHV: a generation that nobody looks at is no protection; driver or agent is', async () => {
   const offered = await states({ leaves: COMMONHV });
   assert.deepEqual([offered.protected, offered.by.get('commonhv')?.state], [false, 'bad']);
   const agent = await states({ leaves: COMMONHV, files: { '/proc/77/comm': 'commonhv-agent\n' } });
   assert.deepEqual([agent.protected, agent.by.get('commonhv')?.evidence], [true, 'process 77']);
+  const unable = { '/proc/77/comm': 'commonhv-agent\n', '/run/commonhv/status': '{"reseeded":false}' };
+  assert.equal((await states({ leaves: COMMONHV, files: unable })).protected, false);
   const driver = await states({ files: { '/sys/devices/platform/commonhv/draft': '3' } });
   assert.equal(driver.protected, true);
   const blind = await states({ blind: true });
@@ -136,11 +152,43 @@ test('restores are counted in the kernel’s log; a log that may not be read is 
   assert.ok(await states({ files: { '/run/commonhv/status': 'no JSON' } }));
 });
 
-test('programs with generators of their own are counted', async () => {
-  const { by } = await states({
-    links: { '/proc/1/exe': '/sbin/init', '/proc/20/exe': '/usr/bin/node', '/proc/21/exe': '/opt/node' },
-  });
-  assert.match(by.get('processes')?.text ?? '', /: node 2$/);
+test('programs with generators of their own are counted, also by the OpenSSL that they have', async () => {
+  const text = async (machine: Machine) => {
+    const check = (await states(machine)).by.get('processes')!;
+    return `${check.state} ${check.text}`;
+  };
+  const links = {
+    '/proc/1/exe': '/sbin/init',
+    '/proc/20/exe': '/usr/bin/node',
+    '/proc/21/exe': '/opt/node (deleted)',
+    '/proc/22/exe': '/usr/sbin/sshd',
+    '/proc/self/exe': '/usr/bin/node',
+  };
+  const maps = {
+    '/proc/20/maps': '7f r-xp /usr/lib/libcrypto.so.3',
+    '/proc/22/maps': 'r /lib/libcrypto.so.3',
+  };
+  assert.match(await text({ links, files: maps }), /^weak .*: node 2, sshd \(OpenSSL\) 1$/);
+  assert.match(
+    await text({ links: { '/proc/1/exe': '/sbin/init', '/proc/2/comm': 'kthreadd' } }),
+    /^good no running/,
+  );
+});
+
+test('an ordinary user: programs by the name that the kernel keeps, and nothing is claimed of what is hidden', async () => {
+  const text = async (machine: Machine) => {
+    const check = (await states(machine)).by.get('processes')!;
+    return `${check.state} ${check.text}`;
+  };
+  const denied = ['/proc/1/exe', '/proc/1/maps', '/proc/30/exe', '/proc/30/maps'];
+  const files = { '/proc/1/comm': 'systemd\n', '/proc/30/comm': 'python3\n' };
+  assert.match(
+    await text({ denied, files }),
+    /^weak .*: python3 1; 2 of 2 processes are seen by name alone$/,
+  );
+  const quiet = { denied: denied.slice(0, 2), files: { '/proc/1/comm': 'systemd\n' } };
+  assert.match(await text(quiet), /^unknown no running program .*; 1 of 1 processes are seen by name alone$/);
+  assert.match(await text({ links: { '/proc/40/exe': '/bin/sh' } }), /^unknown .* may not be seen$/);
 });
 
 test('text, JSON and Prometheus say the same', async () => {

@@ -1,20 +1,8 @@
 /** Each thing that protects a copied machine, or does not: one line with its evidence and its remedy. */
 import type { Detection } from '../../guest/index.ts';
-import type { Seen, World } from './world.ts';
-
-/** `good`: protects; `weak`: protects in part, or not here; `bad`: needs a remedy; `unknown`: could not be seen. */
-export type State = 'good' | 'weak' | 'bad' | 'unknown';
-
-export interface Check {
-  readonly id: string;
-  readonly state: State;
-  /** The finding in one line. */
-  readonly text: string;
-  /** Where it was seen. */
-  readonly evidence: string;
-  /** Absent where there is nothing to do. */
-  readonly remedy?: string | undefined;
-}
+import { type Check, textOf } from './check.ts';
+import { processCheck } from './processes.ts';
+import type { World } from './world.ts';
 
 export interface Diagnosis {
   readonly checks: readonly Check[];
@@ -30,19 +18,22 @@ export async function diagnose(world: World): Promise<Diagnosis> {
   const version = versionOf(world.release);
   const vmgenid = vmgenidCheck(world, version);
   const commonhv = commonhvCheck(world, detection);
+  const status = hookChecks(world);
   const restores = restoreCheck(world);
   const checks = [
     kernelCheck(world.release, version),
     vmgenid,
     vmclockCheck(world),
     commonhv,
-    ...hookChecks(world),
+    ...status,
     hwrngCheck(world),
     msrCheck(world, detection),
     restores.check,
     processCheck(world),
   ];
-  const safe = vmgenid.state === 'good' || commonhv.state === 'good';
+  // An agent that could not reseed the last time will not the next time.
+  const reseeds = commonhv.state === 'good' && !status.some(({ state }) => state === 'bad');
+  const safe = vmgenid.state === 'good' || reseeds;
   const blind = [vmgenid, commonhv].some(({ state }) => state === 'unknown');
   const result = safe
     ? 'this kernel is reseeded when the machine is copied'
@@ -77,22 +68,41 @@ function kernelCheck(release: string, version: Version): Check {
   return { ...base, state: 'bad', text: `${text}: has no forced reseed (RNDRESEEDCRNG)`, remedy };
 }
 
+const ACPI = '/sys/bus/acpi/devices';
+const PLATFORM = '/sys/bus/platform/devices';
 const VMGENID = /VM_?GEN_?C(OUN)?TE?R/i;
+/** Documentation/devicetree/bindings/rng/microsoft,vmgenid.yaml */
+const VMGENID_OF = /Cmicrosoft,vmgenid/;
+
+/** The device's folder: by its ACPI identifiers, or by the device tree. */
+function vmgenidDevice(world: World): string | undefined {
+  const modalias = (folder: string): string => textOf(world.read(`${folder}/modalias`));
+  const found = (bus: string, names: RegExp): string | undefined =>
+    world
+      .list(bus)
+      .filter((name) => names.test(name) || names.test(modalias(`${bus}/${name}`)))
+      .map((name) => `${bus}/${name}`)[0];
+  return found(ACPI, VMGENID) ?? found(PLATFORM, VMGENID_OF);
+}
 
 function vmgenidCheck(world: World, version: Version): Check {
   const id = 'vmgenid';
-  const acpi = '/sys/bus/acpi/devices';
   const bound = ['/sys/bus/acpi/drivers/vmgenid', '/sys/bus/platform/drivers/vmgenid'].find((driver) =>
     world.list(driver).some((name) => !['bind', 'unbind', 'uevent', 'module'].includes(name)),
   );
   if (bound !== undefined)
     return { id, state: 'good', text: "VMGenID: the kernel's driver is bound", evidence: bound };
-  const device = world
-    .list(acpi)
-    .find((name) => VMGENID.test(name) || VMGENID.test(textOf(world.read(`${acpi}/${name}/modalias`))));
-  const none = { id, text: 'VMGenID: the hypervisor offers no device', evidence: acpi };
+  if (world.list('/sys/bus').length === 0)
+    return { id, state: 'unknown', text: 'VMGenID: sysfs is not there', evidence: '/sys/bus' };
+  const device = vmgenidDevice(world);
   if (device === undefined)
-    return { ...none, state: 'weak', remedy: "ask for one, such as QEMU's -device vmgenid" };
+    return {
+      id,
+      state: 'weak',
+      text: 'VMGenID: the hypervisor offers no device',
+      evidence: ACPI,
+      remedy: "ask for one, such as QEMU's -device vmgenid",
+    };
   const remedy = atLeast(version, 5, 18)
     ? 'modprobe vmgenid, or a kernel with CONFIG_VMGENID'
     : 'use Linux 5.18 or newer';
@@ -100,12 +110,10 @@ function vmgenidCheck(world: World, version: Version): Check {
     id,
     state: 'bad',
     text: 'VMGenID: a device, and no driver for it',
-    evidence: `${acpi}/${device}`,
+    evidence: device,
     remedy,
   };
 }
-
-const textOf = (seen: Seen): string => (typeof seen === 'string' ? '' : seen.text);
 
 /** struct vmclock_abi (linux/vmclock-abi.h): "VCLK" at 0, flags at 24, bit 8: vm_generation_counter is present. */
 function vmclockCheck(world: World): Check {
@@ -258,29 +266,4 @@ function restoreCheck(world: World): { check: Check; count: number | undefined }
       ? 'no restore since boot is on record'
       : `resumed from a saved state ${count} ${count === 1 ? 'time' : 'times'} since boot`;
   return { count, check: { ...base, state: count === 0 ? 'good' : 'weak', text } };
-}
-
-/** Programs whose generators are seeded once; a reseed of the kernel does not reach them. */
-const REPEATING = /^(node|python\d?(\.\d+)?|java|ruby|perl|php\d?(\.\d+)?|nginx|postgres)$/;
-
-function processCheck(world: World): Check {
-  const counts = new Map<string, number>();
-  for (const pid of world.list('/proc').filter((name) => /^\d+$/.test(name))) {
-    const program = world.link(`/proc/${pid}/exe`)?.split('/').at(-1);
-    if (program !== undefined && REPEATING.test(program)) counts.set(program, (counts.get(program) ?? 0) + 1);
-  }
-  const base = { id: 'processes', evidence: '/proc/*/exe' };
-  if (counts.size === 0)
-    return {
-      ...base,
-      state: 'good',
-      text: 'no running program that is known to keep a generator of its own',
-    };
-  const names = [...counts].map(([name, count]) => `${name} ${count}`).join(', ');
-  return {
-    ...base,
-    state: 'weak',
-    text: `programs that keep generators of their own: ${names}`,
-    remedy: 'restart them after a restore, or see "Processes" in docs/agent.md',
-  };
 }

@@ -1,6 +1,7 @@
 /** A diagnosis as text, JSON and Prometheus metrics. */
 import { columns, type Paint, printable } from '../io.ts';
-import type { Diagnosis, State } from './checks.ts';
+import type { State } from './check.ts';
+import type { Diagnosis } from './checks.ts';
 
 const COLORS = { good: 'green', weak: 'yellow', bad: 'red', unknown: 'cyan' } as const;
 

@@ -13,7 +13,7 @@ export interface World {
   /** Names in a directory; none where it is not there. */
   list(path: string): readonly string[];
   /** A link's target. */
-  link(path: string): string | undefined;
+  link(path: string): Seen;
   /** The kernel's log as lines; `denied` without the right to read it. */
   log(): readonly string[] | 'denied';
   /** `uname -r`. */
@@ -32,10 +32,7 @@ export const thisMachine: World = {
     const names = attempt(() => readdirSync(path));
     return typeof names === 'string' ? [] : names;
   },
-  link(path) {
-    const target = attempt(() => readlinkSync(path));
-    return target === 'absent' || target === 'denied' ? undefined : target;
-  },
+  link: (path) => attempt(() => ({ text: readlinkSync(path) })),
   log() {
     const lines = attempt(readKernelLog);
     return typeof lines === 'string' ? 'denied' : lines;
