@@ -106,6 +106,30 @@ test('a false report of a reseed in the page is found', () => {
   assert.match(findings(10)[0]!, /a false report/);
 });
 
+test('an acknowledgement without a reseed is found; one after it is not', () => {
+  const seed = own();
+  /** `before`: samples until the host hears of the acknowledgement; copies part at the 20th where they do. */
+  const findings = (mode: string, ...before: readonly (number | undefined)[]) =>
+    compare(
+      before.map((count, i) => {
+        const reader = new SampleReader(`copy ${i + 1}`);
+        const text = lines(seed, i + 1, mode).split(/(?<=\n)/);
+        const at = count ?? text.length;
+        reader.feed(bytes(text.slice(0, at).join('')));
+        if (count !== undefined) reader.acknowledge();
+        reader.feed(bytes(text.slice(at).join('')));
+        return reader.recording();
+      }),
+    ).findings.filter((finding) => finding.includes('acknowledged'));
+  const report = (who: string) => [
+    `${who} acknowledged a reseed, and getrandom repeats after that: a false report`,
+  ];
+  assert.deepEqual(findings('no-reseed', 5, undefined, 67), report('copies 1 and 3'));
+  assert.deepEqual(findings('bare', 66, 68), report('copy 1'), 'the last 32 samples may be on their way');
+  assert.deepEqual(findings('polled', 5, 20, 19), []);
+  assert.deepEqual(findings('good', 1, 50), []);
+});
+
 test('recordings that are not of one saved machine cannot be judged', () => {
   const result = compare([read(lines(own(), 1, 'good')), read(lines(own(), 2, 'good'))]);
   assert.equal(result.differ, undefined);

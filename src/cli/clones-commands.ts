@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Recording, SampleReader } from '../clones/index.ts';
 import { MachineError } from '../cpu.ts';
-import { Waiting } from './clones-waiting.ts';
+import { recordFor, Waiting } from './clones-waiting.ts';
 import { Command, runToEnd } from './command.ts';
-import type { Io } from './io.ts';
-import { openLater } from './line.ts';
+import { type Io, UsageError } from './io.ts';
+import { serialLine } from './line.ts';
 import { temporaryFolder } from './temporary.ts';
 
 export interface CommandOptions {
@@ -52,9 +52,14 @@ async function recordCopy(
     text.replaceAll('{state}', state).replaceAll('{copy}', String(copy));
   const command = new Command(place(resume));
   const reader = new SampleReader(`copy ${copy}`);
-  const gone = command.ended;
+  // A command may hand the copy to a daemon and end: the copy is where its console is.
+  const gone =
+    console === undefined
+      ? command.ended
+      : command.ended.then((how) => (command.child.exitCode === 0 ? new Promise<never>(() => {}) : how));
   try {
-    const source = console === undefined ? undefined : await openLater(place(console), timeout);
+    const source =
+      console === undefined ? undefined : await openConsole(place(console), timeout, gone, copy, io);
     const bytes = source?.console.readable ?? command.child.stdout!;
     if (source !== undefined) command.child.stdout!.resume();
     const waiting = new Waiting(reader, timeout, io);
@@ -64,11 +69,30 @@ async function recordCopy(
       throw new MachineError(
         `--resume, copy ${copy}: ${why ?? `no sample within ${timeout} s: does commonhv-sampler run in the guest?`}`,
       );
-    await Promise.race([pump, gone, sleep(seconds * 1000)]);
+    await Promise.race([pump, gone, recordFor(seconds, io)]);
     await source?.close();
     return reader.recording();
   } finally {
-    await command.stop();
+    await command.stop(true);
+  }
+}
+
+/** Opens a copy's console, which may come later; throws where the command fails before it does. */
+async function openConsole(address: string, seconds: number, gone: Promise<string>, copy: number, io: Io) {
+  let failed: string | undefined;
+  void gone.then((how) => {
+    failed = how;
+  });
+  for (const late = Date.now() + seconds * 1000; ; await sleep(50)) {
+    try {
+      return await serialLine(address);
+    } catch (error) {
+      const text = (error as Error).message.replace(/^--serial/, '--console');
+      if (error instanceof UsageError) throw new UsageError(text);
+      if (Date.now() > late) throw new MachineError(text);
+    }
+    if (failed !== undefined) throw new MachineError(`--resume, copy ${copy}: the command ${failed}`);
+    if (io.interrupted.aborted) throw new MachineError('interrupted');
   }
 }
 

@@ -1,9 +1,18 @@
 /** The wait for a guest's samples: a countdown at a terminal, and one line where none has come after a while. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { SampleReader } from '../clones/index.ts';
+import { MachineError } from '../cpu.ts';
 import type { Io } from './io.ts';
 
 /** A guest that prints nothing for this long, in milliseconds, may have no sampler; the wait goes on. */
 const HINT_MS = 5_000;
+
+/** The time in which a copy is recorded; rejects at once where the user interrupts. */
+export async function recordFor(seconds: number, { interrupted }: Io): Promise<void> {
+  await sleep(seconds * 1000, undefined, { signal: interrupted }).catch((cause) => {
+    throw new MachineError('interrupted', { cause });
+  });
+}
 
 export class Waiting {
   readonly #reader: SampleReader;

@@ -1,6 +1,6 @@
 /** `commonhv clones`: whether copies of one saved machine differ, and after how long. */
-import { createReadStream } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Comparison,
@@ -16,7 +16,8 @@ import type { Machine } from '../cpu.ts';
 import { MachineError } from '../cpu.ts';
 import { fromConfig } from '../hypervisor/index.ts';
 import { recordCommands } from './clones-commands.ts';
-import { Waiting } from './clones-waiting.ts';
+import { recordFor, Waiting } from './clones-waiting.ts';
+import { writeCompanions } from './companions.ts';
 import { openEngine, readImage, startGuest } from './engines.ts';
 import { type Io, painter, UsageError, unread, unwritten } from './io.ts';
 import { configFrom } from './layer.ts';
@@ -33,6 +34,7 @@ export interface ClonesOptions extends LayerOptions, GuestOptions {
   readonly seconds: number;
   readonly allowWindow?: ReadonlyMap<string, number> | undefined;
   readonly sampler?: string | undefined;
+  readonly companions?: string | undefined;
   readonly arch: Architecture;
   readonly format: 'text' | 'json' | 'junit' | 'html';
   /** The options that were given, by their names in this object; the others are defaults. */
@@ -49,6 +51,10 @@ export async function runClones(options: ClonesOptions, io: Io): Promise<number>
   checkWay(options);
   if (options.sampler !== undefined) {
     await writeSampler(options, io);
+    return 0;
+  }
+  if (options.companions !== undefined) {
+    await io.out(writeCompanions(options.companions, options.arch, io));
     return 0;
   }
   const recordings = await record(options, io);
@@ -71,6 +77,7 @@ function checkWay({ image, given }: ClonesOptions): void {
   const recorded = [...compared, 'copies', 'seconds', 'timeout'];
   const ways: readonly (readonly [name: string, idle: (name: string) => boolean])[] = [
     ['sampler', (name) => name !== 'arch'],
+    ['companions', (name) => name !== 'arch'],
     ['from', (name) => !compared.includes(name)],
     ['resume', (name) => ![...commands, ...recorded].includes(name)],
   ];
@@ -110,21 +117,22 @@ function record(options: ClonesOptions, io: Io): Promise<readonly Recording[]> {
     throw new UsageError(
       'clones takes one of: --from FILE FILE ..., --save CMD --resume CMD, or an image to boot',
     );
-  if (from !== undefined) return recordFiles(from);
+  if (from !== undefined) return recordFiles(from, io);
   if (image !== undefined) return recordEngine(image, options, io);
   if (resume === undefined) throw new UsageError('--save goes with --resume CMD, which resumes one copy');
   return recordCommands({ save, resume, console, copies, seconds, timeout }, io);
 }
 
-async function recordFiles(paths: readonly string[]): Promise<readonly Recording[]> {
+async function recordFiles(paths: readonly string[], io: Io): Promise<readonly Recording[]> {
   if (paths.length < 2)
     throw new UsageError('--from: expected the consoles of two copies or more, a file each');
   const recordings: Recording[] = [];
   for (const path of paths) {
     const reader = new SampleReader(path);
     try {
-      for await (const bytes of createReadStream(path)) reader.feed(bytes as Uint8Array);
+      await readConsole(path, reader, io);
     } catch (cause) {
+      if (cause instanceof UsageError || cause instanceof MachineError) throw cause;
       throw new UsageError(`--from ${path}: ${unread(cause as NodeJS.ErrnoException)}`, { cause });
     }
     if (reader.count === 0)
@@ -134,6 +142,35 @@ async function recordFiles(paths: readonly string[]): Promise<readonly Recording
     recordings.push(reader.recording());
   }
   return recordings;
+}
+
+/** Reads a file to its end; a pipe or a device, which may have none, for `TIMEOUT` seconds. */
+async function readConsole(path: string, reader: SampleReader, io: Io): Promise<void> {
+  // Without O_NONBLOCK a pipe that nobody writes to would block a thread of Node's for good.
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  const buffer = Buffer.alloc(65_536);
+  try {
+    const endless = !(await handle.stat()).isFile();
+    const late = Date.now() + TIMEOUT * 1000;
+    for (let begun = !endless; ; ) {
+      const count = await handle.read(buffer).then(({ bytesRead }) => bytesRead, waitsForData);
+      if (count > 0) reader.feed(buffer.subarray(0, count));
+      else if (count === 0 && begun) return;
+      else await sleep(20);
+      begun ||= count > 0;
+      if (io.interrupted.aborted) throw new MachineError('interrupted');
+      if (endless && Date.now() > late)
+        throw new UsageError(`--from ${path}: no file, and it has not ended after ${TIMEOUT} s`);
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** -1 where the writer of a pipe has nothing at present. */
+function waitsForData(error: NodeJS.ErrnoException): number {
+  if (error.code === 'EAGAIN') return -1;
+  throw error;
 }
 
 /** Boots the image, saves it when the sampler prints, and records each copy. */
@@ -149,11 +186,10 @@ async function recordEngine(path: string, options: ClonesOptions, io: Io): Promi
   const recordings: Recording[] = [];
   for (let copy = 1; copy <= options.copies; copy++) {
     io.progress(`recording copy ${copy} of ${options.copies} ...`);
-    const machine = await engine.resume(fromConfig(config), state);
     const reader = new SampleReader(`copy ${copy}`);
-    await recordMachine(machine, reader, () =>
-      sleep(options.seconds * 1000, undefined, { signal: io.interrupted }),
-    );
+    const layer = fromConfig(config, ({ kind }) => kind === 'acknowledged' && reader.acknowledge());
+    const machine = await engine.resume(layer, state);
+    await recordMachine(machine, reader, () => recordFor(options.seconds, io));
     recordings.push(reader.recording());
   }
   return recordings;

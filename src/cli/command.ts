@@ -1,7 +1,9 @@
 /** Shell commands of the user's, each in a process group of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { kill } from 'node:process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { env, kill } from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MachineError } from '../cpu.ts';
 import { type Io, plainLine } from './io.ts';
@@ -14,10 +16,17 @@ export class Command {
   readonly child: ChildProcess;
   /** How it ended, in a few words, with the last line of its standard error. */
   readonly ended: Promise<string>;
+  /** In the environment of all that the command starts, also of a daemon, which leaves the group. */
+  readonly #mark = `COMMONHV_COMMAND=${randomUUID()}`;
   #said = '';
 
   constructor(command: string) {
-    this.child = spawn('/bin/sh', ['-c', command], { detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    const [name, value] = this.#mark.split('=');
+    this.child = spawn('/bin/sh', ['-c', command], {
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...env, [name!]: value },
+    });
     this.child.stderr!.on('data', (bytes: Buffer) => {
       this.#said = (this.#said + bytes.toString('latin1')).slice(-400);
     });
@@ -35,21 +44,50 @@ export class Command {
     return this.#signal(0);
   }
 
-  /** Ends the group: asked first, then without asking. */
-  async stop(): Promise<void> {
+  /** Ends the group, and with `daemons` what left it: asked first, then without asking. */
+  async stop(daemons = false): Promise<void> {
+    const others = (): readonly number[] => (daemons ? marked(this.#mark) : []);
     this.#signal('SIGTERM');
-    for (let waited = 0; waited < SHUTDOWN_MS && this.alive(); waited += 20) await sleep(20);
+    for (const pid of others()) signal(pid, 'SIGTERM');
+    for (let waited = 0; waited < SHUTDOWN_MS; waited += 20) {
+      if (!this.alive() && others().length === 0) break;
+      await sleep(20);
+    }
     this.#signal('SIGKILL');
+    for (const pid of others()) signal(pid, 'SIGKILL');
     this.child.stdout!.destroy();
     this.child.stderr!.destroy();
   }
 
-  #signal(signal: 0 | 'SIGTERM' | 'SIGKILL'): boolean {
+  #signal(name: 0 | 'SIGTERM' | 'SIGKILL'): boolean {
+    return this.child.pid !== undefined && signal(-this.child.pid, name);
+  }
+}
+
+/** Whether there was such a process, or group where it is negative. */
+function signal(pid: number, name: 0 | 'SIGTERM' | 'SIGKILL'): boolean {
+  try {
+    return kill(pid, name);
+  } catch {
+    return false;
+  }
+}
+
+/** The processes of this user that have a variable in their environment; none where there is no /proc. */
+function marked(variable: string): readonly number[] {
+  const has = (pid: string): boolean => {
     try {
-      return this.child.pid !== undefined && kill(-this.child.pid, signal);
+      return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(variable);
     } catch {
       return false;
     }
+  };
+  try {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name) && has(name))
+      .map(Number);
+  } catch {
+    return [];
   }
 }
 

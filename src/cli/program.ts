@@ -1,10 +1,10 @@
 /** The commands and their options; each command's own file is imported when it is called. */
 import { Argument, Command, CommanderError, type Option } from 'commander';
+import { clonesOptions } from './clones-options.ts';
 import { completion, manualPage, SHELLS, type Shell } from './completion.ts';
 import { EXAMPLES } from './examples.ts';
 import { type Io, UsageError } from './io.ts';
 import {
-  clonesOptions,
   formatOption,
   guestOptions,
   imageOptions,

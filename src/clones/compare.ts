@@ -1,63 +1,7 @@
 /** Compares the recordings of copies of one saved machine: which sources give two copies the same values, and how long. */
+import type { Comparison, CopyResult, CopySeries, Kind, SourceResult } from './comparison.ts';
+import { acknowledgedEarly, contradictions } from './findings.ts';
 import type { Recording } from './samples.ts';
-
-/**
- * How a source behaves: `random` must not repeat between copies; `control` was seeded before the save and always repeats;
- * `generation` must differ between copies; `identity` never changes within a copy; `information` is shown and not checked.
- */
-export type Kind = 'random' | 'control' | 'generation' | 'identity' | 'information';
-
-/** One source in one copy, over the samples that another copy has too. */
-export interface CopySeries {
-  /** Whether another copy has the same value, by row. */
-  readonly shared: readonly boolean[];
-  /** Milliseconds of each row after the copy's first sample. */
-  readonly at: readonly number[];
-}
-
-/** The result of the comparison for one source. */
-export interface SourceResult {
-  readonly name: string;
-  readonly kind: Kind;
-  /**
-   * `different`: no value is shared; `parted`: shared at first, not at the end; `alike`: shared to the end of the recording;
-   * `not compared`: fewer than two copies have a value of their own.
-   */
-  readonly state: 'different' | 'parted' | 'alike' | 'not compared';
-  /** Groups of copies that share values, each with two copies at least; positions in the list of recordings. */
-  readonly groups: readonly (readonly number[])[];
-  /** The most shared samples of a copy. */
-  readonly samples: number;
-  /** Milliseconds after a copy's first sample at which it is seen to differ, of the slowest copy; of its last one where it never does. */
-  readonly milliseconds: number;
-  /** The window in milliseconds that the caller allows. */
-  readonly allowed: number;
-  /** Whether it fails the comparison. */
-  readonly failed: boolean;
-  readonly series: readonly CopySeries[];
-}
-
-export interface CopyResult {
-  readonly name: string;
-  readonly samples: number;
-  readonly damaged: number;
-  readonly milliseconds: number;
-  /** Milliseconds from one sample to the next, the median: a shorter difference is not seen. */
-  readonly interval: number;
-  /** Milliseconds by which CLOCK_REALTIME was stepped against CLOCK_MONOTONIC, from the first sample to the last. */
-  readonly clockStep: number;
-}
-
-export interface Comparison {
-  readonly copies: readonly CopyResult[];
-  readonly sources: readonly SourceResult[];
-  /** Contradictions, such as a generation that differs while the kernel's values repeat; one line each. */
-  readonly findings: readonly string[];
-  /** `undefined` where the recordings cannot tell; `reason` says why. */
-  readonly differ: boolean | undefined;
-  /** The result in one line. */
-  readonly result: string;
-}
 
 export interface CompareOptions {
   /** Milliseconds for which a source may be alike, by its name; `*` for all others; 0 by default. */
@@ -73,7 +17,7 @@ export function compare(given: readonly Recording[], { allowed }: CompareOptions
   const rows = commonRows(given);
   const names = [...new Set(given.flatMap(({ sources }) => [...sources.keys()]))];
   const sources = names.map((name) => compareSource(name, given, rows, allowed));
-  const findings = contradictions(sources);
+  const findings = [...contradictions(sources), ...acknowledgedEarly(given, rows, sources)];
   const copies = given.map((recording, i) => describeCopy(recording, rows[i]!));
   return { copies, sources, findings, ...conclude(given, rows, sources, findings) };
 }
@@ -104,17 +48,9 @@ function compareSource(
   allowances: ReadonlyMap<string, number> | undefined,
 ): SourceResult {
   const values = recordings.map(({ sources }, i) => rows[i]!.map((row) => sources.get(name)?.[row]));
-  const owners = new Map<bigint, Set<number>>();
-  for (const [copy, column] of values.entries()) {
-    for (const value of column) {
-      if (value === undefined) continue;
-      const set = owners.get(value);
-      if (set === undefined) owners.set(value, new Set([copy]));
-      else set.add(copy);
-    }
-  }
+  const owners = sharedValues(values);
   const series = recordings.map(({ monotonic }, i) => ({
-    shared: values[i]!.map((value) => value !== undefined && owners.get(value)!.size > 1),
+    shared: values[i]!.map((value) => value !== undefined && owners.has(value)),
     at: rows[i]!.map((row) => (monotonic[row]! - monotonic[rows[i]![0]!]!) / 1000),
   }));
   const kind = kindOf(name, values);
@@ -139,6 +75,27 @@ function compareSource(
     failed,
     series,
   };
+}
+
+/** The values that two copies or more have, with these copies: of millions of values most have one owner. */
+function sharedValues(
+  values: readonly (readonly (bigint | undefined)[])[],
+): ReadonlyMap<bigint, ReadonlySet<number>> {
+  const first = new Map<bigint, number>();
+  const shared = new Map<bigint, Set<number>>();
+  for (const [copy, column] of values.entries()) {
+    for (const value of column) {
+      if (value === undefined) continue;
+      const other = first.get(value);
+      if (other === undefined) first.set(value, copy);
+      else if (other !== copy) {
+        const owners = shared.get(value);
+        if (owners === undefined) shared.set(value, new Set([other, copy]));
+        else owners.add(copy);
+      }
+    }
+  }
+  return shared;
 }
 
 /** When a copy is seen to differ for good: the time of the sample after its last shared one. */
@@ -187,44 +144,6 @@ function describeCopy(
   const gaps = rows.slice(1).map((row, i) => (monotonic[row]! - monotonic[rows[i]!]!) / 1000);
   const interval = gaps.sort((a, b) => a - b)[gaps.length >> 1] ?? 0;
   return { name, samples: rows.length, damaged, milliseconds, interval, clockStep };
-}
-
-/** A remedy that is reported and did not happen. */
-function contradictions(sources: readonly SourceResult[]): readonly string[] {
-  const found: string[] = [];
-  const kernel = sources.find(({ name }) => name === 'getrandom');
-  for (const { name, state, groups } of sources.filter(({ kind }) => kind === 'generation')) {
-    if (state === 'alike')
-      found.push(
-        `${name} is the same in ${groups.map(copyNumbers).join('; ')} to the end: not renewed for each copy`,
-      );
-    else if (state !== 'not compared' && kernel?.state === 'alike')
-      found.push(
-        `${name} differs between copies, and getrandom repeats to the end: nothing reseeded the kernel`,
-      );
-  }
-  const reseeded = sources.find(({ name }) => name === 'reseeded');
-  if (reseeded !== undefined && kernel !== undefined && reportedEarly(reseeded, kernel))
-    found.push(
-      'the page says that the kernel was reseeded, and getrandom repeats after that: a false report',
-    );
-  return found;
-}
-
-/** Whether a copy's kernel repeats values after the report of its reseed is its own. */
-function reportedEarly(reseeded: SourceResult, kernel: SourceResult): boolean {
-  return reseeded.series.some(({ shared }, copy) => {
-    const own = shared.lastIndexOf(true) + 1;
-    return own > 0 && own < shared.length && kernel.series[copy]!.shared.lastIndexOf(true) > own;
-  });
-}
-
-/** "copies 1, 2 and 5". */
-export function copyNumbers(group: readonly number[]): string {
-  const numbers = group.map((i) => String(i + 1));
-  return numbers.length === 1
-    ? `copy ${numbers[0]}`
-    : `copies ${numbers.slice(0, -1).join(', ')} and ${numbers.at(-1)}`;
 }
 
 function conclude(

@@ -1,7 +1,7 @@
 /** A comparison of copies for programs: JSON, and JUnit XML for CI. */
 import { attributes, escaped } from '../markup.ts';
-import type { Comparison, SourceResult } from './compare.ts';
-import { copyNumbers } from './compare.ts';
+import type { Comparison, SourceResult } from './comparison.ts';
+import { copyNumbers } from './comparison.ts';
 import { milliseconds } from './text.ts';
 
 /** JSON: copies are counted from 1; times are whole milliseconds; `differ` is null where the recordings cannot tell. */

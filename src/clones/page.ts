@@ -1,6 +1,6 @@
 /** A comparison of copies as one HTML page without scripts: the result, a timeline of each source, the table. */
 import { attributes, escaped } from '../markup.ts';
-import { type Comparison, copyNumbers, type SourceResult } from './compare.ts';
+import { type Comparison, type CopySeries, copyNumbers, type SourceResult } from './comparison.ts';
 import { counted, longest, milliseconds } from './text.ts';
 
 const WIDTH = 640;
@@ -55,20 +55,13 @@ function seen({ state, kind, groups, samples, milliseconds: window, series }: So
     : `${who}: alike for ${counted(samples, 'sample')}, ${milliseconds(window)}`;
 }
 
-/** One lane for each copy, a bar for each run of samples of one colour: hundreds of bars, not thousands. */
+/** One lane for each copy, a bar for each run of pixels of one colour. */
 function picture({ name, series }: SourceResult, span: number): string {
   const height = series.length * LANE;
-  const bars = series.flatMap(({ shared, at }, lane) =>
-    runs(shared).map(([from, to]) => {
-      const x = (at[from]! / span) * WIDTH;
-      const end = ((at[to] ?? at.at(-1)!) / span) * WIDTH;
-      const box = {
-        x: x.toFixed(1),
-        y: lane * LANE,
-        width: Math.max(end - x, 1).toFixed(1),
-        height: LANE - 1,
-      };
-      return `<rect class="${shared[from] ? 'alike' : 'own'}"${attributes(box)}/>`;
+  const bars = series.flatMap((copy, lane) =>
+    runs(pixels(copy, span)).map(({ value, from, to }) => {
+      const box = { x: from, y: lane * LANE, width: to - from, height: LANE - 1 };
+      return `<rect class="${value}"${attributes(box)}/>`;
     }),
   );
   const label = {
@@ -81,12 +74,26 @@ function picture({ name, series }: SourceResult, span: number): string {
   return `<svg${attributes(label)}>${bars.join('')}</svg>`;
 }
 
-function runs(shared: readonly boolean[]): readonly (readonly [from: number, to: number])[] {
-  const found: [number, number][] = [];
-  for (const [i, value] of shared.entries()) {
-    const last = found.at(-1);
-    if (last !== undefined && shared[last[0]] === value) last[1] = i + 1;
-    else found.push([i, i + 1]);
+type Pixel = 'alike' | 'own' | undefined;
+
+/** From each sample to the next one; a pixel of several samples shows a shared one. */
+function pixels({ shared, at }: CopySeries, span: number): readonly Pixel[] {
+  const line = new Array<Pixel>(WIDTH).fill(undefined);
+  const place = (time: number): number => Math.min(WIDTH - 1, Math.floor((time / span) * WIDTH));
+  for (const [i, alike] of shared.entries()) {
+    const from = place(at[i]!);
+    const to = Math.max(from + 1, place(at[i + 1] ?? at[i]!));
+    for (let x = from; x < to; x++) if (alike || line[x] === undefined) line[x] = alike ? 'alike' : 'own';
   }
-  return found;
+  return line;
+}
+
+function runs(line: readonly Pixel[]): readonly { value: Pixel; from: number; to: number }[] {
+  const found: { value: Pixel; from: number; to: number }[] = [];
+  for (const [x, value] of line.entries()) {
+    const last = found.at(-1);
+    if (last !== undefined && last.value === value) last.to = x + 1;
+    else found.push({ value, from: x, to: x + 1 });
+  }
+  return found.filter(({ value }) => value !== undefined);
 }

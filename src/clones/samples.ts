@@ -17,6 +17,8 @@ export interface Recording {
   readonly backwards: number;
   /** Rows that a long recording left out: its later half is thinned, to steps that every copy keeps. */
   readonly dropped: number;
+  /** The newest step when the host saw the guest acknowledge its generation, -1 before the first; absent where it saw none. */
+  readonly acknowledged?: number | undefined;
 }
 
 /** Rows kept of each copy, at most: 100 copies then take some 50 MB. */
@@ -39,6 +41,7 @@ export class SampleReader {
   #damaged = 0;
   #backwards = 0;
   #dropped = 0;
+  #acknowledged: number | undefined;
   /** Later rows are kept where their step is a multiple of this; a power of two, so copies keep common steps. */
   #stride = 1;
 
@@ -61,6 +64,11 @@ export class SampleReader {
     this.#append(bytes.subarray(from));
   }
 
+  /** To be called where the guest acknowledges its generation (draft 3): its kernel's values may not repeat from then on. */
+  acknowledge(): void {
+    this.#acknowledged ??= this.#steps.at(-1) ?? -1;
+  }
+
   /** The samples so far; a last line without its end does not count. */
   recording(): Recording {
     return {
@@ -72,6 +80,7 @@ export class SampleReader {
       damaged: this.#damaged,
       backwards: this.#backwards,
       dropped: this.#dropped,
+      acknowledged: this.#acknowledged,
     };
   }
 

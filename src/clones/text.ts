@@ -1,5 +1,5 @@
 /** A comparison of copies as aligned text, with a timeline of each source. */
-import { type Comparison, copyNumbers, type SourceResult } from './compare.ts';
+import { type Comparison, copyNumbers, type SourceResult } from './comparison.ts';
 
 /** `plain` for output without colours. */
 export type Paint = (style: 'bold' | 'dim' | 'red' | 'green' | 'yellow', text: string) => string;

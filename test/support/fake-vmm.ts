@@ -1,7 +1,8 @@
 // A stand-in for a VMM: `save FILE` writes a state, `resume FILE COPY [MODE]` prints the samples of a copy to standard output.
-// MODE is one of the ways in which a copy and a remedy behave.
+// `serve FILE COPY MODE PATH` is a daemon with the copy's console at a socket, for a minute; MODE is one of the ways in which a copy and a remedy behave.
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 
 /** One line as the sampler prints it; `fields` in their order. FNV-1a over the text before " ~". */
 export function sampleLine(fields: Readonly<Record<string, string | number>>): string {
@@ -54,3 +55,10 @@ const [command, file, copy = '1', mode = 'bare'] = process.argv.slice(2);
 if (command === 'save') writeFileSync(file!, own());
 if (command === 'resume')
   process.stdout.write(`firmware \x1b[2J\n${lines(readFileSync(file!, 'utf8'), Number(copy), mode)}`);
+if (command === 'serve') {
+  createServer((socket) => {
+    socket.on('error', () => {});
+    socket.write(lines(readFileSync(file!, 'utf8'), Number(copy), mode));
+  }).listen(process.argv[6]!);
+  setTimeout(() => process.exit(), 60_000);
+}
