@@ -12,6 +12,17 @@ process.chdir(root);
 
 const AGENT = 'commonhv-agent --watch 2>/dev/null &\nsleep 2';
 const DRIVER = 'insmod /lib/modules/commonhv.ko';
+/** Faulty: each new generation is acknowledged by WRMSR, and nothing reseeds the kernel. MSR 400000A1H is the generation. */
+const ACKNOWLEDGE = `while :; do
+  dd if=/dev/cpu/0/msr of=/tmp/generation bs=8 count=1 iflag=skip_bytes skip=1073741985
+  dd if=/tmp/generation of=/dev/cpu/0/msr bs=8 count=1 oflag=seek_bytes seek=1073741985 conv=notrunc
+  sleep 0.1
+done >/dev/null 2>&1 &`;
+/** Faulty: bytes of the host's RNG, MSR 400000A0H, go into /dev/urandom, which mixes them and reseeds nothing. */
+const WRITE_ONLY = `while :; do
+  dd if=/dev/cpu/0/msr of=/dev/urandom bs=64 count=1 iflag=skip_bytes skip=1073741984
+  sleep 0.1
+done >/dev/null 2>&1 &`;
 /** Past its second minute a kernel reseeds itself each 60 s (drivers/char/random.c): seen whole, with nothing else. */
 const SETTLED = 'sleep 120';
 /** What /etc/rc starts before the sampler, where the copies run, and for how many seconds each is recorded. */
@@ -22,10 +33,22 @@ const REMEDIES = {
   'driver-page': { on: 'v86', start: DRIVER },
   qemu: { on: 'qemu', start: SETTLED, seconds: 65 },
   'qemu-vmgenid': { on: 'qemu', start: ':', device: ' -device vmgenid,guid=auto' },
+  'qemu-vmgenid-6.12': { on: 'qemu', start: ':', device: ' -device vmgenid,guid=auto', kernel: '6.12' },
+  acknowledges: { on: 'v86', start: ACKNOWLEDGE, finding: /acknowledged a reseed, .* a false report/ },
+  'writes-only': { on: 'v86', start: WRITE_ONLY, finding: /^commonhv-msr differs .* nothing reseeded/ },
+  // Before 5.18 a kernel reseeds only with 128 credited bits, and the agent credits none from a source that is not secure.
+  'no-credit': {
+    on: 'qemu',
+    start: AGENT,
+    plugin: 'secure=0',
+    kernel: '5.10',
+    finding: /^commonhv-msr differs .* nothing reseeded/,
+  },
   'bed-kvm': { on: 'bed', start: AGENT, engine: true },
   // Without KVM's paravirtual features: docs/bed.md, "Some interrupts arrive twice".
   'bed-kvm-vmgenid': { on: 'bed', start: ':', engine: true, more: ['--vmgenid'], append: ' nopv' },
-  'bed-qemu': { on: 'bed', start: ':' },
+  // A minute after boot a kernel reseeds itself each half minute. A second of the bed is several here.
+  'bed-qemu': { on: 'bed', start: 'sleep 60' },
   'bed-preload': { on: 'bed', start: AGENT, preload: true },
 };
 const name = process.argv[2];
@@ -35,6 +58,7 @@ if (!Object.hasOwn(REMEDIES, name)) {
 }
 const remedy = REMEDIES[name];
 const bed = remedy.on === 'bed';
+const bits = bed || remedy.kernel !== undefined ? 64 : 32;
 const folder = mkdtempSync(join(tmpdir(), 'commonhv-clones-cell-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 /** Where it is while the copies run: the bed has the folder at another place. */
@@ -47,11 +71,11 @@ function run(command, args) {
   process.exit(status === 2 ? 2 : 3);
 }
 
-/** Kernel and initrd with the sampler and the remedy: 64 bits in the bed, 32 elsewhere. */
+/** Kernel and initrd with the sampler and the remedy. */
 function makeGuest() {
-  const bits = bed ? 64 : 32;
   run('make', ['-s', '-C', 'c/sampler', `OUT=${folder}`, `sampler${bits}`]);
   run('make', ['-s', '-C', 'c/agent', `OUT=${folder}`, `agent${bits}`]);
+  if (remedy.plugin !== undefined) run('make', ['-s', '-C', 'c/qemu-plugin', `OUT=${folder}`]);
   const overlay = join(folder, 'overlay');
   mkdirSync(join(overlay, 'etc'), { recursive: true });
   writeFileSync(join(overlay, 'etc/rc'), `#!/bin/sh\n${remedy.start}\nexec commonhv-sampler\n`);
@@ -65,23 +89,26 @@ function makeGuest() {
     files.push([built, '/lib/modules/commonhv.ko']);
   }
   const adds = files.flatMap(([from, to]) => ['--add', `${from}=${to}`]);
-  const architecture = bed ? ['--amd64'] : [];
+  const series = remedy.kernel === undefined ? [] : ['--kernel', remedy.kernel];
+  const architecture = bits === 64 ? ['--amd64', ...series] : [];
   run('sh', ['scripts/debian-guest.sh', ...architecture, '--output', folder, '--overlay', overlay, ...adds]);
 }
 
 const COMMAND_LINE = bed
   ? `console=ttyS0 quiet mitigations=off cryptomgr.notests tsc=reliable no_timer_check noxsave${remedy.append ?? ''}`
   : 'console=ttyS0 quiet';
-const kernel = () => path(bed ? 'vmlinux' : 'vmlinuz');
+const kernel = () => path(bits === 64 ? 'vmlinux' : 'vmlinuz');
 
 /** QEMU's own commands, as a user of another VMM writes them: the monitor is a socket, the serial line the standard output. */
 function qemuCommands() {
-  const program = bed ? 'qemu-system-x86_64 -accel kvm -cpu qemu64' : 'qemu-system-i386 -accel tcg';
+  const emulated = `qemu-system-${bits === 64 ? 'x86_64' : 'i386'} -accel tcg`;
+  const program = bed ? 'qemu-system-x86_64 -accel kvm -cpu qemu64' : emulated;
   const preload = remedy.preload
     ? 'node dist/cli/bin.cjs preload --require --library c/preload/libcommonhv-preload.so -- '
     : '';
+  const plugin = remedy.plugin === undefined ? '' : ` -plugin ${folder}/commonhv-plugin.so,${remedy.plugin}`;
   const start = (serial) =>
-    `${preload}${program} -m 128 -nodefaults -display none -no-reboot -kernel ${kernel()} -initrd ${path('initrd')} -append '${COMMAND_LINE}' -serial ${serial}${remedy.device ?? ''}`;
+    `${preload}${program} -m ${remedy.kernel === undefined ? 128 : 256} -nodefaults -display none -no-reboot -kernel ${kernel()} -initrd ${path('initrd')} -append '${COMMAND_LINE}' -serial ${serial}${remedy.device ?? ''}${plugin}`;
   const saver = 'node scripts/qemu-save.js {state}.monitor {state} {state}.console & saver=$!';
   const first = start('file:{state}.console -monitor unix:{state}.monitor,server=on,wait=off');
   return {
@@ -116,4 +143,11 @@ if (status !== 0 && status !== 1) {
   process.stderr.write(stderr);
   process.exit(status ?? 2);
 }
-console.log(describeSources(JSON.parse(stdout)));
+const comparison = JSON.parse(stdout);
+const { finding } = remedy;
+if (finding === undefined) console.log(describeSources(comparison));
+else {
+  const found = comparison.findings.find((text) => finding.test(text));
+  console.log(found ?? `not found: ${finding}`);
+  process.exitCode = found === undefined ? 1 : 0;
+}
