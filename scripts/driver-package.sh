@@ -57,7 +57,7 @@ cp "$root/usr/src/linux-headers-$release/.config" "$root/boot/config-$release"
 inside mkinitramfs -o /tmp/initrd "$release" >"$work/log" 2>&1 || die "mkinitramfs: $(tail -n 2 "$work/log")"
 inside lsinitramfs /tmp/initrd | grep -q '/commonhv\.ko' || die "the initramfs has no commonhv.ko"
 # dracut reads the package's file in dracut.conf.d, and brings the module where modprobe finds it.
-inside depmod "$release"
+inside depmod "$release" >"$work/log" 2>&1 || die "depmod: $(tail -n 2 "$work/log")"
 inside dracut --force --no-hostonly --modules base /tmp/dracut.img "$release" >"$work/log" 2>&1 || die "dracut: $(tail -n 2 "$work/log")"
 inside lsinitrd /tmp/dracut.img 2>/dev/null | grep -q '/commonhv\.ko' || die "dracut's initramfs has no commonhv.ko"
 inside dpkg --purge commonhv-dkms >"$work/log" 2>&1 || die "purge: $(tail -n 3 "$work/log")"

@@ -1,10 +1,18 @@
 /**
- * commonhv.ko on other systems, 64-bit Debian under QEMU's TCG: two processors, WireGuard, a VM generation device, lockdown, a
- * complete hibernation. COMMONHV_SYSTEMS names them, by commas: each is a boot or more, so cells of the matrix run them.
+ * commonhv.ko on other systems, 64-bit Debian under QEMU's TCG: two processors, WireGuard, a VM generation device, lockdown,
+ * Secure Boot, a complete hibernation. COMMONHV_SYSTEMS names them, by commas: each is a boot or more, so cells of the matrix run them.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
@@ -13,7 +21,7 @@ import { COMMAND_LINE, type QemuGuest, skip as skipQemu, startDebian } from './s
 import { skipUnless } from './support/require.ts';
 import { scaled } from './support/time.ts';
 
-const SYSTEMS = ['smp', 'wireguard', 'vmgenid', 'lockdown', 'hibernation'];
+const SYSTEMS = ['smp', 'wireguard', 'vmgenid', 'lockdown', 'secureboot', 'hibernation'];
 const wanted = (process.env.COMMONHV_SYSTEMS ?? '').split(',').filter((name) => name !== '');
 for (const name of wanted) assert.ok(SYSTEMS.includes(name), `${name}: expected ${SYSTEMS.join(', ')}`);
 const KERNEL = '.cache/programs/driver-systems';
@@ -253,6 +261,79 @@ test(
         );
       },
     );
+  },
+);
+
+const SECURE = '.cache/programs/secure-boot';
+/** OVMF with Secure Boot on and Debian's snake oil key in PK, KEK and db; kernel and module signed by that key. */
+function signed(folder: string): { skip: string } | { skip: false; options: readonly string[] } {
+  const missing = unpacked();
+  if (missing !== false) return { skip: missing };
+  const made = spawnSync('scripts/debian-programs.sh', ['amd64', SECURE, 'ovmf', 'sbsigntool'], {
+    encoding: 'utf8',
+  });
+  if (made.status === 3) return { skip: skipUnless('driver', false, made.stderr.trim()) as string };
+  const [cert, key] = [`${SECURE}/usr/share/ovmf/PkKek-1-snakeoil.pem`, `${folder}/key.pem`];
+  const run = (program: string, ...args: string[]) => {
+    const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+    assert.equal(status, 0, `${program}: ${stderr}`);
+  };
+  run('openssl', 'rsa', '-in', cert.replace('.pem', '.key'), '-passin', 'pass:snakeoil', '-out', key);
+  copyFileSync(`${KERNEL}/boot/vmlinuz-${release()}`, `${folder}/unsigned`);
+  spawnSync(`${SECURE}/usr/bin/sbattach`, ['--remove', `${folder}/unsigned`]); // Debian's signature
+  run(
+    `${SECURE}/usr/bin/sbsign`,
+    '--key',
+    key,
+    '--cert',
+    cert,
+    '--output',
+    `${folder}/vmlinuz`,
+    `${folder}/unsigned`,
+  );
+  const headers = spawnSync('scripts/debian-headers.sh', ['amd64'], { encoding: 'utf8' })
+    .stdout.trim()
+    .split(': ')[1]!;
+  const signFile = `${headers}/../../lib/linux-kbuild-6.1/scripts/sign-file`;
+  const built = driverModule('amd64');
+  assert.ok(built.skip === false);
+  copyFileSync(built.module, `${folder}/signed.ko`);
+  run(signFile, 'sha256', key, cert, `${folder}/signed.ko`);
+  copyFileSync(`${SECURE}/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd`, `${folder}/vars.fd`);
+  const flash = (unit: number, file: string) => ['-drive', `if=pflash,format=raw,unit=${unit},file=${file}`];
+  return {
+    skip: false,
+    options: [
+      ...['-machine', 'q35,smm=on', '-global', 'driver=cfi.pflash01,property=secure,value=on'],
+      ...flash(0, `${SECURE}/usr/share/OVMF/OVMF_CODE_4M.secboot.fd,readonly=on`),
+      ...[...flash(1, `${folder}/vars.fd`), '-kernel', `${folder}/vmlinuz`],
+    ],
+  };
+}
+const SIGNED = '.cache/driver/system-secureboot-signed';
+let options: readonly string[] = [];
+let missing: string | false = false;
+const secureboot = guestOf('secureboot', [], () => {
+  mkdirSync(SIGNED, { recursive: true });
+  const made = signed(SIGNED);
+  missing = made.skip;
+  if (made.skip !== false) return {};
+  options = made.options;
+  return { [`${SIGNED}/signed.ko`]: '/lib/modules/signed.ko' };
+});
+test(
+  'Secure Boot: the kernel is locked down and refuses the unsigned module; one signed by a key of the firmware works',
+  limit(secureboot.skip || missing),
+  async () => {
+    if (secureboot.skip !== false) return;
+    await inside(secureboot.folder, { memory: 512, options }, async ({ shell }) => {
+      assert.match(await shell.run('dmesg | grep -i "secure boot"'), /Secure boot enabled/);
+      assert.match(await shell.run(`${INSMOD} 2>&1`), /Key was rejected by service/);
+      assert.equal(await shell.run('insmod /lib/modules/signed.ko; cat /proc/sys/kernel/tainted'), '4096'); // O alone
+      assert.match(await shell.run('driver read; driver page'), /^(\w{16})\n\1 \1 1$/);
+      const agent = await shell.run('rmmod commonhv; commonhv-agent 2>&1');
+      assert.match(agent, /; reseeded$/);
+    });
   },
 );
 

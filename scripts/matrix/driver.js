@@ -10,6 +10,7 @@ const SYSTEMS = {
   wireguard: 'WireGuard with vmgenid=1',
   vmgenid: 'beside a VM generation device',
   lockdown: 'lockdown, enforced signatures',
+  secureboot: 'Secure Boot, a signed module',
   hibernation: 'a complete hibernation, resumed twice',
 };
 const system = ([name, title]) => ({
