@@ -24,15 +24,15 @@ const system = ([name, title]) => ({
 const PRELOAD = '.cache/driver/preload-guest';
 const makeGuest =
   "import('./build/test/support/driver.js').then((the) => the.driverGuest('preload-guest', 'amd64'))";
-const preload = {
-  name: 'bed: two vCPUs under QEMU with preload',
+const preload = (cpus) => ({
+  name: `bed: under QEMU with preload, -smp ${cpus}`,
   command: [
     'sh',
     '-c',
-    `node -e "${makeGuest}" && exec node scripts/bed.js --timeout 1700 --memory 4096 ${['vmlinux', 'initrd'].map((file) => `--add ${PRELOAD}/${file}=${PRELOAD}/${file}`).join(' ')} env COMMONHV_LONG=1 node --test build/test/driver-preload.test.js`,
+    `node -e "${makeGuest}" && exec node scripts/bed.js --timeout 1700 --memory 4096 ${['vmlinux', 'initrd'].map((file) => `--add ${PRELOAD}/${file}=${PRELOAD}/${file}`).join(' ')} env COMMONHV_LONG=1 COMMONHV_CPUS=${cpus} node --test build/test/driver-preload.test.js`,
   ],
   seconds: 1800,
-};
+});
 
 const COPIES = {
   'copies, bare': 'bare',
@@ -71,7 +71,7 @@ export const part = {
       seconds: 600,
     },
     ...Object.entries(SYSTEMS).map(system),
-    preload,
+    ...[1, 2].map(preload),
     ...Object.entries(COPIES).map(([name, remedy]) => ({
       name,
       command: ['node', 'scripts/copies-cell.js', remedy],
