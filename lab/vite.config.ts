@@ -28,10 +28,12 @@ export default defineConfig({
       output: {
         codeSplitting: {
           groups: [
+            // One file of all that starts the first worker.
+            { name: 'first', test: /state\/remote\.ts|model\/protocol\.ts|vite\/preload-helper/ },
             { name: 'libv86', test: /node_modules\/v86\/.*\.mjs$/ },
             { name: 'xterm', test: /node_modules\/@xterm\// },
             { name: 'uplot', test: /node_modules\/uplot\// },
-            { name: 'libraries', test: /node_modules\// },
+            { name: 'libraries', test: /node_modules\/(?!v86)/ },
           ],
         },
       },
@@ -68,10 +70,12 @@ function preloads(): Plugin {
           attrs: { ...attrs, crossorigin: true, href: `./${name}` },
           injectTo: 'head' as const,
         });
-        return [
+        const tags = [
           ...state.map(link({ rel: 'modulepreload' })),
-          ...views.map(link({ rel: 'preload', as: 'script' })),
+          ...views.map(link({ rel: 'preload', as: 'script', fetchpriority: 'low' })),
         ];
+        // An asynchronous script is of low priority otherwise, and all else waits for this one.
+        return { html: html.replace('<script async', '<script async fetchpriority="high"'), tags };
       },
     },
   };

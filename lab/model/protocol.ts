@@ -87,6 +87,14 @@ export type Push =
   | { readonly push: 'acknowledged'; readonly milliseconds: number }
   | { readonly push: 'ended'; readonly reason: End['reason']; readonly detail: string | undefined };
 
+/** The name of a v86 worker that gets the module from the page; others fetch it. */
+export const OF_PAGE = 'v86, of the page';
+
+/** The first message to such a worker; without bytes it fetches the module after all. */
+export interface Given {
+  readonly wasm: ArrayBuffer | undefined;
+}
+
 export interface Request {
   readonly id: number;
   readonly call: keyof Calls;

@@ -1,5 +1,6 @@
 /** The page's end of a machine's worker: calls that resolve, and the machine's events. */
-import type { Calls, Push, Reply, Request } from '../model/protocol.ts';
+import wasm from 'v86/build/v86.wasm?url';
+import { type Calls, type Given, OF_PAGE, type Push, type Reply, type Request } from '../model/protocol.ts';
 import type { Settings } from '../model/settings.ts';
 
 export interface Remote {
@@ -11,10 +12,15 @@ export interface Remote {
 /** A worker for the first machine, made before there is one. */
 let prepared: Worker | undefined;
 
-/** Starts a worker, which loads v86. */
+/** Starts a worker with v86, and fetches the module for it, since a worker takes its time to start. */
 export function prepare(): void {
-  const worker = workerFor('v86');
+  const worker = workerNamed(OF_PAGE);
   prepared = worker;
+  const give = (bytes: ArrayBuffer | undefined) =>
+    worker.postMessage({ wasm: bytes } satisfies Given, bytes === undefined ? [] : [bytes]);
+  fetch(wasm)
+    .then((response) => (response.ok ? response.arrayBuffer() : undefined))
+    .then(give, () => give(undefined));
   worker.onerror = (event) => {
     event.preventDefault();
     // The first machine gets another worker, which tells the error.
@@ -27,7 +33,11 @@ function workerFor(engine: Settings['engine']): Worker {
   prepared = undefined;
   if (worker !== undefined && engine === 'v86') return worker;
   worker?.terminate();
-  return new Worker(new URL('../worker/early.ts', import.meta.url), { type: 'module', name: engine });
+  return workerNamed(engine);
+}
+
+function workerNamed(name: Settings['engine'] | typeof OF_PAGE): Worker {
+  return new Worker(new URL('../worker/early.ts', import.meta.url), { type: 'module', name });
 }
 
 export function remote(engine: Settings['engine'], onMessage: (message: Push) => void): Remote {

@@ -29,6 +29,8 @@ export class WorkerMachine implements Calls {
   #recorder: Recorder | undefined;
   #faultyCpu: FaultyCpu | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
+  /** The look that the page asks for next after a start, begun before it does. */
+  #ahead: Promise<Seen> | undefined;
   #engine: Bootable | undefined;
   #settings: Settings | undefined;
   #paused = false;
@@ -79,6 +81,12 @@ export class WorkerMachine implements Calls {
   }
 
   async look(): Promise<Seen> {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    return ahead ?? this.#look();
+  }
+
+  async #look(): Promise<Seen> {
     const detection = await detect(this.#guest());
     this.#found = detection;
     return { detection, rows: await readRows(this.#guest(), detection.commonhv) };
@@ -137,6 +145,9 @@ export class WorkerMachine implements Calls {
       );
     }
     this.#cpu = machine.cpu ?? (probe ? await this.#line?.cpu(greeting) : undefined);
+    if (this.#cpu === undefined) return;
+    this.#ahead = this.#look();
+    this.#ahead.catch(() => {}); // told to the page, which asks for it
   }
 
   #watch(settings: Settings, before?: bigint): Layer {

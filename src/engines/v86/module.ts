@@ -11,15 +11,18 @@ const KNOWN = '0.5.462';
 
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
+/** The bytes of the module at an address, on their way already; `undefined` where they do not come. */
+export type ComingBytes = Promise<ArrayBuffer | undefined>;
+
 /** Throws a `MachineError` where the module cannot be had, or is of a version that does not fit. */
-export function hookedModule(source?: WasmSource): Promise<WebAssembly.Module> {
+export function hookedModule(source?: WasmSource, coming?: ComingBytes): Promise<WebAssembly.Module> {
   if (source !== undefined && typeof source !== 'string' && !(source instanceof URL)) {
     return compile(new Uint8Array(source), 'the v86 module that was given');
   }
   const key = String(source ?? '');
   let module = compiled.get(key);
   if (module === undefined) {
-    module = source === undefined ? ofPackage() : ofAddress(key);
+    module = source === undefined ? ofPackage() : ofAddress(key, coming);
     compiled.set(key, module);
     // A failed load may succeed next time.
     module.catch(() => compiled.delete(key));
@@ -35,12 +38,15 @@ async function ofPackage(): Promise<WebAssembly.Module> {
   return compile(bytes, name);
 }
 
-async function ofAddress(address: string): Promise<WebAssembly.Module> {
+async function ofAddress(address: string, coming?: ComingBytes): Promise<WebAssembly.Module> {
+  const name = `the v86 module at ${address}`;
+  const bytes = await coming;
+  if (bytes !== undefined) return compile(new Uint8Array(bytes), name);
   const response = await fetch(address).catch((cause: unknown) => {
     throw new MachineError(`v86: cannot fetch ${address}: ${(cause as Error).message}`, { cause });
   });
   if (!response.ok) throw new MachineError(`v86: cannot fetch ${address}: status ${response.status}`);
-  return compile(new Uint8Array(await response.arrayBuffer()), `the v86 module at ${address}`);
+  return compile(new Uint8Array(await response.arrayBuffer()), name);
 }
 
 async function compile(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<WebAssembly.Module> {
