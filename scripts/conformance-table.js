@@ -115,7 +115,7 @@ not checked; a program that can read it passes \`memory\` to \`verify\`.
 The suite itself is held by faulty hypervisors, one or more for each rule, and by a generator (\`test/support/mutants.ts\`): machines with one
 fault, on one CPU, after one route, at one count; and by unusual machines that break no rule (\`test/support/valid-machines.ts\`,
 \`valid-unusual.ts\`). Random values are compared with those of every CPU, copy and machine: whole, by differences and exclusive ors, and by lanes
-of 32, 16 and 8 bits. Not seen:
+of 32, 16, 8 and 4 bits. Not seen:
 
 - a fault that shows later than some hundred reads of a register (2,500 on the first CPU of a machine that answers at once), or in a subleaf
   that is not among the first 8,192 past the list, nor among the thousand or so that are spread over the rest;

@@ -20,6 +20,7 @@ const RELATIONS: Readonly<Record<string, (right: bigint, stream: bigint, own: bi
   'share the low half': masked(LOW),
   'share the high half': masked(~LOW & 0xffff_ffff_ffff_ffffn),
   'share 16 bits': masked(0xffff_0000n),
+  'share four bits': masked(0xfn),
   'share a byte': masked(0xff00_0000_0000_0000n),
   'are swapped by halves': (_, stream, own) =>
     (own & 1n) === 0n ? stream : u64(stream << 32n) | (stream >> 32n),

@@ -4,10 +4,10 @@
 const MAX_VALUES = 64;
 /** Keys have 53 bits, so one equal pair may be an accident. */
 const MIN_HITS = 2;
-const LANES = [32, 16, 8] as const;
+const LANES = [32, 16, 8, 4] as const;
 
 /** The relation of two streams, human-readable. */
-export type Relation = 'difference' | 'exclusive or' | '32 bits' | '16 bits' | '8 bits';
+export type Relation = 'difference' | 'exclusive or' | '32 bits' | '16 bits' | '8 bits' | '4 bits';
 
 /** Two halves of a 64-bit value, and the kind that it is of, as a key. */
 const keyOf = (salt: number, high: number, low: number): number =>
@@ -61,7 +61,7 @@ function distances(low: Uint32Array, high: Uint32Array, note: Note): void {
 }
 
 /** Every aligned lane of `width` bits, in as many values in a row as make 64 bits; lanes that stand still there are left out. */
-function lanes(low: Uint32Array, high: Uint32Array, width: 32 | 16 | 8, note: Note): void {
+function lanes(low: Uint32Array, high: Uint32Array, width: (typeof LANES)[number], note: Note): void {
   const count = 64 / width;
   const by = `${width} bits` as const;
   for (const words of [low, high]) {
@@ -79,5 +79,5 @@ function lanes(low: Uint32Array, high: Uint32Array, width: 32 | 16 | 8, note: No
 }
 
 /** `width` bits more at the low end, as a signed number. */
-const pushed = (bits: number, more: number, width: 32 | 16 | 8): number =>
+const pushed = (bits: number, more: number, width: (typeof LANES)[number]): number =>
   width === 32 ? more | 0 : (bits << width) | (more & (2 ** width - 1));
