@@ -174,7 +174,7 @@ function encodeDescription(description: Description): Uint8Array {
 function decodeDescription(bytes: Uint8Array): Description {
   let value: Description;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes), revive) as Description;
+    value = revived(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))) as Description;
   } catch (cause) {
     throw new TypeError('state: broken: its description is no JSON', { cause });
   }
@@ -182,10 +182,15 @@ function decodeDescription(bytes: Uint8Array): Description {
   return value;
 }
 
-function revive(_: string, value: unknown): unknown {
+/** The bytes in a parsed description, in place. A reviver of JSON.parse would be called for every number of every leaf. */
+function revived(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const { $bytes } = value as { $bytes?: unknown };
   if (typeof $bytes === 'string') return Uint8Array.from(Buffer.from($bytes, 'base64'));
+  const parts = value as Record<string, unknown>;
+  for (const name of Object.keys(parts)) {
+    if (typeof parts[name] === 'object') parts[name] = revived(parts[name]);
+  }
   return value;
 }
 
