@@ -1,5 +1,6 @@
 /** The documents: their size, their links, the commands that they name, and tables that the code has too. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -26,6 +27,14 @@ const anchor = (heading: string): string =>
 
 test('the README has at most 150 lines', () => {
   assert.ok(read('README.md').split('\n').length <= 151);
+});
+
+test("the README's picture shows this version's output, but for its time: node scripts/run-picture.js", () => {
+  const output = execFileSync(process.execPath, ['dist/cli/bin.cjs', 'run'], { encoding: 'utf8' });
+  const escaped = output.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+  const timeless = (text: string): string => text.replace(/, [\d.]+ m?s\b/, '');
+  const shown = [...read('docs/run.svg').matchAll(/preserve">(.*)<\/text>/g)].map(([, line]) => line!);
+  assert.deepEqual(shown.slice(1).map(timeless), escaped.trimEnd().split('\n').map(timeless));
 });
 
 test('no document fetches commonhv from a registry', () => {
