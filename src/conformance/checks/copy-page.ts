@@ -149,6 +149,7 @@ export class CopyPage {
     if (refused === '#GP') await this.registerKept('after a value that it refused');
     await asked.wrmsr(msr, 0n);
     await this.#memory.write(second, new Uint8Array(PAGE_SIZE));
+    await this.#memory.write(second + 8, bytesOf(OWN));
     if (second !== first) await this.#memory.write(first, bytesOf(OWN));
     const right = encodePage(second);
     const fault = await asked.wrmsr(msr, right);
@@ -165,7 +166,9 @@ export class CopyPage {
       'page.value',
       `on ${label} after ${name(right)}`,
     );
-    await this.#holds(watch, second, 0n, `on ${label} after ${name(right)}`);
+    const when = `on ${label} after ${name(right)}`;
+    await this.#holds(watch, second, OWN, when, PAGE_SIZE);
+    await notElsewhere(implementation, this.#memory, second, watch.last, when);
     if (second === first) return;
     const left = await this.#memory.read(first, 8);
     const at = bytesOf(OWN).findIndex((byte, i) => left[i] !== byte);
@@ -176,8 +179,17 @@ export class CopyPage {
     );
   }
 
-  #holds(watch: Watch, address: number, own: bigint, when: string): Promise<void> {
-    return pageHolds(this.#copy.implementation, watch, this.#memory, address, own, 'page.holds', when, 32);
+  #holds(watch: Watch, address: number, own: bigint, when: string, length = 32): Promise<void> {
+    return pageHolds(
+      this.#copy.implementation,
+      watch,
+      this.#memory,
+      address,
+      own,
+      'page.holds',
+      when,
+      length,
+    );
   }
 
   /**
