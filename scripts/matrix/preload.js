@@ -1,4 +1,5 @@
 // CommonHV under QEMU unmodified: many verifies, since one in nine once gave no answer; the bed; the plugin with a newer QEMU.
+const STATES = ['node', 'scripts/qemu-states-cell.js'];
 const REPEAT = ['node', 'scripts/repeat-verify.js'];
 const BED = ['node', 'scripts/bed.js', '--timeout', '1700'];
 const test = (...options) => ['node', '--test', ...options, 'build/test/preload-qemu.test.js'];
@@ -28,6 +29,11 @@ export const part = {
         'PATH="$(sh scripts/newer-qemu.sh):$PATH" && exec node --test build/test/qemu-plugin.test.js',
       ],
       seconds: 900,
+    },
+    { name: "verify on QEMU/TCG with the plugin, by QEMU's own states", command: STATES },
+    {
+      name: "verify by QEMU's own states, faulty: each QEMU that starts draws the same values",
+      command: [...STATES, '--same-values'],
     },
   ],
 };

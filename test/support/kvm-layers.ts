@@ -1,5 +1,5 @@
 /** Layers that the KVM tests have built in a machine's home, by name. */
-import type { Layer } from 'commonhv';
+import type { GuestMemory, Layer } from 'commonhv';
 import type { LayerModule } from 'commonhv/engines/kvm';
 import {
   type Config,
@@ -79,3 +79,33 @@ export const withoutPvEoi =
 
 /** The layer of a configuration, for Linux in the KVM bed. */
 export const configuredForBed = (config: Config): Layer => withoutPvEoi(fromConfig(config));
+
+export type PageFault = 'none' | 'not stored at a restore' | 'stored in the next page';
+
+/** CommonHV with all of its registers, whose stores to the generation page go wrong in one way. */
+export const pageFault =
+  ({ fault }: { fault: PageFault }): Layer =>
+  (host) => {
+    let restoring = false;
+    const store: GuestMemory['store'] = (address, offset, value) => {
+      if (fault === 'not stored at a restore' && restoring) return;
+      host.memory!.store(fault === 'stored in the next page' ? address + 4096 : address, offset, value);
+    };
+    const { memory } = host;
+    const inner = whole()({
+      ...host,
+      memory: memory && {
+        store,
+        isRam: (address) => memory.isRam(address),
+        load: (address, offset) => memory.load(address, offset),
+      },
+    });
+    return {
+      ...inner,
+      restored(saved) {
+        restoring = true;
+        inner.restored?.(saved);
+        restoring = false;
+      },
+    };
+  };
