@@ -37,6 +37,14 @@ test("the README's picture shows this version's output, but for its time: node s
   assert.deepEqual(shown.slice(1).map(timeless), escaped.trimEnd().split('\n').map(timeless));
 });
 
+test('the import map of the page without a bundler has every import of the package', () => {
+  const map = /<script type="importmap">(.*?)<\/script>/s.exec(read('examples/browser/plain.html'))![1]!;
+  const { imports } = JSON.parse(map) as { imports: Record<string, string> };
+  const ours = JSON.parse(read('package.json')) as { imports: Record<string, { default: string }> };
+  for (const [name, { default: file }] of Object.entries(ours.imports))
+    assert.equal(imports[name], file.replace('./', './node_modules/commonhv/'), name);
+});
+
 test('no document fetches commonhv from a registry', () => {
   const fetching =
     /\b(?:npm (?:i|install|add|exec)|yarn add|pnpm add|bun add|npm create|deno add)\b[^\n#|]*\s(?:npm:)?commonhv(?:@\S+)?(?=\s|`|$)|npmjs\.com\/package\/commonhv|npx (?!--no(?:-install)? )(?:-\S+ )*commonhv|(?:unpkg\.com|jsdelivr\.net\/npm|esm\.sh)\/commonhv/gm;
