@@ -12,6 +12,7 @@ import { type Io, UsageError, unread } from './io.ts';
 /** Saves a machine to a file, complete or not at all; false where it ended before. */
 export async function saveMachine(machine: Machine, path: string): Promise<boolean> {
   try {
+    await machine.pause?.(); // it is ended afterwards: its guest does not outrun the state
     if (machine.saveFile !== undefined) await machine.saveFile(path);
     else if (machine.save !== undefined) await write(path, await machine.save());
     else throw new UsageError('--save: this engine has no saved states');
