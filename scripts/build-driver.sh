@@ -6,16 +6,13 @@ set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 die() { echo "build-driver: $1" >&2; exit "${2:-2}"; }
+. "$here/scripts/private-apt.sh"
 headers=$("$here/scripts/debian-headers.sh" "$@") || exit $?
 release=${headers%%: *}
 kernel=${headers#*: }
 work=$here/.cache/driver/$release
 mkdir -p "$work"
-# Several tests may build at once: the first builds, the others wait.
-if command -v flock >/dev/null; then
-  exec 9>"$work/lock"
-  flock 9
-fi
+one_at_a_time "$work/lock"
 # The module of the same sources is there already: another test may be using it.
 key=$(cat "$here"/c/driver/*.[ch] "$here/c/driver/Kbuild" "$here/c/include/commonhv.h" | sha256sum)
 if [ -f "$work/commonhv.ko" ] && [ "$(cat "$work/key" 2>/dev/null)" = "$key" ]; then

@@ -7,10 +7,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 cache=$here/.cache/checkpatch
 die() { echo "checkpatch: $1" >&2; exit "${2:-1}"; }
 . "$here/scripts/private-apt.sh"
-# Exit status 3: what is missing is not here to be had.
-for tool in perl xz apt-get dpkg-deb; do
-  command -v $tool >/dev/null || die "$tool is not installed" 3
-done
+need perl xz apt-get dpkg-deb
 
 if [ ! -f "$cache/checkpatch.pl" ]; then
   work=$(mktemp -d "${TMPDIR:-/tmp}/checkpatch.XXXXXX")

@@ -11,15 +11,14 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 output=$here/.cache/debian-initrds
 system=$here/.cache/debian-system
 die() { echo "debian-initrds: $1" >&2; exit "${2:-2}"; }
+. "$here/scripts/private-apt.sh"
 if [ $# -gt 0 ]; then
   [ "$1" = --output ] && [ $# -eq 2 ] || die "expected --output FOLDER or nothing"
   output=$2
 fi
 # Exit status 3: what is missing is not here to be had; tests skip on it.
 [ "$(id -u)" = 0 ] || die "only root can make a system" 3
-for tool in apt-get mmdebstrap make; do
-  command -v $tool >/dev/null || die "$tool is not installed" 3
-done
+need apt-get mmdebstrap make
 
 guest=$("$here/scripts/debian-guest.sh")
 version=${guest%%:*}

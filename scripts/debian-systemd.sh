@@ -6,12 +6,11 @@ set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
 die() { echo "debian-systemd: $1" >&2; exit "${2:-1}"; }
+. "$here/scripts/private-apt.sh"
 [ $# -ge 1 ] || die "expected FOLDER [OVERLAY]" 2
 # Exit status 3: something is missing on this machine.
 [ "$(id -u)" = 0 ] || die "root is needed to make a system" 3
-for tool in mmdebstrap depmod make cc; do
-  command -v $tool >/dev/null || die "$tool is not installed" 3
-done
+need mmdebstrap depmod make cc
 mkdir -p "$1" "$here/.cache/systemd"
 system=$here/.cache/systemd/system.tar
 work=$(mktemp -d "${TMPDIR:-/tmp}/debian-systemd.XXXXXX")
