@@ -157,11 +157,11 @@ static int has_reseeded(struct text *to)
 	return 0;
 }
 
-static int doctor_commonhv(struct text *to, commonhv_cpuid_fn *cpuid, void *leaves)
+/* `offer`: a null pointer where there is none. */
+static int doctor_commonhv(struct text *to, const struct commonhv *offer)
 {
 	const char *driver = "/sys/devices/platform/commonhv";
 	struct text process = {.used = 0};
-	struct commonhv offer;
 	if (any_name(driver, is_device, 0)) {
 		row(to, "good", "CommonHV: the driver is loaded", "", driver, 0);
 		return 1;
@@ -170,9 +170,9 @@ static int doctor_commonhv(struct text *to, commonhv_cpuid_fn *cpuid, void *leav
 		row(to, "good", "CommonHV: the agent polls the generation", "", process.bytes, 0);
 		return has_reseeded(to);
 	}
-	if (!commonhv_discover(&offer, cpuid, leaves))
+	if (!offer)
 		row(to, "weak", "CommonHV: the hypervisor does not offer it", "", "CPUID 4F000000H", 0);
-	else if (!(offer.features & COMMONHV_FEATURE_GENERATION))
+	else if (!(offer->features & COMMONHV_FEATURE_GENERATION))
 		row(to, "weak", "CommonHV: offered without a generation", "", "CPUID 4F000002H", 0);
 	else
 		row(to, "bad", "CommonHV: offers a generation, and nothing in this guest looks at it", "", "CPUID 4F000002H",
@@ -184,9 +184,9 @@ static int doctor(commonhv_cpuid_fn *cpuid, void *leaves)
 {
 	struct text to = {.used = 0};
 	struct commonhv offer;
-	int needed = commonhv_discover(&offer, cpuid, leaves) && (offer.features & COMMONHV_FEATURE_GENERATION);
+	int found = commonhv_discover(&offer, cpuid, leaves), needed = found && (offer.features & COMMONHV_FEATURE_GENERATION);
 	doctor_kernel(&to);
-	int vmgenid = doctor_vmgenid(&to), safe = doctor_commonhv(&to, cpuid, leaves) || vmgenid > 0;
+	int vmgenid = doctor_vmgenid(&to), safe = doctor_commonhv(&to, found ? &offer : 0) || vmgenid > 0;
 	long msr = call(__NR_open, (long)"/dev/cpu/0/msr", O_RDONLY | O_CLOEXEC, 0, 0, 0);
 	if (msr == -ENOENT || msr == -ENXIO)
 		row(&to, "weak", needed ? "MSRs: no driver, so an agent cannot read the generation"

@@ -21,6 +21,7 @@ import { writeCompanions } from './companions.ts';
 import { openEngine, readImage, startGuest } from './engines.ts';
 import { type Io, painter, UsageError, unread, unwritten } from './io.ts';
 import { configFrom } from './layer.ts';
+import { plural } from './names.ts';
 import { flag, type GuestOptions, type LayerOptions } from './options.ts';
 import { type Architecture, sampler, samplerDisk } from './sampler.ts';
 
@@ -213,7 +214,7 @@ async function saveWhenReady(machine: Machine, seconds: number, io: Io): Promise
       waiting.show();
       if (Date.now() > late)
         throw new MachineError(
-          `the guest printed ${reader.count} sample${reader.count === 1 ? '' : 's'} within ${seconds} s: does it run commonhv-sampler on its console?`,
+          `the guest printed ${plural(reader.count, 'sample')} within ${seconds} s: does it run commonhv-sampler on its console?`,
         );
     }
     state = await machine.save!();

@@ -12,20 +12,22 @@ import { type Io, plainLine } from './io.ts';
 const SHUTDOWN_MS = 2000;
 
 /** A command that runs. Its standard output is a pipe, to be read or dropped. */
+/** The variable by which a command's processes are found. */
+const MARK = 'COMMONHV_COMMAND';
+
 export class Command {
   readonly child: ChildProcess;
   /** How it ended, in a few words, with the last line of its standard error. */
   readonly ended: Promise<string>;
   /** In the environment of all that the command starts, also of a daemon, which leaves the group. */
-  readonly #mark = `COMMONHV_COMMAND=${randomUUID()}`;
+  readonly #mark = randomUUID();
   #said = '';
 
   constructor(command: string) {
-    const [name, value] = this.#mark.split('=');
     this.child = spawn('/bin/sh', ['-c', command], {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...env, [name!]: value },
+      env: { ...env, [MARK]: this.#mark },
     });
     this.child.stderr!.on('data', (bytes: Buffer) => {
       this.#said = (this.#said + bytes.toString('latin1')).slice(-400);
@@ -46,7 +48,7 @@ export class Command {
 
   /** Ends the group, and with `daemons` what left it: asked first, then without asking. */
   async stop(daemons = false): Promise<void> {
-    const others = (): readonly number[] => (daemons ? marked(this.#mark) : []);
+    const others = (): readonly number[] => (daemons ? marked(`${MARK}=${this.#mark}`) : []);
     this.#signal('SIGTERM');
     for (const pid of others()) signal(pid, 'SIGTERM');
     for (let waited = 0; waited < SHUTDOWN_MS; waited += 20) {

@@ -237,7 +237,6 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
-/** How `clones` gets copies of a machine, and how it compares them. */
 /** Where the lab listens. 4F00H in decimal, unless it is taken. */
 export const portOption = (): Option =>
   new Option('--port <number>', 'where to listen; 0 for any free port').default(0x4f00).argParser(parsePort);

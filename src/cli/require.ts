@@ -29,10 +29,15 @@ function offers({ commonhv }: Finding, value: boolean): Answer {
   return commonhv === 'yes' && value ? 'yes' : 'no';
 }
 
+/** A known name for the typed one, which may be as detect prints it. */
+function nameOf(text: string): string {
+  const plain = text.replace(/'s interface$/i, '');
+  return ALIASES[plain.toLowerCase()] ?? plain;
+}
+
 /** Whether the machine has what `text` names. Throws a UsageError for a name that is close to a known one, or none at all. */
 export function required(text: string, finding: Finding): Answer {
-  const plain = text.replace(/'s interface$/i, ''); // as detect prints it
-  const name = ALIASES[plain.toLowerCase()] ?? plain;
+  const name = nameOf(text);
   if (name.trim() === '') throw new UsageError(`--require '${text}': ${EXPECTED}`);
   const question = QUESTIONS[name.toLowerCase()];
   if (question !== undefined) return question(finding);
@@ -64,8 +69,7 @@ export function required(text: string, finding: Finding): Answer {
 }
 
 /** Whether `text` asks about CommonHV, and not for a signature or a product. */
-export const isQuestion = (text: string): boolean =>
-  Object.hasOwn(QUESTIONS, (ALIASES[text.toLowerCase()] ?? text).toLowerCase());
+export const isQuestion = (text: string): boolean => Object.hasOwn(QUESTIONS, nameOf(text).toLowerCase());
 
 /** A line that lists the interfaces, for the reader whose requirement was not met. */
 export function listed({ interfaces, detection }: Finding): string {

@@ -114,8 +114,7 @@ export interface Foreign {
 /** As `ffi`, for any system on x86-64 that koffi has a binary for. */
 export function foreign(): Foreign {
   const loaded = koffi ?? loadAnywhere();
-  foreignCode ??= loaded.proto('void ForeignCode(void *words)');
-  const code = foreignCode;
+  const code = machineCode(loaded);
   return {
     func: (library, prototype) => loaded.load(library).func(prototype),
     errno: () => loaded.errno(),
@@ -138,8 +137,7 @@ export function errorName(number: number): string {
 
 type Koffi = typeof import('koffi');
 let koffi: Koffi | undefined;
-/** The type of machine code; koffi knows each name once. */
-let foreignCode: ReturnType<Koffi['proto']> | undefined;
+let codeType: ReturnType<Koffi['proto']> | undefined;
 
 function load(): Koffi {
   if (process.platform !== 'linux' || process.arch !== 'x64') {
@@ -169,6 +167,12 @@ function loadAnywhere(): Koffi {
   }
 }
 
+/** The type of machine code; koffi knows each name once. */
+function machineCode(koffi: Koffi): ReturnType<Koffi['proto']> {
+  codeType ??= koffi.proto('void MachineCode(void *words)');
+  return codeType;
+}
+
 function bind(koffi: Koffi): Ffi {
   const libc = koffi.load(null);
   const open = libc.func('int open(const char *path, int flags)');
@@ -185,7 +189,7 @@ function bind(koffi: Koffi): Ffi {
   const syscall = libc.func('long syscall(long number, long a, long b, long c)');
   const syscallAt = libc.func('syscall', 'long', ['long', 'long', 'void *', 'void *', 'long']);
   const sigtimedwait = libc.func('syscall', 'long', ['long', 'void *', 'void *', 'void *', 'long']);
-  const machineCode = koffi.proto('void MachineCode(void *words)');
+  const code = machineCode(koffi);
   const errno = (result: number): number => (result < 0 ? -koffi.errno() : result);
   const gettid = (): number => Number(syscall(SYS_GETTID, 0, 0, 0));
   const now = new Uint8Array(16); // a struct timespec of zero: do not wait
@@ -204,7 +208,7 @@ function bind(koffi: Koffi): Ffi {
     poke: (at, bytes) => void memcpy(at, bytes, bytes.length),
     peek: (at, into) => void memcpy(into, at, into.length),
     view: (at, length) => koffi.view(at, length),
-    callAt: (at, words) => void koffi.call(at, machineCode, words),
+    callAt: (at, words) => void koffi.call(at, code, words),
     gettid,
     tgkill: (tid, signal) => errno(Number(syscall(SYS_TGKILL, process.pid, tid, signal))),
     affinity: (into) => errno(Number(syscallAt(SYS_SCHED_GETAFFINITY, 0, BigInt(into.length), into, 0))),

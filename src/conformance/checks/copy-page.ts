@@ -159,14 +159,8 @@ export class CopyPage {
       () => `${name(right)}: expected no exception, got ${fault}`,
     );
     if (fault !== undefined || watch.last === undefined) return;
-    await pageReads(
-      implementation,
-      cpusOf(this.#copy),
-      right,
-      'page.value',
-      `on ${label} after ${name(right)}`,
-    );
     const when = `on ${label} after ${name(right)}`;
+    await pageReads(implementation, cpusOf(this.#copy), right, 'page.value', when);
     await this.#holds(watch, second, OWN, when, PAGE_SIZE);
     await notElsewhere(implementation, this.#memory, second, watch.last, when);
     if (second === first) return;

@@ -38,7 +38,7 @@ export function followed(implementation: Implementation, writes: readonly Write[
     if (formsOf(value).length > 0 && values.some(isPart)) lanes.add(value);
     const ones = values.reduce((all, read) => all & read, ALL);
     const zeros = values.reduce((all, read) => all & ~read, ALL);
-    const stuck = (ones | zeros).toString(2).replaceAll('0', '').length;
+    const stuck = countOnes(ones | zeros);
     const lowered = implementation.draft === 3 ? 'rng.lowered' : 'rng.quality';
     const known = ['rng.width', 'rng.quality', 'msrs.secure'].some((flawed) => evidence.has(flawed));
     if (values.length >= 8 && new Set(values).size > 1 && !known)
@@ -127,7 +127,7 @@ function masked(rows: readonly Row[]): string | undefined {
   for (const where of [0n, ALL]) {
     for (const not of [0n, ALL]) {
       const chosen = rows.map(({ written, value }) => [written ^ where, (value ^ not) & (written ^ where)]);
-      const bits = chosen.reduce((sum, [mask]) => sum + ones(mask!), 0);
+      const bits = chosen.reduce((sum, [mask]) => sum + countOnes(mask!), 0);
       if (bits >= MIN_BITS && chosen.every(([, value]) => value === 0n))
         return `bits that are constant where those of the written value are ${where === 0n ? 1 : 0}`;
     }
@@ -135,4 +135,4 @@ function masked(rows: readonly Row[]): string | undefined {
   return undefined;
 }
 
-const ones = (value: bigint): number => value.toString(2).replaceAll('0', '').length;
+const countOnes = (value: bigint): number => value.toString(2).replaceAll('0', '').length;

@@ -1,6 +1,6 @@
 /** The generation page's memory, and its register on every CPU: read and compared with the expectation. */
 import { type Cpu, hex } from '../../cpu.ts';
-import { LEAF_BASIC, PAGE_SIZE } from '../../spec/index.ts';
+import { LEAF_ADDRESS_SIZES, LEAF_BASIC, LEAF_MAX_EXTENDED, PAGE_SIZE } from '../../spec/index.ts';
 import { isFault, type Reading, shown } from '../answers.ts';
 import type { MemoryControl } from '../controls.ts';
 import { evidenceOf } from '../evidence.ts';
@@ -37,9 +37,9 @@ export const pagesOf = once(async ({ machine, cpuid }: Implementation): Promise<
   if (memory === undefined) return undefined;
   const [first, second] = memory.pages ?? DEFAULT_PAGES;
   if (first === undefined) return undefined;
-  const { eax: maxExtended } = await cpuid(0x8000_0000, 0);
-  const told =
-    maxExtended >= 0x8000_0008 && maxExtended < 0x8000_0100 ? (await cpuid(0x8000_0008, 0)).eax & 0xff : 0;
+  const { eax: maxExtended } = await cpuid(LEAF_MAX_EXTENDED, 0);
+  const isThere = maxExtended >= LEAF_ADDRESS_SIZES && maxExtended < LEAF_MAX_EXTENDED + 0x100;
+  const told = isThere ? (await cpuid(LEAF_ADDRESS_SIZES, 0)).eax & 0xff : 0;
   const width = told >= 32 && told <= 64 ? told : DEFAULT_WIDTH;
   const top = width <= 52 ? [2 ** width - PAGE_SIZE] : [];
   const apic = ((await cpuid(LEAF_BASIC, 0)).edx & HAS_APIC) !== 0 ? [APIC] : [];
