@@ -44,7 +44,8 @@ test('a restore passes down to the layer below, then shows', () => {
 });
 
 test('the tally counts leaves by subleaf, scan steps, reads, writes and faults', () => {
-  const { count, tally } = counter();
+  let now = 0;
+  const { count, tally } = counter(() => now++);
   const cpu = trace(count)(host);
   for (let leaf = 0x4000_0000; leaf <= 0x4000_ff00; leaf += 0x100) cpu.cpuid(leaf, 0);
   for (const subleaf of [0, 1, 1, 0xffff_ffff]) cpu.cpuid(0x4f00_0001, subleaf);
@@ -57,14 +58,14 @@ test('the tally counts leaves by subleaf, scan steps, reads, writes and faults',
   assert.deepEqual(
     cpuid.leaves.filter(({ leaf }) => leaf === 0x4f00_0001),
     [
-      { leaf: 0x4f00_0001, subleaf: 0, count: 1 },
-      { leaf: 0x4f00_0001, subleaf: 1, count: 2 },
-      { leaf: 0x4f00_0001, subleaf: 0xffff_ffff, count: 1 },
+      { leaf: 0x4f00_0001, subleaf: 0, count: 1, firstMs: 256 },
+      { leaf: 0x4f00_0001, subleaf: 1, count: 2, firstMs: 257 },
+      { leaf: 0x4f00_0001, subleaf: 0xffff_ffff, count: 1, firstMs: 258 },
     ],
   );
   assert.deepEqual(msr, [
-    { index: 1, reads: 1, writes: 1, faults: 2 },
-    { index: 2, reads: 2, writes: 0, faults: 0 },
+    { index: 1, reads: 1, writes: 1, faults: 2, firstMs: 260 },
+    { index: 2, reads: 2, writes: 0, faults: 0, firstMs: 261 },
   ]);
 });
 

@@ -53,21 +53,40 @@ export interface Tally {
     /** How many of them are steps of the scan: 40000000H to 4000FF00H by 100H. */
     readonly scan: number;
     /** A row for each leaf and subleaf. Subleaves that differ above bit 19 only share one. */
-    readonly leaves: readonly { readonly leaf: number; readonly subleaf: number; readonly count: number }[];
+    readonly leaves: readonly LeafRow[];
   };
-  /** `faults`: how many of the reads and writes raised one. */
-  readonly msr: readonly {
-    readonly index: number;
-    readonly reads: number;
-    readonly writes: number;
-    readonly faults: number;
-  }[];
+  readonly msr: readonly MsrRow[];
 }
 
-/** Counts events: hand `count` to `trace`, and ask for the `tally` at any time. A hostile guest fills 65,536 rows at most. */
-export function counter(): { count(event: TraceEvent): void; tally(): Tally } {
-  const leaves = new Map<number, { leaf: number; subleaf: number; count: number }>();
-  const msrs = new Map<number, { index: number; reads: number; writes: number; faults: number }>();
+/** `firstMs`: when it was first asked, by the clock of `counter`, in milliseconds. */
+export interface LeafRow {
+  readonly leaf: number;
+  readonly subleaf: number;
+  readonly count: number;
+  readonly firstMs: number;
+}
+
+/** `faults`: how many of the reads and writes raised one; `firstMs` as in `LeafRow`. */
+export interface MsrRow {
+  readonly index: number;
+  readonly reads: number;
+  readonly writes: number;
+  readonly faults: number;
+  readonly firstMs: number;
+}
+
+type Writable<T> = { -readonly [key in keyof T]: T[key] };
+
+/**
+ * Counts events: hand `count` to `trace`, and ask for the `tally` at any time. A hostile guest fills 65,536 rows at most.
+ * `now` is the clock of `firstMs`, in milliseconds.
+ */
+export function counter(now: () => number = () => performance.now()): {
+  count(event: TraceEvent): void;
+  tally(): Tally;
+} {
+  const leaves = new Map<number, Writable<LeafRow>>();
+  const msrs = new Map<number, Writable<MsrRow>>();
   const MOST = 65_536;
   let total = 0;
   let scan = 0;
@@ -79,12 +98,18 @@ export function counter(): { count(event: TraceEvent): void; tally(): Tally } {
         total += 1;
         if (isScanStep(leaf)) scan += 1;
         const key = leaf * 2 ** 20 + (subleaf & 0xf_ffff); // exact up to 53 bits; odd subleaves beyond 20 bits share a row
-        const row = leaves.get(key) ?? { leaf, subleaf, count: 0 };
+        const row = leaves.get(key) ?? { leaf, subleaf, count: 0, firstMs: now() };
         row.count += 1;
         if (leaves.size < MOST) leaves.set(key, row);
         return;
       }
-      const row = msrs.get(event.index) ?? { index: event.index, reads: 0, writes: 0, faults: 0 };
+      const row = msrs.get(event.index) ?? {
+        index: event.index,
+        reads: 0,
+        writes: 0,
+        faults: 0,
+        firstMs: now(),
+      };
       row[event.kind === 'rdmsr' ? 'reads' : 'writes'] += 1;
       if (event.fault !== undefined) row.faults += 1;
       if (msrs.size < MOST) msrs.set(event.index, row);

@@ -86,7 +86,7 @@ test('trace: a guest that never stops reading is counted, one processor or two',
   for (const vcpus of ['1', '2']) {
     const words = ['--engine', 'kvm', '--vcpus', vcpus, '--timeout', '1', '--format', 'json'];
     const { status, stdout, stderr } = commonhv('trace', ...words, path);
-    assert.equal(status, 2, stderr);
+    assert.equal(status, 0, stderr);
     assert.match(stderr, /the guest still ran after 1 s, and was ended/);
     const { msr } = JSON.parse(stdout);
     assert.deepEqual([msr.length, msr[0].index, msr[0].faults], [1, '0x400000a0', 0]);

@@ -3,7 +3,7 @@ import { type Engine, hex, type Image, type Machine } from '../cpu.ts';
 import type { Config, LayerEvent } from '../hypervisor/index.ts';
 import { GREETING } from '../probe/index.ts';
 import { DEFAULT_GENERATION_MSR, DEFAULT_PAGE_MSR, DEFAULT_RNG_MSR } from '../spec/index.ts';
-import { counter, isScanStep, type Tally, type TraceEvent } from '../trace.ts';
+import { counter, isScanStep, type LeafRow, type Tally, type TraceEvent } from '../trace.ts';
 import { openEngine, readImage, reporter, startNamed } from './engines.ts';
 import { attach, endText } from './guest.ts';
 import { columns, type Io, type Paint, painter, UsageError } from './io.ts';
@@ -48,7 +48,7 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
     };
     await io.out(`${JSON.stringify(report, undefined, 2)}\n`);
   } else {
-    const context = { seesCpuid, first: record.first, own: ownNames(options) };
+    const context = { seesCpuid, own: ownNames(options) };
     await io.out(`${tallyText({ cpuid, msr }, context, painter(io))}\n`);
   }
   const why =
@@ -56,7 +56,8 @@ export async function runTrace(options: TraceOptions, io: Io): Promise<number> {
       ? 'the probe waits for questions, and was ended: commonhv run or verify asks them'
       : endText(outcome, end, options.timeout);
   io.err(`commonhv: ${why}`);
-  return outcome === 'failed' || outcome === 'timeout' || outcome === 'interrupted' ? 2 : 0;
+  // Where the time is up, the record is whole.
+  return outcome === 'failed' || outcome === 'interrupted' ? 2 : 0;
 }
 
 /** As `startGuest`, with the layer of `traced.ts`. */
@@ -87,8 +88,6 @@ function startTraced(
 
 /** Counts the accesses as they come, and with `--events` prints each. */
 class AccessRecord {
-  /** When each leaf and MSR was first asked for, in milliseconds, by `keyOf`. */
-  readonly first = new Map<string, number>();
   readonly tally: () => Tally;
   readonly #count: (event: TraceEvent) => void;
   readonly #report: (event: LayerEvent) => void;
@@ -96,7 +95,7 @@ class AccessRecord {
   readonly #start = performance.now();
 
   constructor(events: boolean, io: Io) {
-    const { count, tally } = counter();
+    const { count, tally } = counter(() => Math.round(this.milliseconds() * 10) / 10);
     this.#count = count;
     this.tally = tally;
     this.#report = reporter(io);
@@ -113,8 +112,6 @@ class AccessRecord {
       return;
     }
     this.#count(event);
-    const key = keyOf(event);
-    if (key !== undefined && !this.first.has(key)) this.first.set(key, this.milliseconds());
     this.#print?.(`${this.milliseconds().toFixed(1).padStart(10)} ms  ${eventText(event)}\n`);
   };
 }
@@ -128,10 +125,10 @@ const ACCESSES: readonly string[] = [
 ] satisfies TraceEvent['kind'][];
 const isReport = (event: TracedEvent): event is LayerEvent => !ACCESSES.includes(event.kind);
 
-const leafJson = ({ leaf, subleaf, count }: Tally['cpuid']['leaves'][number]): object => ({
+const leafJson = ({ leaf, subleaf, ...row }: LeafRow): object => ({
   leaf: hex(leaf),
   subleaf: hex(subleaf),
-  count,
+  ...row,
 });
 
 function eventText(event: TraceEvent): string {
@@ -147,16 +144,8 @@ function eventText(event: TraceEvent): string {
 
 interface Context {
   readonly seesCpuid: boolean;
-  /** When each leaf and MSR was first asked for, in milliseconds, by `keyOf`. */
-  readonly first: ReadonlyMap<string, number>;
   /** Names of the layer's MSRs. */
   readonly own: ReadonlyMap<number, string>;
-}
-
-/** One key a leaf and an MSR; none for other events. */
-function keyOf(event: TraceEvent): string | undefined {
-  if (event.kind === 'cpuid') return `leaf ${event.leaf}`;
-  return 'index' in event ? `msr ${event.index}` : undefined;
 }
 
 /** The layer's own MSRs. */
@@ -174,32 +163,34 @@ function tallyText(tally: Tally, context: Context, paint: Paint): string {
 
 const heading = (paint: Paint, ...names: readonly string[]): readonly string[] =>
   names.map((name) => paint('dim', name));
-const time = (milliseconds: number | undefined): string =>
-  milliseconds === undefined ? '' : milliseconds.toFixed(0);
 
 function leafLines(
   { leaves, scan, total }: Tally['cpuid'],
-  { seesCpuid, first }: Context,
+  { seesCpuid }: Context,
   paint: Paint,
 ): readonly string[] {
   if (!seesCpuid)
     return [paint('bold', 'CPUIDs: answered in the kernel by a table, so this engine does not see them')];
-  const rows = new Map<string, { leaf: number; subleaf: number | undefined; count: number }>();
-  for (const { leaf, subleaf, count } of leaves) {
+  const rows = new Map<
+    string,
+    { leaf: number; subleaf: number | undefined; count: number; firstMs: number }
+  >();
+  for (const { leaf, subleaf, count, firstMs } of leaves) {
     if (isScanStep(leaf) && scan >= 256) continue;
     const asked = hasSubleaves(leaf) ? subleaf : undefined;
     const key = `${leaf} ${asked}`;
-    rows.set(key, { leaf, subleaf: asked, count: count + (rows.get(key)?.count ?? 0) });
+    const row = rows.get(key) ?? { leaf, subleaf: asked, count: 0, firstMs };
+    rows.set(key, { ...row, count: row.count + count });
   }
   return [
     paint('bold', `${plural(total, 'CPUID')}, ${scan} of them steps of the scan`),
     columns([
       heading(paint, '  leaf', 'subleaf', 'count', 'first ms', ''),
-      ...[...rows.values()].map(({ leaf, subleaf, count }) => [
+      ...[...rows.values()].map(({ leaf, subleaf, count, firstMs }) => [
         `  ${hex(leaf)}`,
         subleaf === undefined ? '' : hex(subleaf, 1),
         String(count),
-        time(first.get(`leaf ${leaf}`)),
+        firstMs.toFixed(0),
         leafName(leaf),
       ]),
       ...(scan >= 256
@@ -208,7 +199,7 @@ function leafLines(
               '  0x40000000 to 0x4000ff00',
               '',
               String(scan),
-              time(first.get(`leaf ${0x4000_0000}`)),
+              leaves.find(({ leaf }) => isScanStep(leaf))?.firstMs.toFixed(0) ?? '',
               'the scan',
             ],
           ]
@@ -217,12 +208,12 @@ function leafLines(
   ];
 }
 
-function msrLines(msr: Tally['msr'], { first, own }: Context, paint: Paint): readonly string[] {
+function msrLines(msr: Tally['msr'], { own }: Context, paint: Paint): readonly string[] {
   const sum = msr.reduce((total, { reads, writes }) => total + reads + writes, 0);
-  const rows = msr.map(({ index, reads, writes, faults }) => [
+  const rows = msr.map(({ index, reads, writes, faults, firstMs }) => [
     `  ${hex(index)}`,
     ...[reads, writes, faults].map(String),
-    time(first.get(`msr ${index}`)),
+    firstMs.toFixed(0),
     msrName(index, own),
   ]);
   return [
