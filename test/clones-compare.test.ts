@@ -130,10 +130,22 @@ test('an acknowledgement without a reseed is found; one after it is not', () => 
   assert.deepEqual(findings('good', 1, 50), []);
 });
 
+test('a timeline has no more columns than there are samples, and no holes for a slow console', () => {
+  const seed = own();
+  const slow = [1, 2].map((copy) => read(lines(seed, copy, 'bare', 12)));
+  const row = textReport(compare(slow))
+    .split('\n')
+    .find((line) => line.startsWith('getrandom'));
+  assert.match(row!, /^getrandom {2}#{12} +all copies: alike to the end/);
+});
+
 test('recordings that are not of one saved machine cannot be judged', () => {
   const result = compare([read(lines(own(), 1, 'good')), read(lines(own(), 2, 'good'))]);
   assert.equal(result.differ, undefined);
-  assert.match(result.result, /^cannot tell: these are not copies of one saved machine/);
+  assert.match(
+    result.result,
+    /^cannot tell: the control, .* does not repeat in every copy: other machines, or saved before the sampler ran$/,
+  );
   assert.match(textReport(result), /once .*does not repeat in every copy/);
   assert.equal(compare([read(lines(own(), 1, 'good'))]).differ, undefined);
 });

@@ -18,15 +18,22 @@ export class Waiting {
   readonly #reader: SampleReader;
   readonly #seconds: number;
   readonly #io: Io;
+  readonly #hint: string;
   readonly #begun = performance.now();
   #bytes = 0;
   #hinted = false;
 
-  /** `seconds`: how long the caller waits. */
-  constructor(reader: SampleReader, seconds: number, io: Io) {
+  /** `seconds`: how long the caller waits; `hint`: for a guest that prints no sample. */
+  constructor(
+    reader: SampleReader,
+    seconds: number,
+    io: Io,
+    hint = 'the guest has to run commonhv-sampler, which prints to its serial console',
+  ) {
     this.#reader = reader;
     this.#seconds = seconds;
     this.#io = io;
+    this.#hint = hint;
   }
 
   /** Hands bytes of the console on, and counts them. */
@@ -43,9 +50,7 @@ export class Waiting {
     if (this.#reader.count > 0) return;
     if (waited >= HINT_MS && !this.#hinted) {
       this.#hinted = true;
-      this.#io.err(
-        `commonhv: ${heard}, ${left}: the guest has to run commonhv-sampler, which prints to its serial console`,
-      );
+      this.#io.err(`commonhv: ${heard}, ${left}: ${this.#hint}`);
     }
     this.#io.progress(`waiting for samples: ${heard}, ${left}`);
   }

@@ -68,8 +68,14 @@ export async function runClones(options: ClonesOptions, io: Io): Promise<number>
   if (unknown !== undefined)
     throw new UsageError(`--allow-window ${unknown}: no source has this name; there are ${names.join(', ')}`);
   await io.out(report(result, options, io));
+  if (result.differ === false && options.image !== undefined && recordings.every(unacknowledged))
+    io.err(
+      'commonhv: no copy acknowledged a new generation; a guest with the agent (docs/agent.md) or the driver (docs/driver.md) does',
+    );
   return result.differ === undefined ? 2 : result.differ ? 0 : 1;
 }
+
+const unacknowledged = ({ acknowledged }: Recording): boolean => acknowledged === undefined;
 
 /** Throws a UsageError where an option is about another way to get copies than the chosen one. */
 function checkWay({ image, given }: ClonesOptions): void {
@@ -183,7 +189,11 @@ async function recordEngine(path: string, options: ClonesOptions, io: Io): Promi
   const image = await withSampler(path, options, io);
   io.progress(`booting ${path} on ${engine.name} ...`);
   const first = await startGuest(engine, config, image, io);
-  const state = await saveWhenReady(first, options.timeout ?? TIMEOUT, io);
+  const hint =
+    options.initrd === undefined
+      ? 'the sampler starts when the kernel has booted, and prints to ttyS0'
+      : undefined;
+  const state = await saveWhenReady(first, options.timeout ?? TIMEOUT, hint, io);
   const recordings: Recording[] = [];
   for (let copy = 1; copy <= options.copies; copy++) {
     io.progress(`recording copy ${copy} of ${options.copies} ...`);
@@ -204,9 +214,14 @@ async function withSampler(path: string, options: ClonesOptions, io: Io) {
   return { ...image, commandLine: image.commandLine ?? 'console=ttyS0 quiet', initrd: samplerDisk(program) };
 }
 
-async function saveWhenReady(machine: Machine, seconds: number, io: Io): Promise<Uint8Array> {
+async function saveWhenReady(
+  machine: Machine,
+  seconds: number,
+  hint: string | undefined,
+  io: Io,
+): Promise<Uint8Array> {
   const reader = new SampleReader('the first machine');
-  const waiting = new Waiting(reader, seconds, io);
+  const waiting = new Waiting(reader, seconds, io, hint);
   let state: Uint8Array | undefined;
   await recordMachine(machine, waiting, async () => {
     for (const late = Date.now() + seconds * 1000; reader.count < BEFORE; await sleep(20)) {
@@ -214,7 +229,7 @@ async function saveWhenReady(machine: Machine, seconds: number, io: Io): Promise
       waiting.show();
       if (Date.now() > late)
         throw new MachineError(
-          `the guest printed ${plural(reader.count, 'sample')} within ${seconds} s: does it run commonhv-sampler on its console?`,
+          `the guest printed ${plural(reader.count, 'sample')} within ${seconds} s: ${hint ?? 'does it run commonhv-sampler on its console?'}`,
         );
     }
     state = await machine.save!();

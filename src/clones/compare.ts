@@ -159,7 +159,7 @@ function conclude(
   const control = sources.find(({ kind }) => kind === 'control');
   if (control === undefined || control.groups.length !== 1 || control.groups[0]!.length !== recordings.length)
     return cannot(
-      'these are not copies of one saved machine: the control, which always repeats in copies, does not',
+      'the control, a generator that the sampler seeds once, does not repeat in every copy: other machines, or saved before the sampler ran',
     );
   const seen = sources.filter(({ state }) => state !== 'not compared');
   if (!seen.some(({ kind }) => kind === 'random' || kind === 'generation'))

@@ -5,8 +5,8 @@ import { type Comparison, copyNumbers, type SourceResult } from './comparison.ts
 export type Paint = (style: 'bold' | 'dim' | 'red' | 'green' | 'yellow', text: string) => string;
 const plain: Paint = (_, text) => text;
 
-/** Columns of a timeline. */
-const CELLS = 32;
+/** Columns of a timeline; where there are fewer samples, there are as many columns. */
+const MAX_CELLS = 32;
 
 /** The report for a person: a row for each source, findings, the result in the last line. */
 export function textReport(comparison: Comparison, paint: Paint = plain): string {
@@ -17,7 +17,7 @@ export function textReport(comparison: Comparison, paint: Paint = plain): string
   const head = `${copies.length} copies, ${count(
     copies.map(({ samples }) => samples),
     'sample',
-  )} each, one in ${interval}, ${milliseconds(span)} in all; # alike, . different`;
+  )} each, one in ${interval}, ${milliseconds(span)} in all; # alike, . different, blank: no sample`;
   const shown = sources.filter(({ kind }) => kind !== 'information' && kind !== 'identity');
   const rows = shown.map((source) =>
     [
@@ -46,15 +46,16 @@ export function longest({ copies }: Comparison): number {
 
 /** Cells over time: `#` where a sample of any copy is shared, `.` where none is, a blank where there is no sample. */
 function timeline({ series }: SourceResult, span: number): string {
-  const cells = new Array<string>(CELLS).fill(' ');
+  const columns = Math.min(MAX_CELLS, Math.max(1, ...series.map(({ at }) => at.length)));
+  const cells = new Array<string>(columns).fill(' ');
   for (const { shared, at } of series) {
     for (const [i, time] of at.entries()) {
-      const cell = Math.min(CELLS - 1, Math.floor((time / span) * CELLS));
+      const cell = Math.min(columns - 1, Math.floor((time / span) * columns));
       if (shared[i]) cells[cell] = '#';
       else if (cells[cell] === ' ') cells[cell] = '.';
     }
   }
-  return cells.join('');
+  return cells.join('').padEnd(MAX_CELLS);
 }
 
 function describeSource(source: SourceResult, copies: number, paint: Paint): string {
