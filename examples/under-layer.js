@@ -45,5 +45,6 @@ for (const [name, layer] of Object.entries({ commonhv: offered, maskCommonhv }))
   console.log(
     there ? `  ${decodeSignature({ ebx, ecx, edx })}, with its RNG at MSR ${hex(msr)}` : '  no CommonHV',
   );
-  if (there) console.log(`  words ${[20, 28].map((at) => hex(saw.getBigUint64(at, true), 16)).join(' ')}`);
+  if (there)
+    console.log(`  random values ${[20, 28].map((at) => hex(saw.getBigUint64(at, true), 16)).join(' ')}`);
 }

@@ -45,6 +45,15 @@ test('the import map of the page without a bundler has every import of the packa
     assert.equal(imports[name], file.replace('./', './node_modules/commonhv/'), name);
 });
 
+test("architecture.md's tables name every file of both engines", () => {
+  const text = read('docs/architecture.md');
+  const files = ['kvm', 'v86'].flatMap((engine) => readdirSync(`src/engines/${engine}`));
+  const unnamed = files.filter(
+    (file) => file !== 'index.ts' && !file.endsWith('.test.ts') && !text.includes(`\`${file}\``),
+  );
+  assert.deepEqual(unnamed, []);
+});
+
 test('no document fetches commonhv from a registry', () => {
   const fetching =
     /\b(?:npm (?:i|install|add|exec)|yarn add|pnpm add|bun add|npm create|deno add)\b[^\n#|]*\s(?:npm:)?commonhv(?:@\S+)?(?=\s|`|$)|npmjs\.com\/package\/commonhv|npx (?!--no(?:-install)? )(?:-\S+ )*commonhv|(?:unpkg\.com|jsdelivr\.net\/npm|esm\.sh)\/commonhv/gm;

@@ -13,11 +13,11 @@ function lines(example: string): readonly string[] {
 }
 
 test('under-layer: one’s own v86 sees CommonHV under one layer, and nothing of it under another', () => {
-  const [root, name, words, hidden, none, ...rest] = lines('under-layer');
+  const [root, name, values, hidden, none, ...rest] = lines('under-layer');
   assert.equal(root, 'commonhv: CPUID 4F000000H is 0x4f000003 0x6d6d6f43 0x56486e6f 0x66746e49');
   assert.equal(name, '  CommonHVIntf, with its RNG at MSR 0x400000a0');
-  const [, first, second] = /^ {2}words (0x[0-9a-f]{16}) (0x[0-9a-f]{16})$/.exec(words!) ?? [];
-  assert.ok(first !== undefined && first !== second, words);
+  const [, first, second] = /^ {2}random values (0x[0-9a-f]{16}) (0x[0-9a-f]{16})$/.exec(values!) ?? [];
+  assert.ok(first !== undefined && first !== second, values);
   assert.equal(hidden, 'maskCommonhv: CPUID 4F000000H is 0x00000000 0x00000000 0x00000000 0x00000000');
   assert.deepEqual([none, ...rest], ['  no CommonHV']);
 });
