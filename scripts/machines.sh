@@ -1,7 +1,8 @@
 #!/bin/sh
 # Runs a command on this machine as if something were missing or different, without changing it: in namespaces of its own.
-# Usage: scripts/machines.sh MACHINE COMMAND [ARGUMENT]...     COMMAND runs in the (built) project's folder
+# Usage: scripts/machines.sh [--fresh] MACHINE COMMAND [ARGUMENT]...     COMMAND runs in the (built) project's folder
 #        scripts/machines.sh --list
+# With --fresh COMMAND runs in a new clone of HEAD, which the machine's user owns.
 # Needs root, unshare, and for node-N npm's registry. Exit status: the command's; 3 where the machine cannot be made here.
 set -eu
 
@@ -31,6 +32,8 @@ node-24         Node 24
 LIST
 }
 [ "${1:-}" = --list ] && { list; exit 0; }
+fresh=
+[ "${1:-}" != --fresh ] || { fresh=yes; shift; }
 [ $# -ge 2 ] || die "expected MACHINE COMMAND..., or --list"
 machine=$1
 list | grep -q "^$machine " || die "$machine: expected one of $(list | sed 's/ .*//' | paste -sd ' ')"
@@ -44,6 +47,7 @@ if [ -z "${COMMONHV_MACHINE:-}" ]; then
   chmod 755 "$COMMONHV_MACHINE"
   trap 'rm -rf "$COMMONHV_MACHINE"' EXIT
   trap 'exit 130' INT TERM
+  [ -z "$fresh" ] || git clone --quiet "$here" "$COMMONHV_MACHINE/project" || die "git cannot clone the project"
   network=
   [ "$machine" != no-ipv6 ] || network=-n
   case $machine in
@@ -65,7 +69,9 @@ fi
 work=$COMMONHV_MACHINE
 unset COMMONHV_MACHINE
 shift
-cd "$here"
+project=$here
+[ ! -d "$work/project" ] || project=$work/project
+cd "$project"
 unset COMMONHV_REQUIRE
 
 # A /dev with everything but kvm.
@@ -100,12 +106,14 @@ compilers="gcc gcc-[0-9]* cc c99 c89 clang clang-[0-9]* as ld make gmake x86_64-
 browsers="chromium* google-chrome* chrome*"
 without_chromium() { [ ! -d /usr/lib/chromium ] || mount -t tmpfs -o ro none /usr/lib/chromium; }
 
-# A copy of the project that an ordinary user owns; the big folders are shared, and read-only for that user.
+# A copy of the project that an ordinary user owns; node_modules is shared, and read-only for that user.
 as_user() {
-  mkdir "$work/project" "$work/home"
-  tar -c --exclude ./node_modules --exclude ./.git --exclude ./.cache . | tar -x -C "$work/project"
-  mkdir "$work/project/node_modules"
-  mount --bind "$here/node_modules" "$work/project/node_modules"
+  mkdir "$work/home"
+  if [ "$project" = "$here" ]; then
+    mkdir -p "$work/project/node_modules"
+    tar -c --exclude ./node_modules --exclude ./.git --exclude ./.cache . | tar -x -C "$work/project"
+    mount --bind "$here/node_modules" "$work/project/node_modules"
+  fi
   chown -R 65534:65534 "$work/project" "$work/home"
   cd "$work/project"
   export HOME="$work/home" USER=nobody LOGNAME=nobody
@@ -126,7 +134,7 @@ case $machine in
   no-qemu) without 'qemu-*' ;;
   nothing) without_kvm; without_chromium; without $compilers $browsers 'qemu-*'; as_user "$@" ;;
   one-cpu) exec taskset -c "$(taskset -cp $$ | sed 's/.*: *\([0-9]*\).*/\1/')" "$@" ;;
-  space) mkdir -p "$work/a space/project"; mount --bind "$here" "$work/a space/project"; cd "$work/a space/project" ;;
+  space) mkdir -p "$work/a space/project"; mount --bind "$project" "$work/a space/project"; cd "$work/a space/project" ;;
   read-only-home)
     mkdir "$work/home" "$work/npm"
     mount -t tmpfs -o ro none "$work/home"

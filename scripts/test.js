@@ -1,6 +1,7 @@
 // Runs the tests that the build left in dist/ and those under test/; arguments narrow by a part of the file's name.
 //   --kvm      those that run guests on KVM, as their source says
 //   --serial   one file at a time
+//   --part=I/N every Nth of these files, from the Ith on
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -8,9 +9,12 @@ import { basename, join } from 'node:path';
 
 const args = process.argv.slice(2);
 const parts = args.filter((arg) => !arg.startsWith('-'));
-const unknown = args.find((arg) => arg.startsWith('-') && !['--kvm', '--serial'].includes(arg));
+const isPart = (arg) => /^--part=[1-9]\d*\/[1-9]\d*$/.test(arg);
+const unknown = args.find(
+  (arg) => arg.startsWith('-') && !['--kvm', '--serial'].includes(arg) && !isPart(arg),
+);
 if (unknown !== undefined) {
-  console.error(`${unknown}: expected --kvm, --serial, or parts of file names`);
+  console.error(`${unknown}: expected --kvm, --serial, --part=I/N, or parts of file names`);
   process.exit(2);
 }
 
@@ -19,12 +23,14 @@ const needsKvm = (file) => {
   const source = join('test', basename(file).replace(/\.js$/, '.ts'));
   return file.startsWith('build') && /\/kvm-(here|availability)\.ts'/.test(readFileSync(source, 'utf8'));
 };
+const [first, step] = (args.find(isPart) ?? '--part=1/1').slice('--part='.length).split('/').map(Number);
 const files = ['dist', 'build/test']
   .filter((folder) => existsSync(folder))
   .flatMap((folder) => readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name))))
   .filter((file) => file.endsWith('.test.js'))
   .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
-  .filter((file) => !args.includes('--kvm') || needsKvm(file));
+  .filter((file) => !args.includes('--kvm') || needsKvm(file))
+  .filter((_, i) => i % step === first - 1);
 if (files.length === 0) {
   console.error(`no test file matches ${args.join(' ')}`);
   process.exit(2);

@@ -8,8 +8,7 @@ import { extname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { build as esbuild } from 'esbuild';
 import type { Browser } from 'playwright-core';
-import { build as vite } from 'vite';
-import { CHROMIUM, launch } from './support/browser.ts';
+import { CHROMIUM, launch, vite } from './support/browser.ts';
 import { skipUnless } from './support/require.ts';
 
 const skip = skipUnless('chromium', CHROMIUM !== undefined, 'there is no Chromium here');

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { build } from 'vite';
+import type { InlineConfig } from 'vite';
 
 /** How long a test waits for the page, in milliseconds: a kernel boots in it, and the machine may be busy. */
 const TIMEOUT_MS = 120_000;
@@ -30,7 +30,10 @@ const FLAGS = [
   ].join()}`,
 ];
 
-export const buildLab = () => build({ root: 'lab', logLevel: 'error' });
+/** Vite is loaded where it builds: its compiled part wants libraries that a small system lacks, and then there is no browser. */
+export const vite = async (options: InlineConfig) => (await import('vite')).build(options);
+
+export const buildLab = () => vite({ root: 'lab', logLevel: 'error' });
 
 export const launch = (): Promise<Browser> =>
   chromium.launch({ executablePath: CHROMIUM!, args: FLAGS, timeout: TIMEOUT_MS });
