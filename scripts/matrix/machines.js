@@ -9,6 +9,9 @@ const machines = execFileSync('sh', [script, '--list'], { encoding: 'utf8' })
   .map((line) => line.split(' ')[0]);
 /** Tests of the command line and of the engines' availability: they meet every kind of machine. */
 const QUICK = ['test/cli.test', 'kvm-cli', 'kvm-ends', 'test/detect'];
+/** `npm cit` in the KVM bed, in parts: some three hours in all on a quiet machine. */
+const BED_PARTS = Array.from({ length: 20 }, (_, i) => `--part=${i + 1}/20`);
+const inBed = (...args) => ['node', 'scripts/bed-clone.js', ...args];
 
 export const part = {
   title: 'the tests on machines that lack something',
@@ -22,6 +25,21 @@ export const part = {
       },
       { name: `all, ${machine}`, command: ['sh', script, machine, 'node', 'scripts/test.js'], seconds: 2400 },
     ]),
+    {
+      name: 'a fresh clone, nothing: .ci/run',
+      command: ['sh', script, '--fresh', 'nothing', '.ci/run'],
+      seconds: 3000,
+    },
+    {
+      name: 'a fresh clone, bed: npm ci, npm start',
+      command: inBed('3000', 'npm ci && npm start'),
+      seconds: 3300,
+    },
+    ...BED_PARTS.map((option) => ({
+      name: `a fresh clone, bed: npm test, ${option}`,
+      command: inBed('--installed', '3000', `node scripts/test.js ${option}`),
+      seconds: 3300,
+    })),
     { name: "Windows, by Debian's Wine", command: ['node', 'scripts/wine-cell.js'], seconds: 1200 },
   ],
 };
