@@ -38,7 +38,7 @@ copyProgram(programPath('bash'), place('bash'), '/bash');
 
 const script = `
 mkdir /run/bin
-ln -s /project/npm/bin/npm-cli.js /run/bin/npm
+for name in npm npx; do ln -s /project/npm/bin/$name-cli.js /run/bin/$name; done
 printf '#!/bin/sh\\nLD_LIBRARY_PATH=$(echo /project/bash/lib/*) exec /project/bash/bash "$@"\\n' >/run/bin/bash
 chmod +x /run/bin/bash
 export PATH=/run/bin:$PATH npm_config_cache=/project/npm-cache npm_config_offline=true
