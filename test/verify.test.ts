@@ -250,7 +250,11 @@ test('a peer that speaks something else: one line, 2', limit, async () => {
 });
 
 const WRONG: readonly (readonly [readonly string[], RegExp])[] = [
-  [['verify', '--exec', 'no-such-command {probe}'], /--exec: the command ended with status 127: .*not found/],
+  // "not found"; or "Permission denied", where a folder of PATH is closed to this user.
+  [
+    ['verify', '--exec', 'no-such-command {probe}'],
+    /--exec: the command ended with status 127: .*no-such-command/,
+  ],
   [['verify', '--exec', 'qemu-system-x86_64'], /--exec: expected \{probe\} in the command/],
   [['verify', '--exec', 'true {probe}'], /the command ended with status 0, before the probe guest greeted/],
   [['verify', '--serial', `unix:${work}/none`], /there is no such thing/],
