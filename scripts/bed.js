@@ -8,6 +8,8 @@ import { bedImage, cache, KERNELS, Missing, programPath } from './bed/image.js';
 import { CPU, runInBed, saveBed } from './bed/machine.js';
 import { makeProject } from './bed/project.js';
 
+const MIN_MEMORY = 128;
+const MAX_MEMORY = 65_536;
 const USAGE = `npm run bed -- [OPTIONS] COMMAND [ARGUMENT]...
 Runs COMMAND in the project's folder inside of the KVM bed; its output and its exit status come back.
 One argument is a line for the shell; several are a program and its arguments.
@@ -18,7 +20,7 @@ One argument is a line for the shell; several are a program and its arguments.
   --prepare LINE        runs LINE, saves the machine, and runs COMMAND in a machine that is resumed from there
   --copies N            with --prepare: N machines, one after the other (default 1); stops at the first that fails
   --timeout SECONDS     limit for the command (default 600); then exit status 124
-  --memory MB           of the bed (default 2048)
+  --memory MB           of the bed, at least ${MIN_MEMORY} (default 2048)
   --cpu MODEL           QEMU's CPU model (default ${CPU})
   --add FILE=PATH       a file or folder that is laid into the project's folder there; may be given again
   --verbose             says what booted, and how long it took
@@ -59,13 +61,21 @@ function readArguments(args) {
     const { values } = parseArgs({ args: args.slice(0, at).filter((arg) => arg !== '--'), options: OPTIONS });
     return { values, command: args.slice(at) };
   } catch (error) {
-    return fail(error.message);
+    return fail(`${error.message}; --help shows the options`);
   }
 }
 
 function positive(name, text, most) {
   const value = Number(text);
   if (!(value > 0 && value <= most)) fail(`--${name} ${text}: expected a number above 0, at most ${most}`);
+  return value;
+}
+
+/** Whole MiB. The kernel and its initramfs do not boot with much less than MIN_MEMORY. */
+function memorySize(text) {
+  const value = Number(text);
+  if (!(Number.isInteger(value) && value >= MIN_MEMORY && value <= MAX_MEMORY))
+    fail(`--memory ${text}: expected a whole number of MiB, ${MIN_MEMORY} to ${MAX_MEMORY}`);
   return value;
 }
 
@@ -100,7 +110,7 @@ if (command.length === 0) fail('a COMMAND is missing; --help shows the options')
 const kernel = values.full ? 'full' : values.kernel;
 if (!KERNELS.includes(kernel)) fail(`--kernel ${values.kernel}: expected ${KERNELS.join(' or ')}`);
 const seconds = positive('timeout', values.timeout, 86_400);
-const memory = positive('memory', values.memory, 65_536);
+const memory = memorySize(values.memory);
 const added = values.add.map(addition);
 if (values.prepare !== undefined && values.resume) fail('--prepare contradicts --resume');
 if (values.copies !== undefined && values.prepare === undefined) fail('--copies goes with --prepare');

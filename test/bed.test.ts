@@ -11,6 +11,8 @@ const wrong: [string[], RegExp][] = [
   [[], /^bed: a COMMAND is missing; --help shows the options\n$/],
   [['--kernel', 'tiny', 'true'], /^bed: --kernel tiny: expected cloud or full\n$/],
   [['--timeout', '0', 'true'], /^bed: --timeout 0: expected a number above 0, at most 86400\n$/],
+  [['--memory', '64', 'true'], /^bed: --memory 64: expected a whole number of MiB, 128 to 65536\n$/],
+  [['--nothing', 'true'], /^bed: Unknown option '--nothing'; --help shows the options\n$/],
   [['--vmgenid', 'true'], /^bed: --vmgenid goes with --full: the cloud kernel has no driver\n$/],
   [['--copies', '2', 'true'], /^bed: --copies goes with --prepare\n$/],
   [['--resume', '--prepare', 'true', 'true'], /^bed: --prepare contradicts --resume\n$/],

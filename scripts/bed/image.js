@@ -3,7 +3,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  accessSync,
   chmodSync,
+  constants,
   copyFileSync,
   existsSync,
   mkdirSync,
@@ -60,8 +62,19 @@ export function makeDisk(file, folder, size) {
   );
 }
 
+/** The cache is made where it is missing; an error of one line where it cannot be written. */
+function requireCache() {
+  try {
+    mkdirSync(cache, { recursive: true });
+    accessSync(cache, constants.W_OK);
+  } catch (error) {
+    throw new Error(`${cache} cannot be written: ${error.code}`);
+  }
+}
+
 /** { vmlinuz, initrd, root }: paths of the bed's image with the kernel `kind` of KERNELS and the program `qemu` in it. */
 export function bedImage(kind, qemu) {
+  requireCache();
   const system = join(cache, 'system', kind);
   if (!existsSync(join(system, 'name'))) {
     const { status } = spawnSync('sh', [join(root, 'scripts/bed/packages.sh'), PACKAGES[kind], system], {
@@ -69,7 +82,7 @@ export function bedImage(kind, qemu) {
       timeout: 300_000,
     });
     if (status === 3) throw new Missing('the bed’s packages cannot be had, see above');
-    if (status !== 0) throw new Error(`packages.sh ended with status ${status}`);
+    if (status !== 0) throw new Error('the bed’s packages cannot be unpacked, see above');
   }
   const folder = join(cache, `${kind}-${imageKey(system, qemu)}`);
   const paths = {

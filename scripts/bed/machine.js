@@ -201,6 +201,7 @@ async function start(options) {
       Promise.all(ports.map(({ socket }) => socket)),
       failed,
     ]);
+    rmSync(sockets, { recursive: true, force: true }); // nobody connects again
     for (const socket of [control, out, err]) socket.on('error', () => {});
     const machine = {
       control,

@@ -20,5 +20,8 @@ private_apt amd64 "$work/apt"
 kernel=$(kernel_of "$1")
 mkdir "$work/packages"
 download "$work/packages" "$kernel" busybox-static
-for package in "$work"/packages/*.deb; do dpkg-deb -x "$package" "$2"; done
+for package in "$work"/packages/*.deb; do
+  # A full disk is a complaint for each file: the first is enough.
+  complaints=$(dpkg-deb -x "$package" "$2" 2>&1) || die "unpacking: $(echo "$complaints" | grep -m 1 Cannot || echo "$complaints" | tail -n 1)"
+done
 echo "$kernel" >"$2/name"
