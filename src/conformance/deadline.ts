@@ -11,17 +11,18 @@ export function milliseconds(value: number, name: string): number {
 }
 
 /** The promise's value, or a rejection after so many milliseconds. */
-export async function deadline<T>(promise: Promise<T>, given: number): Promise<T> {
+export function deadline<T>(promise: Promise<T>, given: number): Promise<T> {
   const milliseconds = Math.min(given, MAX_DELAY);
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds);
+  return new Promise<T>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds);
+    const settle =
+      <V>(done: (value: V) => void) =>
+      (value: V): void => {
+        clearTimeout(timer);
+        done(value);
+      };
+    promise.then(settle(resolve), settle(reject));
   });
-  try {
-    return await Promise.race([promise, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 export function isPromise<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {

@@ -65,9 +65,10 @@ export async function overSerial(console: Console, options: SerialOptions = {}):
   const { answerTimeout = 5_000 } = options;
   const input = lines(console.readable);
   const output = console.writable.getWriter();
+  const encoder = new TextEncoder();
   const send = (line: string): void => {
     // A failed write shows as a missing answer.
-    output.write(new TextEncoder().encode(`${line}\n`)).catch(() => {});
+    output.write(encoder.encode(`${line}\n`)).catch(() => {});
   };
   const modes = await greeting(input, send, options);
   let queue: Promise<unknown> = Promise.resolve();

@@ -62,12 +62,19 @@ function digits(value: number): string {
   return value.toString(16).padStart(8, '0');
 }
 
+/** The length of a number in an answer, with the space before it. */
+const NUMBER = 9;
+
 function numbers(line: string, command: string, count: number): readonly number[] {
-  const parts = line.split(' ').slice(-count - 1);
-  const [first, ...rest] = parts;
-  if (first?.endsWith(command) !== true || rest.length !== count) return [];
-  if (!rest.every((part) => /^[0-9a-f]{8}$/.test(part))) return [];
-  return rest.map((part) => Number.parseInt(part, 16));
+  const start = line.length - NUMBER * count;
+  if (!line.endsWith(command, start)) return [];
+  const values: number[] = [];
+  for (let at = start; at < line.length; at += NUMBER) {
+    const part = line.slice(at, at + NUMBER);
+    if (!/^ [0-9a-f]{8}$/.test(part)) return [];
+    values.push(Number.parseInt(part, 16));
+  }
+  return values;
 }
 
 function exception(line: string, command: string): Exception | undefined {

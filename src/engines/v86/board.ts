@@ -4,6 +4,7 @@ import { MachineError } from '../../cpu.ts';
 import { type Exports, Hook, SLICE_MS } from './hook.ts';
 import { type Emulator, emulatorOf } from './library.ts';
 import { GuestRam } from './memory.ts';
+import { LINE_STATUS, lineStatus } from './uart.ts';
 
 /** The machine's events. */
 export interface Events {
@@ -117,8 +118,9 @@ class Wiring {
     return {
       ...env,
       io_port_read8: (port: number) => {
-        const value = readByte(port);
-        if (port === LINE_STATUS) this.#events.polled(value);
+        if (port !== LINE_STATUS || this.#board === undefined) return readByte(port);
+        const value = lineStatus(this.#board.emulator);
+        this.#events.polled(value);
         return value;
       },
       console_log_from_wasm: (at: number, size: number) =>
@@ -128,8 +130,8 @@ class Wiring {
 
   #exportsForV86(): WebAssembly.Exports {
     const exports = this.#exports;
-    return {
-      ...exports,
+    // A plain object of 802 properties is made by as many changes of its shape; one without a prototype is a table at once.
+    return Object.assign(Object.create(null), exports, {
       rust_init() {
         hideWorker();
         exports.rust_init();
@@ -143,7 +145,7 @@ class Wiring {
       main_loop: () => (this.#board === undefined ? 0 : this.#events.slice(exports.main_loop)),
       // Called once by v86 itself, then whenever the guest resets.
       reset_cpu: () => (this.#board === undefined ? exports.reset_cpu() : this.#events.reset()),
-    } as unknown as WebAssembly.Exports;
+    }) as WebAssembly.Exports;
   }
 }
 
@@ -157,9 +159,6 @@ function settle(emulator: Emulator): void {
   if (typeof process === 'undefined') yieldByMessages(emulator);
   else yieldByTimers(emulator);
 }
-
-/** COM1's line status register. */
-const LINE_STATUS = 0x3fd;
 
 /** PCI device 1EH, function 0, as v86 numbers them. */
 const DISK_CONTROLLER = 0x1e << 3;
@@ -195,9 +194,29 @@ function yieldByMessages({ v86 }: Emulator): void {
 
 /** A timer waits 1 ms at least; v86 would spin through less, and an idle Linux, woken every 4 ms, take a third of a processor. */
 function yieldByTimers({ v86 }: Emulator): void {
+  let rest: { readonly tick: number; readonly ends: number } | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let fires = 0;
+  // One timer at a time: a guest that answers a question every 0.1 ms would begin a rest, and break it off, as often.
+  const wait = (until: number): void => {
+    if (timer !== undefined && fires <= until) return;
+    clearTimeout(timer);
+    fires = until;
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (rest === undefined) return;
+      if (performance.now() < rest.ends) wait(rest.ends);
+      else v86.yield_callback(rest.tick);
+    }, until - performance.now());
+  };
   v86.yield = (milliseconds, tick) => {
-    if (milliseconds > 0) setTimeout(() => v86.yield_callback(tick), milliseconds);
-    else setImmediate(() => v86.yield_callback(tick));
+    if (milliseconds > 0) {
+      rest = { tick, ends: performance.now() + milliseconds };
+      wait(rest.ends);
+    } else {
+      rest = undefined;
+      setImmediate(() => v86.yield_callback(tick));
+    }
   };
 }
 

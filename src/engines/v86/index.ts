@@ -95,8 +95,7 @@ export function underLayer(
     const exports = instance.exports as unknown as Exports;
     ram.attach(exports);
     const cpu = hook.attach(exports);
-    return {
-      ...exports,
+    return Object.assign(Object.create(null), exports, {
       allocate_memory(size: number) {
         const address = exports.allocate_memory(size);
         ram.allocated(address, size);
@@ -116,7 +115,7 @@ export function underLayer(
         exports.jit_clear_cache_js();
         cpu.restored?.();
       },
-    } as unknown as WebAssembly.Exports;
+    }) as WebAssembly.Exports;
   };
 }
 

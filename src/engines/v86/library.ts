@@ -19,15 +19,27 @@ export interface Emulator {
   /** A view of guest RAM. */
   read_memory(address: number, length: number): Uint8Array;
   write_memory(bytes: Uint8Array, address: number): void;
-  serial_send_bytes(line: number, bytes: Uint8Array): void;
   serial_set_clear_to_send(line: number, on: boolean): void;
   serial_set_data_set_ready(line: number, on: boolean): void;
   serial_set_carrier_detect(line: number, on: boolean): void;
 }
 
+/** A serial port (v86's `src/uart.js`). */
+export interface Uart {
+  readonly modem_control: number;
+  readonly line_control: number;
+  readonly fifo_control: number;
+  readonly ier: number;
+  lsr: number;
+  /** Characters that the guest has not taken yet. */
+  input: number[];
+  write_data(byte: number): void;
+  ThrowInterrupt(cause: number): void;
+}
+
 interface Processor {
   readonly devices: {
-    readonly uart0: { readonly modem_control: number; readonly ier: number; input: number[] };
+    readonly uart0: Uart;
     readonly pci: { readonly device_spaces: (Int32Array | undefined)[]; readonly pci_addr: Uint8Array };
   };
   readonly io: {
@@ -35,9 +47,9 @@ interface Processor {
     register_write(
       port: number,
       device: object,
-      byte: undefined,
-      word: ((value: number) => void) | undefined,
-      double: (value: number) => void,
+      byte: ((value: number) => void) | undefined,
+      word?: ((value: number) => void) | undefined,
+      double?: (value: number) => void,
     ): void;
   };
   readonly reg32: Int32Array;

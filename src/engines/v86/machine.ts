@@ -14,6 +14,7 @@ import { ConsoleLine } from './console.ts';
 import { FLAGS, IN_HLT, INSTRUCTION_POINTER } from './registers.ts';
 import { SerialInput } from './serial-input.ts';
 import { readState, restoreState, saveState } from './state.ts';
+import { onOutput } from './uart.ts';
 
 /** A word with bit 13 set, written here, turns the machine off: QEMU's ACPI PM1a control register, which v86 lacks. */
 const POWER_PORT = 0x604;
@@ -85,7 +86,7 @@ class RunningMachine implements SavableMachine {
   async run(board: Board, prepare: (board: Board) => void | Promise<void>): Promise<void> {
     this.#board = board;
     const { emulator } = board;
-    emulator.add_listener('serial0-output-byte', (byte) => {
+    onOutput(emulator, (byte) => {
       this.#input.sent();
       this.#line.sent(byte);
     });

@@ -11,6 +11,6 @@ export async function packagedModule(): Promise<{
   const { version } = JSON.parse(await readFile(require.resolve('v86/package.json'), 'utf8')) as {
     version: string;
   };
-  const bytes = await readFile(require.resolve('v86/build/v86.wasm'));
-  return { bytes: new Uint8Array(bytes), name: `v86 ${version}` };
+  const { buffer, byteOffset, length } = await readFile(require.resolve('v86/build/v86.wasm'));
+  return { bytes: new Uint8Array(buffer as ArrayBuffer, byteOffset, length), name: `v86 ${version}` };
 }

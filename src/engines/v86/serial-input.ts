@@ -2,13 +2,14 @@
 import type { Board } from './board.ts';
 import type { ConsoleLine } from './console.ts';
 import { IN_HLT, INSTRUCTION_COUNTER } from './registers.ts';
+import { receive } from './uart.ts';
 
 const REQUEST_TO_SEND = 1 << 1;
 const LOOPBACK = 1 << 4;
 const RECEIVE_INTERRUPT = 1 << 0;
 const DATA_READY = 1;
 /** So many polls of an empty line in a row: the guest has nothing else to do. */
-const IDLE_POLLS = 64;
+const IDLE_POLLS = 16;
 /** How long such a guest rests, in ms, unless input comes. */
 const IDLE_MS = 4;
 /** More than the instructions that v86 runs (LOOP_COUNTER in its cpu.rs) before it looks at the clock. */
@@ -39,7 +40,7 @@ export class SerialInput {
     const listens = !this.#byInterrupt || (ier & RECEIVE_INTERRUPT) !== 0;
     this.#ready = wanted && listens && (modem_control & LOOPBACK) === 0;
     if (!this.#ready || !this.#line.waiting) return false;
-    emulator.serial_send_bytes(0, this.#line.take(input.length));
+    receive(emulator, this.#line.take(input.length));
     return true;
   }
 
@@ -53,12 +54,8 @@ export class SerialInput {
    * could come. v86 ends a slice early for a processor that halts: so this one seems to, until the slice is over.
    */
   polled(board: Board, status: number): void {
-    if ((status & DATA_READY) !== 0) this.#polls = 0;
+    if ((status & DATA_READY) !== 0 || (this.#line.waiting && this.feed(board))) this.#polls = 0;
     else if (++this.#polls >= IDLE_POLLS) {
-      if (this.#line.waiting && this.feed(board)) {
-        this.#polls = 0;
-        return;
-      }
       const { buffer } = board.exports.memory;
       const counter = new Uint32Array(buffer, INSTRUCTION_COUNTER, 1);
       counter[0] = counter[0]! + ENOUGH; // compiled code looks at its instructions alone

@@ -70,6 +70,7 @@ function head(marker: number, port: number): readonly number[] {
 function rewriteCode(code: Cursor, heads: ReadonlyMap<number, readonly number[]>): Bytes[] {
   const count = code.u32();
   const parts: Bytes[] = [Uint8Array.from(unsigned(count))];
+  let copied = code.position;
   for (let i = 0; i < count; i++) {
     const start = code.position;
     const size = code.u32();
@@ -77,9 +78,9 @@ function rewriteCode(code: Cursor, heads: ReadonlyMap<number, readonly number[]>
     const insert = heads.get(i);
     if (insert === undefined) {
       code.skip(size);
-      parts.push(code.bytes(start, code.position));
       continue;
     }
+    parts.push(code.bytes(copied, start)); // the bodies before it, as they are
     code.vector((read) => [read.u32(), read.byte()]); // runs of locals: how many, of which type
     const instructions = code.position;
     parts.push(
@@ -89,7 +90,9 @@ function rewriteCode(code: Cursor, heads: ReadonlyMap<number, readonly number[]>
       code.bytes(instructions, body + size),
     );
     code.skip(body + size - instructions);
+    copied = code.position;
   }
+  parts.push(code.bytes(copied, code.position));
   const size = parts.reduce((sum, part) => sum + part.length, 0);
   return [Uint8Array.from([CODE, ...unsigned(size)]), ...parts];
 }
@@ -163,6 +166,7 @@ interface Cursor {
 /** A bounded reader: a truncated module ends in a TypeError. */
 function cursor(module: Bytes, header: number, start: number, end: number): Cursor {
   let position = start;
+  const text = new TextDecoder();
   const need = (size: number) => {
     if (position + size > end) throw new TypeError('it is truncated');
   };
@@ -188,7 +192,7 @@ function cursor(module: Bytes, header: number, start: number, end: number): Curs
     name() {
       const size = read.u32();
       read.skip(size);
-      return new TextDecoder().decode(module.subarray(position - size, position));
+      return text.decode(module.subarray(position - size, position));
     },
     skip(size) {
       need(size);
