@@ -27,7 +27,7 @@ function makeGuest() {
   ] as const;
   for (const [command, ...args] of commands) {
     const { status, stderr } = spawnSync(command, args, { encoding: 'utf8' });
-    const reason = `no C compiler for -m32: ${stderr?.trim().split('\n').at(-1)}`;
+    const reason = `no C compiler for -m32: ${stderr?.trim().split('\n').at(-1) ?? 'make is not installed'}`;
     if (status !== 0) return { skip: skipUnless('cc', false, reason) as string };
   }
   const files = {

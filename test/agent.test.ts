@@ -18,7 +18,7 @@ const built = spawnSync('make', ['-s', '-C', 'c/agent', `OUT=../../${OUT}`, 'age
 const cc = skipUnless(
   'cc',
   built.status === 0,
-  `no C compiler for -m32: ${built.stderr?.trim().split('\n').at(-1)}`,
+  `no C compiler for -m32: ${built.stderr?.trim().split('\n').at(-1) ?? 'make is not installed'}`,
 );
 const add = ['--output', OUT, '--add', `${OUT}/commonhv-agent32=/sbin/commonhv-agent`];
 const debian = cc === false ? debianGuest(add) : { skip: cc };
