@@ -5,10 +5,12 @@ import { mkdirSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { debianGuest } from './support/debian-guest.ts';
 import { type QemuGuest, skip as skipQemu, startDebian } from './support/qemu-debian.ts';
+import { skipUnless } from './support/require.ts';
 import { scaled } from './support/time.ts';
 
 /** Such as 5.10,6.1,6.12: each is a boot, so cells of the matrix name them. */
 const kernels = (process.env.COMMONHV_KERNELS ?? '').split(',').filter((name) => name !== '');
+for (const series of kernels) assert.match(series, /^\d+\.\d+$/);
 const COPIES = 3;
 
 function makeGuest(series: string) {
@@ -16,17 +18,17 @@ function makeGuest(series: string) {
   const folder = `.cache/agent-kernels/${series}`;
   mkdirSync(folder, { recursive: true });
   const made = spawnSync('make', ['-s', '-C', 'c/agent', 'OUT=../../.cache/agent-kernels', 'agent64']);
-  assert.equal(made.status, 0, String(made.stderr));
+  const cc = skipUnless('cc', made.status === 0, 'no make and C compiler for 64 bits');
+  if (cc !== false) return { skip: cc };
   const kernel = series === '6.1' ? [] : ['--kernel', series];
   const agent = ['--add', '.cache/agent-kernels/commonhv-agent64=/sbin/commonhv-agent'];
   return { ...debianGuest(['--amd64', ...kernel, '--output', folder, ...agent]), folder };
 }
 
-test('kernels are named in COMMONHV_KERNELS', {
-  skip: kernels.length === 0 && 'a boot each; cells of the matrix run them',
-}, () => {
-  for (const series of kernels) assert.match(series, /^\d+\.\d+$/);
-});
+// A skip alone where there is nothing to run: with a test that passes here, a machine without a compiler would have passed.
+if (kernels.length === 0) {
+  test('kernels are named in COMMONHV_KERNELS', { skip: 'a boot each; cells of the matrix run them' });
+}
 
 for (const series of kernels) {
   const guest = makeGuest(series);
