@@ -4,6 +4,11 @@ const verify = (...args) => ['node', 'dist/cli/bin.cjs', 'verify', '--timeout', 
 const exec = (command) => verify('--exec', command);
 /** Exit status 1 of the checker is the result that is expected. */
 const negative = (command) => ['sh', '-c', '"$@"; [ $? = 1 ]', 'negative', ...command];
+/** Built first; status 3 where one of its tools is missing. */
+const PLUGIN = [
+  'for tool in make cc qemu-system-x86_64; do command -v $tool >/dev/null || { echo "$tool is not installed"; exit 3; }; done',
+  'make -s -C c/qemu-plugin OUT=../../.cache/offers && exec "$@"',
+].join('\n');
 
 export const part = {
   title: 'who offers CommonHV',
@@ -22,7 +27,7 @@ export const part = {
     {
       name: 'QEMU/TCG with the plugin',
       command: [
-        ...['sh', '-c', 'make -s -C c/qemu-plugin OUT=../../.cache/offers && exec "$@"', 'plugin'],
+        ...['sh', '-c', PLUGIN, 'plugin'],
         ...exec(`${QEMU} -accel tcg -plugin .cache/offers/commonhv-plugin.so -kernel {probe}`),
       ],
     },
@@ -31,6 +36,7 @@ export const part = {
   note(output) {
     const [, result] = /^\S+ (conforms to [^,(\n]*|does not [^,(\n]*)/m.exec(output) ?? [];
     const [counts] = /\d+ passed, \d+ failed/.exec(output) ?? [];
-    return [result?.trim(), counts].filter((text) => text !== undefined).join('; ');
+    if (result === undefined) return output.trim().split('\n').at(-1);
+    return [result.trim(), counts].filter((text) => text !== undefined).join('; ');
   },
 };
