@@ -11,3 +11,9 @@ interface LabLinux {
 
 /** `undefined` where the lab was built without `--linux`. */
 declare const __LINUX__: LabLinux | undefined;
+
+/** The address of v86's module with the hooks in it. */
+declare module 'virtual:v86' {
+  const address: string;
+  export default address;
+}

@@ -1,5 +1,6 @@
 /** The lab's build: static files that work from any path, and nothing in them that a strict policy refuses. */
 import { readFileSync } from 'node:fs';
+import { insertHooks } from 'commonhv/engines/v86';
 import { Marked } from 'marked';
 import { defineConfig, type Plugin } from 'vite';
 import { sentenceId } from './model/sentence.ts';
@@ -15,7 +16,7 @@ const LINUX = LINUX_FOLDER && {
 
 export default defineConfig({
   base: './',
-  plugins: [draft3(), linux(), preloads()],
+  plugins: [draft3(), linux(), v86(), preloads()],
   define: { __LINUX__: JSON.stringify(LINUX) ?? 'undefined' },
   build: {
     target: 'es2022',
@@ -28,55 +29,74 @@ export default defineConfig({
       output: {
         codeSplitting: {
           groups: [
-            // One file of all that starts the first worker.
-            { name: 'first', test: /state\/remote\.ts|model\/protocol\.ts|vite\/preload-helper/ },
-            { name: 'libv86', test: /node_modules\/v86\/.*\.mjs$/ },
-            { name: 'xterm', test: /node_modules\/@xterm\// },
-            { name: 'uplot', test: /node_modules\/uplot\// },
-            { name: 'libraries', test: /node_modules\/(?!v86)/ },
+            { name: 'xterm', test: /node_modules\/@xterm\//, priority: 2 },
+            { name: 'uplot', test: /node_modules\/uplot\//, priority: 2 },
+            { name: 'libraries', test: /node_modules\//, priority: 1 },
+            // One file of all that starts the first worker, and one of all that tells it the settings.
+            {
+              name: 'first',
+              test: /lab\/early\.ts|state\/remote\.ts|vite\/preload-helper|virtual:v86/,
+            },
+            { name: 'state', test: /lab\/(state|model)\// },
           ],
         },
       },
     },
   },
-  worker: { format: 'es' },
+  worker: {
+    format: 'es',
+    // v86 in the worker's own file: it is wanted at once.
+    rolldownOptions: {
+      output: {
+        codeSplitting: { groups: [{ name: 'worker', test: /worker\/worker\.ts|node_modules\/v86\// }] },
+      },
+    },
+  },
 });
 
-/**
- * `early.ts` imports the page's code step by step, and all of it is asked for at once: the state's to be compiled, the views'
- * only to be there when the first guest has answered.
- */
+/** What the first machine waits for is asked for at once: v86's module, and the state's code, which `early.ts` imports. */
 function preloads(): Plugin {
   return {
     name: 'preloads',
     transformIndexHtml: {
       order: 'post',
       handler(html, { bundle = {} }) {
-        const filesOf = (module: string): readonly string[] => {
-          const chunk = Object.values(bundle).find(
-            (each) => each.type === 'chunk' && each.facadeModuleId?.endsWith(module),
-          );
-          if (chunk?.type !== 'chunk') throw new Error(`the build has no chunk of ${module}`);
-          const needed = chunk.imports.flatMap((name) => {
-            const imported = bundle[name];
-            return imported?.type === 'chunk' ? [name, ...imported.imports] : [name];
-          });
-          return [...new Set([chunk.fileName, ...needed])];
-        };
-        const state = filesOf('/state/address.ts');
-        const views = filesOf('/ui/main.tsx').filter((name) => !state.includes(name) && !html.includes(name));
-        const link = (attrs: Readonly<Record<string, string | boolean>>) => (name: string) => ({
+        const chunks = Object.values(bundle).filter((each) => each.type === 'chunk');
+        const state = chunks.find(({ moduleIds }) =>
+          moduleIds.some((id) => id.endsWith('/state/address.ts')),
+        );
+        const module = Object.keys(bundle).find((name) => /v86-[^/]*\.wasm$/.test(name));
+        if (state === undefined || module === undefined) throw new Error('the build has no state or no v86');
+        const code = [state.fileName, ...state.imports].filter((name) => !html.includes(name));
+        const link = (name: string, attrs: Readonly<Record<string, string>>) => ({
           tag: 'link',
           attrs: { ...attrs, crossorigin: true, href: `./${name}` },
           injectTo: 'head' as const,
         });
         const tags = [
-          ...state.map(link({ rel: 'modulepreload' })),
-          ...views.map(link({ rel: 'preload', as: 'script', fetchpriority: 'low' })),
+          link(module, { rel: 'preload', as: 'fetch' }),
+          ...code.map((name) => link(name, { rel: 'modulepreload' })),
         ];
         // An asynchronous script is of low priority otherwise, and all else waits for this one.
         return { html: html.replace('<script async', '<script async fetchpriority="high"'), tags };
       },
+    },
+  };
+}
+
+/** v86's module with the hooks in it already, so that the page can compile it while it arrives. */
+function v86(): Plugin {
+  const id = 'virtual:v86';
+  return {
+    name: 'v86',
+    resolveId: (asked) => (asked === id ? `\0${id}` : undefined),
+    load(asked) {
+      if (asked !== `\0${id}`) return undefined;
+      const source = insertHooks(
+        new Uint8Array(readFileSync(new URL('../node_modules/v86/build/v86.wasm', import.meta.url))),
+      );
+      const file = this.emitFile({ type: 'asset', name: 'v86.wasm', source });
+      return `export default import.meta.ROLLUP_FILE_URL_${file};`;
     },
   };
 }

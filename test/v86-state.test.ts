@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { type Layer, type Machine, MachineError } from 'commonhv';
-import { v86 } from 'commonhv/engines/v86';
+import { checkState, v86 } from 'commonhv/engines/v86';
 import { overSerial, probeImage } from 'commonhv/probe';
 import fc from 'fast-check';
 import { BASE, HALT, kernel, RECEIVE_AL, SEND_AL, SPIN, send, u32, whole } from './support/guests.ts';
@@ -214,5 +214,30 @@ test(
     );
     await machine.close();
     await other.close();
+  },
+);
+
+test(
+  'a state with other bytes than were saved is refused; one of before, without a sum, is taken',
+  limit,
+  async () => {
+    const machine = await engine.start(through, { kernel: registers });
+    const state = await machine.save!();
+    await machine.close();
+    checkState(state);
+    for (const [from, to] of [
+      [state.length / 2, state.length],
+      [state.length - 1, state.length],
+    ] as const) {
+      const broken = state.slice();
+      for (let i = Math.floor(from); i < to; i++) broken[i]! ^= 0x80;
+      const error = { name: 'TypeError', message: 'state: broken: its bytes are not those that were saved' };
+      assert.throws(() => checkState(broken), error);
+      await assert.rejects(engine.resume(through, broken), error);
+    }
+    // A sum of the same length under another name.
+    const old = Buffer.from(state);
+    old.write('"mus"', old.indexOf('"sum"'));
+    checkState(old);
   },
 );

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { preload, v86 } from 'commonhv/engines/v86';
+import { insertHooks, preload, v86 } from 'commonhv/engines/v86';
 import { build } from 'esbuild';
 
 test('bundled for a browser, the engine holds no import of Node’s and says what it needs', async () => {
@@ -27,13 +27,16 @@ test('bundled for a browser, the engine holds no import of Node’s and says wha
   assert.equal(await bundle.refusal, 'v86: in a browser, pass the address of v86.wasm as the option wasm');
 });
 
-test('preload takes the bytes of an address that something else fetches, and fetches it where they do not come', async () => {
-  // Nothing serves it: a machine under it shows that it was not asked for.
-  const wasm = 'http://127.0.0.1:9/v86.wasm';
-  const none = Promise.resolve(undefined);
-  await assert.rejects(preload({ wasm, bytes: none }), /^MachineError: v86: cannot fetch http:\/\/127/);
-  const { buffer } = new Uint8Array(readFileSync('node_modules/v86/build/v86.wasm'));
-  await preload({ wasm, bytes: Promise.resolve(buffer) });
+test('a module that was compiled with the hooks is taken as it is; one without them is refused', async () => {
+  const bytes = new Uint8Array(readFileSync('node_modules/v86/build/v86.wasm'));
+  const hooked = insertHooks(bytes);
+  assert.equal(insertHooks(hooked), hooked);
+  const wasm = await WebAssembly.compile(hooked);
+  await preload({ wasm });
   const { ebx } = await (await v86({ wasm }).hostCpu()).cpuid(0x4000_0000, 0);
   assert.equal(ebx, 0x6177_4d56);
+  await assert.rejects(
+    preload({ wasm: await WebAssembly.compile(bytes) }),
+    /^MachineError: the v86 module that was given .*compiled without the hooks of insertHooks/,
+  );
 });

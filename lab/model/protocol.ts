@@ -87,13 +87,8 @@ export type Push =
   | { readonly push: 'acknowledged'; readonly milliseconds: number }
   | { readonly push: 'ended'; readonly reason: End['reason']; readonly detail: string | undefined };
 
-/** The name of a v86 worker that gets the module from the page; others fetch it. */
-export const OF_PAGE = 'v86, of the page';
-
-/** The first message to such a worker; without bytes it fetches the module after all. */
-export interface Given {
-  readonly wasm: ArrayBuffer | undefined;
-}
+/** A v86 worker gets this beside its calls: the engine's module, or why there is none. */
+export type Given = { readonly module: WebAssembly.Module } | { readonly failed: string };
 
 export interface Request {
   readonly id: number;

@@ -1,6 +1,7 @@
 /** Files of the reader's own, picked or dropped in any order: told apart by their bytes, checked, and booted at once. */
 import { signal } from '@preact/signals';
 import { isLongMode, load } from 'commonhv/boot';
+import { checkState } from 'commonhv/engines/v86';
 import { MEMORY } from '../model/settings.ts';
 import { isState, readStateFile } from '../model/state-file.ts';
 import { change, copies, image, savedMachine, settings, start, whyNotBooted } from './lab.ts';
@@ -138,9 +139,11 @@ function isArchive(bytes: Uint8Array): boolean {
 
 function resume({ name, bytes }: Named): void {
   try {
-    savedMachine.value = readStateFile(bytes);
+    const read = readStateFile(bytes);
+    checkState(read.saved.state);
+    savedMachine.value = read;
   } catch (error) {
-    throw new Error(`${name}: ${(error as Error).message}`);
+    throw new Error(`${name}: ${(error as Error).message.replace(/^state: /, '')}`);
   }
   settings.value = savedMachine.value.settings;
   image.value = undefined;

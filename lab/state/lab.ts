@@ -1,7 +1,7 @@
 /** The page's state: the settings being edited, the machines that run, and a saved one to copy. */
 import { computed, signal } from '@preact/signals';
 import { KEEPS_GENERATION } from '../model/faulty.ts';
-import { validationErrorOf } from '../model/layer.ts';
+import { validationErrorOf } from '../model/faulty-layer.ts';
 import type { BootImage } from '../model/protocol.ts';
 import { DEFAULTS, type Settings, toFragment, whyNoGeneration } from '../model/settings.ts';
 import type { SavedMachine } from '../model/state-file.ts';

@@ -1,6 +1,6 @@
 /** The page's end of a machine's worker: calls that resolve, and the machine's events. */
-import wasm from 'v86/build/v86.wasm?url';
-import { type Calls, type Given, OF_PAGE, type Push, type Reply, type Request } from '../model/protocol.ts';
+import wasm from 'virtual:v86';
+import type { Calls, Given, Push, Reply, Request } from '../model/protocol.ts';
 import type { Settings } from '../model/settings.ts';
 
 export interface Remote {
@@ -9,39 +9,73 @@ export interface Remote {
   terminate(): void;
 }
 
+/** v86, compiled once for all workers. */
+let compiled: Promise<WebAssembly.Module> | undefined;
+
 /** A worker for the first machine, made before there is one. */
 let prepared: Worker | undefined;
 
-/** Starts a worker with v86, and fetches the module for it, since a worker takes its time to start. */
+/** Fetches v86 and starts a worker for it: each takes its time. Where that fails, the first machine tries again, and tells why. */
 export function prepare(): void {
-  const worker = workerNamed(OF_PAGE);
-  prepared = worker;
-  const give = (bytes: ArrayBuffer | undefined) =>
-    worker.postMessage({ wasm: bytes } satisfies Given, bytes === undefined ? [] : [bytes]);
-  fetch(wasm)
-    .then((response) => (response.ok ? response.arrayBuffer() : undefined))
-    .then(give, () => give(undefined));
-  worker.onerror = (event) => {
-    event.preventDefault();
-    // The first machine gets another worker, which tells the error.
-    if (prepared === worker) prepared = undefined;
-  };
+  try {
+    const worker = workerFor('v86');
+    worker.onerror = () => {
+      if (prepared === worker) prepared = undefined;
+    };
+    prepared = worker;
+  } catch {}
 }
 
 function workerFor(engine: Settings['engine']): Worker {
-  const worker = prepared;
-  prepared = undefined;
-  if (worker !== undefined && engine === 'v86') return worker;
-  worker?.terminate();
-  return workerNamed(engine);
+  const worker = new Worker(new URL('../worker/worker.ts', import.meta.url), {
+    type: 'module',
+    name: engine,
+  });
+  if (engine === 'v86') {
+    module().then(
+      (module) => worker.postMessage({ module } satisfies Given),
+      (error: Error) => worker.postMessage({ failed: error.message } satisfies Given),
+    );
+  }
+  return worker;
 }
 
-function workerNamed(name: Settings['engine'] | typeof OF_PAGE): Worker {
-  return new Worker(new URL('../worker/early.ts', import.meta.url), { type: 'module', name });
+function module(): Promise<WebAssembly.Module> {
+  compiled ??= compile().catch((error) => {
+    compiled = undefined; // a failed load may succeed next time
+    throw error;
+  });
+  return compiled;
 }
 
+/** Compiles the module while it arrives. */
+async function compile(): Promise<WebAssembly.Module> {
+  const response = await fetch(wasm).catch((error: Error) => {
+    throw new Error(`v86 could not be loaded (${error.message}): ${SERVED}`);
+  });
+  if (!response.ok) throw new Error(`v86 could not be loaded (status ${response.status}): ${SERVED}`);
+  // Some servers do not know the type.
+  return response.headers.get('Content-Type') === 'application/wasm'
+    ? WebAssembly.compileStreaming(response)
+    : WebAssembly.compile(await response.arrayBuffer());
+}
+
+const SERVED = 'see that the lab is still served, and reload the page';
+
+/** The worker of a machine. Where the browser makes none, each call rejects with an Error that says why. */
 export function remote(engine: Settings['engine'], onMessage: (message: Push) => void): Remote {
-  const worker = workerFor(engine);
+  try {
+    const worker = (engine === 'v86' && prepared) || workerFor(engine);
+    prepared = undefined;
+    return connected(worker, onMessage);
+  } catch (error) {
+    const why = `the browser makes no worker for the machine (${(error as Error).message}): open the lab in a window of its own, from a web server such as commonhv lab`;
+    const refused = () => Promise.reject(new Error(why));
+    return { calls: new Proxy({} as Calls, { get: () => refused }), terminate() {} };
+  }
+}
+
+function connected(worker: Worker, onMessage: (message: Push) => void): Remote {
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   let last = 0;
   const rejectAll = (message: string) => {
@@ -57,7 +91,9 @@ export function remote(engine: Settings['engine'], onMessage: (message: Push) =>
   };
   worker.onerror = (event) => {
     event.preventDefault();
-    const detail = event.message || 'its script could not be loaded';
+    const detail = event.message
+      ? `the machine’s worker failed: ${event.message}`
+      : `the machine’s worker could not be loaded: ${SERVED}`;
     rejectAll(detail);
     onMessage({ push: 'ended', reason: 'failed', detail });
   };

@@ -5,9 +5,9 @@ import { jump } from '../state/sections.ts';
 import { App } from './app.tsx';
 
 /** Puts the page in the place of the few words that stand in `index.html`. */
-export function show(): void {
-  const place = document.getElementById('lab')!;
+export function show(place: HTMLElement): void {
   place.replaceChildren();
+  place.removeAttribute('hidden');
   render(<App />, place);
   if (initialSection !== undefined) jump(initialSection);
 }

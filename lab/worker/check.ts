@@ -3,7 +3,7 @@ import type { Cpu } from 'commonhv';
 import { type MachineControls, type Report, verify } from 'commonhv/conformance';
 import { detect } from 'commonhv/guest';
 import type { Draft } from 'commonhv/spec';
-import { layerOf } from '../model/layer.ts';
+import { layerOf } from '../model/faulty-layer.ts';
 import type { Checked } from '../model/protocol.ts';
 import type { Settings } from '../model/settings.ts';
 import { type Booted, modelled } from './engine.ts';

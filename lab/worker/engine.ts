@@ -2,7 +2,6 @@
 import type { Console, Cpu, End, Image, Layer, Machine } from 'commonhv';
 import { model } from 'commonhv/engines/model';
 import { v86 } from 'commonhv/engines/v86';
-import wasm from 'v86/build/v86.wasm?url';
 import type { Settings } from '../model/settings.ts';
 
 /** A guest that runs; `cpu` where it can be asked without a console. */
@@ -23,8 +22,9 @@ export interface Bootable {
   resume(layer: Layer, state: Uint8Array): Promise<Booted>;
 }
 
-export async function engineOf(settings: Settings): Promise<Bootable> {
-  return settings.engine === 'model' ? modelled : embedded(settings.memory);
+/** `module`: v86's, for that engine. */
+export async function engineOf(settings: Settings, module: Promise<WebAssembly.Module>): Promise<Bootable> {
+  return settings.engine === 'model' ? modelled : embedded(settings.memory, await module);
 }
 
 /** Nothing boots: the layer answers as it is. For a browser without WebAssembly, and for a check beside the machine. */
@@ -49,9 +49,7 @@ export const modelled: Bootable = {
   resume: (layer) => modelled.start(layer, { kernel: new Uint8Array(0) }),
 };
 
-async function embedded(memory: number): Promise<Bootable> {
-  if (typeof WebAssembly === 'undefined')
-    throw new Error('this browser has no WebAssembly: choose the model');
+function embedded(memory: number, wasm: WebAssembly.Module): Bootable {
   const engine = v86({ memory: memory * 2 ** 20, wasm });
   return {
     start: async (layer, image) => booted(await engine.start(layer, image)),

@@ -6,11 +6,10 @@ import { type Discovery, detect, scan } from 'commonhv/guest';
 import { probeImage } from 'commonhv/probe';
 import type { Tally } from 'commonhv/trace';
 import { type Draws, drawValues } from '../model/generator.ts';
-import { layerOf } from '../model/layer.ts';
+import { type LayerExtras, rightLayer } from '../model/layer.ts';
 import type { BootImage, Calls, Checked, Push, Saved, Seen } from '../model/protocol.ts';
 import { type Row, readRows } from '../model/row.ts';
 import type { Settings } from '../model/settings.ts';
-import { checked, checkedDirectly } from './check.ts';
 import { type Bootable, type Booted, engineOf } from './engine.ts';
 import { SerialLine } from './line.ts';
 import { Recorder } from './recorder.ts';
@@ -20,6 +19,7 @@ const FLUSH_MS = 40;
 
 export class WorkerMachine implements Calls {
   readonly #push: (message: Push) => void;
+  readonly #module: Promise<WebAssembly.Module>;
   #booted: Booted | undefined;
   #line: SerialLine | undefined;
   #cpu: Cpu | undefined;
@@ -35,20 +35,21 @@ export class WorkerMachine implements Calls {
   #settings: Settings | undefined;
   #paused = false;
 
-  constructor(push: (message: Push) => void) {
+  constructor(push: (message: Push) => void, module: Promise<WebAssembly.Module>) {
     this.#push = push;
+    this.#module = module;
   }
 
   async start(settings: Settings, image: BootImage | undefined): Promise<void> {
-    this.#engine = await engineOf(settings);
-    const machine = await this.#engine.start(this.#watch(settings), imageOf(image));
+    this.#engine = await engineOf(settings, this.#module);
+    const machine = await this.#engine.start(await this.#watch(settings), imageOf(image));
     await this.#run(machine, image === undefined, true);
   }
 
   async resume(settings: Settings, saved: Saved): Promise<void> {
     this.#draws = saved.draws;
-    this.#engine = await engineOf(settings);
-    const machine = await this.#engine.resume(this.#watch(settings, saved.generation), saved.state);
+    this.#engine = await engineOf(settings, this.#module);
+    const machine = await this.#engine.resume(await this.#watch(settings, saved.generation), saved.state);
     await this.#run(machine, saved.probe, false);
   }
 
@@ -117,11 +118,13 @@ export class WorkerMachine implements Calls {
 
   async verify(): Promise<Report> {
     const machine = { ...this.#running(), pause: () => this.pause() };
+    const { checked } = await import('./check.ts');
     return checked(this.#guest(), this.#settings!.draft, machine, (state) => this.#copy(state));
   }
 
   async check(): Promise<Checked> {
     if (this.#settings === undefined) throw new Error('there is no machine to check');
+    const { checkedDirectly } = await import('./check.ts');
     return checkedDirectly(this.#settings);
   }
 
@@ -150,16 +153,19 @@ export class WorkerMachine implements Calls {
     this.#ahead.catch(() => {}); // told to the page, which asks for it
   }
 
-  #watch(settings: Settings, before?: bigint): Layer {
+  async #watch(settings: Settings, before?: bigint): Promise<Layer> {
     this.#settings = settings;
     this.#faultyCpu = undefined;
-    const layer = layerOf(settings, {
+    const extras: LayerExtras = {
       before,
       onEvent: (event) => {
         if (event.kind === 'acknowledged')
           this.#push({ push: 'acknowledged', milliseconds: event.milliseconds });
       },
-    });
+    };
+    const { layerOf } =
+      settings.faulty === '' ? { layerOf: rightLayer } : await import('../model/faulty-layer.ts');
+    const layer = layerOf(settings, extras);
     const first: Layer = (host) => {
       const cpu = layer(host);
       this.#faultyCpu ??= cpu;

@@ -67,6 +67,46 @@ export function hostile(inPage: InPage): void {
       },
     ));
 
+  test('a browser that makes no worker, and a worker that does not load, are told with the way out', async () => {
+    const refusing = () => {
+      const refuse = class {
+        constructor() {
+          throw new DOMException('not here', 'SecurityError');
+        }
+      };
+      Object.assign(globalThis, { Worker: refuse });
+    };
+    const missing = () => {
+      const broken = class {
+        onerror: (event: Event) => void = () => {};
+        constructor() {
+          setTimeout(() => this.onerror(new Event('error')), 100);
+        }
+        postMessage() {}
+        terminate() {}
+      };
+      Object.assign(globalThis, { Worker: broken });
+    };
+    for (const [before, told] of [
+      [
+        refusing,
+        /failed: the browser makes no worker for the machine \(not here\): open the lab in a window of its own/,
+      ],
+      [
+        missing,
+        /failed: the machine’s worker could not be loaded: see that the lab is still served, and reload the page/,
+      ],
+    ] as const) {
+      await inPage(
+        '',
+        async (page) => {
+          await says(page, '.state', told);
+        },
+        { before },
+      );
+    }
+  });
+
   test('settings that contradict are said beside the form, and make no machine', () =>
     inPage('#interface=KVMKVMKVM@40000000&rng-msr=4b564d01', async (page) => {
       await says(page, '#settings .flaw', /^rng\.msr: 0x4b564d01 belongs to "KVMKVMKVM/);

@@ -81,6 +81,22 @@ export function serving(address: () => string, browser: () => Browser): void {
     }
   });
 
+  test('a page whose code does not come says so in one line, and nothing else', async () => {
+    const context = await browser().newContext();
+    try {
+      const page = await context.newPage();
+      await page.route(/\/state-[^/]*\.js$/, (route) => route.abort());
+      await page.goto(address());
+      await says(
+        page,
+        '.notice',
+        /^The lab could not be loaded \(.*\): see that it is still served, and reload the page\.$/,
+      );
+    } finally {
+      await context.close();
+    }
+  });
+
   test('a lab that is not built is one line that says what builds it, and exit 2', () => {
     const work = mkdtempSync(join(tmpdir(), 'commonhv-lab-'));
     try {

@@ -216,6 +216,14 @@ export function seeing(inPage: InPage): void {
       await reads(page, '#leaves .lead', /^The guest finds draft 3/);
       await dropFiles(page, { 'half.commonhv': bytes.subarray(0, 40) });
       await says(page, '#machine .flaw', /^half\.commonhv: not a machine that the lab saved, or cut off$/);
+      bytes.fill(0, bytes.length >>> 1);
+      await dropFiles(page, { 'other.commonhv': bytes });
+      await says(
+        page,
+        '#machine .flaw',
+        /^other\.commonhv: broken: its bytes are not those that were saved$/,
+      );
+      assert.equal(await textOf(page, '.state'), 'running');
     }));
 
   test('copies run under the settings that they were saved with, and leave the form as it is', () =>

@@ -15,16 +15,18 @@ import { hostCpu } from './host-cpu.ts';
 import { emulatorOf } from './library.ts';
 import { makeMachine } from './machine.ts';
 import { GuestRam, stateWords } from './memory.ts';
-import { type ComingBytes, hookedModule, type WasmSource } from './module.ts';
+import { hookedModule, type WasmSource } from './module.ts';
 import { readState, restoreState } from './state.ts';
 
-export type { ComingBytes, WasmSource } from './module.ts';
+export type { WasmSource } from './module.ts';
+export { checkState } from './state.ts';
+export { insertHooks } from './wasm.ts';
 
 /** The machine's memory, and where v86's module is. */
 export interface V86Options {
   /** Guest memory in bytes, 1 MiB to 2047 MiB; default 256 MiB. */
   readonly memory?: number | undefined;
-  /** v86.wasm: its address, or its bytes. Needed in a browser; Node takes it from the v86 package. */
+  /** v86.wasm: its address, its bytes, or compiled with the hooks. Needed in a browser; Node takes it from the v86 package. */
   readonly wasm?: WasmSource | undefined;
 }
 
@@ -55,23 +57,17 @@ export function v86({ memory = 256 * MiB, wasm }: V86Options = {}): SavingEngine
   };
 }
 
-/** `wasm`: the address. */
-export interface PreloadOptions extends Pick<V86Options, 'wasm'> {
-  /** The bytes at that address, where something else fetches them; fetched here after all where it gives `undefined`. */
-  readonly bytes?: ComingBytes | undefined;
-}
-
 /**
  * Fetches and compiles v86 ahead of the first `start` with the same address. A `MachineError` where it cannot be had; a
  * module given as bytes is compiled by each start.
  */
-export async function preload({ wasm, bytes }: PreloadOptions = {}): Promise<void> {
-  await ready(wasm, bytes);
+export async function preload({ wasm }: Pick<V86Options, 'wasm'> = {}): Promise<void> {
+  await ready(wasm);
 }
 
 /** The module, and v86's own code on its way at the same time: each takes long to come and to compile. */
-async function ready(wasm: WasmSource | undefined, bytes?: ComingBytes): Promise<WebAssembly.Module> {
-  const [module] = await Promise.all([hookedModule(wasm, bytes), emulatorOf()]);
+async function ready(wasm: WasmSource | undefined): Promise<WebAssembly.Module> {
+  const [module] = await Promise.all([hookedModule(wasm), emulatorOf()]);
   return module;
 }
 

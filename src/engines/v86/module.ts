@@ -1,28 +1,31 @@
 /** v86's module with the hooks in it, compiled once. */
 import { packagedModule } from '#v86-module';
 import { MachineError } from '../../cpu.ts';
-import { insertHooks } from './wasm.ts';
+import { hasHooks, insertHooks } from './wasm.ts';
 
-/** Where v86.wasm is: an address to fetch, or its bytes. Without one, Node takes it from the v86 package. */
-export type WasmSource = string | URL | Uint8Array | ArrayBuffer;
+/**
+ * Where v86.wasm is: an address to fetch, its bytes, or a module that was compiled of what `insertHooks` gives. Without one,
+ * Node takes it from the v86 package.
+ */
+export type WasmSource = string | URL | Uint8Array | ArrayBuffer | WebAssembly.Module;
 
 /** The version that all of this was made for and is tested with. */
 const KNOWN = '0.5.462';
 
+const GIVEN = 'the v86 module that was given';
+
 const compiled = new Map<string, Promise<WebAssembly.Module>>();
 
-/** The bytes of the module at an address, on their way already; `undefined` where they do not come. */
-export type ComingBytes = Promise<ArrayBuffer | undefined>;
-
 /** Throws a `MachineError` where the module cannot be had, or is of a version that does not fit. */
-export function hookedModule(source?: WasmSource, coming?: ComingBytes): Promise<WebAssembly.Module> {
+export async function hookedModule(source?: WasmSource): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return checked(source, GIVEN);
   if (source !== undefined && typeof source !== 'string' && !(source instanceof URL)) {
-    return compile(new Uint8Array(source), 'the v86 module that was given');
+    return compile(new Uint8Array(source), GIVEN);
   }
   const key = String(source ?? '');
   let module = compiled.get(key);
   if (module === undefined) {
-    module = source === undefined ? ofPackage() : ofAddress(key, coming);
+    module = source === undefined ? ofPackage() : ofAddress(key);
     compiled.set(key, module);
     // A failed load may succeed next time.
     module.catch(() => compiled.delete(key));
@@ -38,10 +41,8 @@ async function ofPackage(): Promise<WebAssembly.Module> {
   return compile(bytes, name);
 }
 
-async function ofAddress(address: string, coming?: ComingBytes): Promise<WebAssembly.Module> {
+async function ofAddress(address: string): Promise<WebAssembly.Module> {
   const name = `the v86 module at ${address}`;
-  const bytes = await coming;
-  if (bytes !== undefined) return compile(new Uint8Array(bytes), name);
   const response = await fetch(address).catch((cause: unknown) => {
     throw new MachineError(`v86: cannot fetch ${address}: ${(cause as Error).message}`, { cause });
   });
@@ -50,16 +51,23 @@ async function ofAddress(address: string, coming?: ComingBytes): Promise<WebAsse
 }
 
 async function compile(bytes: Uint8Array<ArrayBuffer>, name: string): Promise<WebAssembly.Module> {
-  try {
-    const module = await WebAssembly.compile(insertHooks(bytes));
-    const names = exportNames(module);
-    const missing = NEEDED.find((wanted) => !names.has(wanted));
-    if (missing !== undefined) throw new TypeError(`it does not export ${missing}`);
-    return module;
-  } catch (cause) {
-    const why = (cause as Error).message;
-    throw new MachineError(`${name} is not as expected: ${why} (made for v86 ${KNOWN})`, { cause });
-  }
+  const module = await Promise.resolve()
+    .then(() => WebAssembly.compile(insertHooks(bytes)))
+    .catch((cause: unknown) => unexpected(name, cause));
+  return checked(module, name);
+}
+
+function checked(module: WebAssembly.Module, name: string): WebAssembly.Module {
+  const names = new Set(WebAssembly.Module.exports(module).map((each) => each.name));
+  const missing = NEEDED.find((wanted) => !names.has(wanted));
+  if (missing !== undefined) unexpected(name, new TypeError(`it does not export ${missing}`));
+  if (!hasHooks(module)) unexpected(name, new TypeError('it was compiled without the hooks of insertHooks'));
+  return module;
+}
+
+function unexpected(name: string, cause: unknown): never {
+  const why = (cause as Error).message;
+  throw new MachineError(`${name} is not as expected: ${why} (made for v86 ${KNOWN})`, { cause });
 }
 
 /** The exports that hook and machine call by name, beside the hooked functions. */
@@ -76,7 +84,3 @@ const NEEDED = [
   'jit_dirty_cache',
   'in_mapped_range',
 ] as const;
-
-function exportNames(module: WebAssembly.Module): ReadonlySet<string> {
-  return new Set(WebAssembly.Module.exports(module).map(({ name }) => name));
-}

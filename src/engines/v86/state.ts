@@ -18,11 +18,11 @@ export interface Saved {
 }
 
 export async function saveState({ emulator, cpu }: Board, setup: Setup): Promise<Uint8Array> {
-  const { input } = emulator.v86.cpu.devices.uart0;
   // In one turn with v86's own save: no guest instruction runs between them.
+  const input = [...emulator.v86.cpu.devices.uart0.input];
   const layer = cpu.saved?.() ?? null;
-  const description = new TextEncoder().encode(JSON.stringify({ setup, input, layer }));
   const state = new Uint8Array(await emulator.save_state());
+  const description = new TextEncoder().encode(JSON.stringify({ setup, input, layer, sum: sumOf(state) }));
   const saved = new Uint8Array(HEADER + description.length + state.length);
   saved.set(MAGIC);
   new DataView(saved.buffer).setUint32(MAGIC.length, description.length, true);
@@ -50,25 +50,44 @@ export function readState(given: Uint8Array): Saved {
   if (start + 16 > saved.length || view.getUint32(start + 8, true) !== saved.length - start) {
     throw new TypeError(`state: truncated or broken: it has ${saved.length} bytes`);
   }
+  const state = new Uint8Array(saved.subarray(start)); // a copy: a Buffer's `slice` would share the memory of others
+  const parsed = description(saved.subarray(HEADER, start));
+  // Older files have no sum.
+  if (parsed.sum !== undefined && parsed.sum !== sumOf(state))
+    throw new TypeError('state: broken: its bytes are not those that were saved');
+  return { ...parsed.saved, state: state.buffer };
+}
+
+/** Throws a TypeError or MachineError with one line where `resume` would refuse the bytes: before another machine ends for them. */
+export function checkState(state: Uint8Array): void {
+  readState(state);
+}
+
+function description(bytes: Uint8Array): { saved: Omit<Saved, 'state'>; sum: number | undefined } {
   try {
-    const { setup, input, layer } = JSON.parse(
-      new TextDecoder().decode(saved.subarray(HEADER, start)),
-    ) as Saved;
+    const { setup, input, layer, sum } = JSON.parse(new TextDecoder().decode(bytes)) as Saved & {
+      sum?: number;
+    };
     const { memory, videoMemory, byInterrupt } = setup;
     const sizes = [memory, videoMemory];
     if (!sizes.every((size) => Number.isInteger(size) && size > 0 && size < 2 ** 31))
       throw new Error('sizes');
     if (!Array.isArray(input) || !input.every((byte) => byte >= 0 && byte <= 0xff)) throw new Error('input');
     if (layer !== null && typeof layer !== 'object') throw new Error('layer');
-    return {
-      setup: { memory, videoMemory, byInterrupt: byInterrupt === true },
-      input,
-      layer: layer ?? undefined,
-      state: new Uint8Array(saved.subarray(start)).buffer, // a copy: a Buffer's `slice` would share the memory of others
-    };
+    const setupOf = { memory, videoMemory, byInterrupt: byInterrupt === true };
+    return { saved: { setup: setupOf, input, layer: layer ?? undefined }, sum };
   } catch (cause) {
     throw new TypeError('state: broken: its description does not make sense', { cause });
   }
+}
+
+/** FNV-1a over 32-bit words: finds damage, not forgery. 18 MiB take 5 ms. */
+function sumOf(bytes: Uint8Array): number {
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+  let sum = 0x811c_9dc5;
+  for (const word of words) sum = Math.imul(sum ^ word, 0x0100_0193);
+  for (const byte of bytes.subarray(4 * words.length)) sum = Math.imul(sum ^ byte, 0x0100_0193);
+  return sum >>> 0;
 }
 
 /** Loads a state into a machine of the same sizes, then tells its layer. Its guest runs no instruction meanwhile. */

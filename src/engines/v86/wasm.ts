@@ -21,14 +21,27 @@ const HOOKED = [
 ] as const;
 
 // Section numbers.
+const CUSTOM = 0;
 const TYPES = 1;
 const IMPORTS = 2;
 const FUNCTIONS = 3;
 const EXPORTS = 7;
 const CODE = 10;
 
-/** A copy of the module with the hooks; throws a TypeError that names the unexpected part in one line. */
+/** The name of a custom section of no bytes, at the end of a module with the hooks. */
+const MARK = 'commonhv hooks';
+
+/** Whether a compiled module has the hooks. */
+export const hasHooks = (module: WebAssembly.Module): boolean =>
+  WebAssembly.Module.customSections(module, MARK).length > 0;
+
+/**
+ * `v86.wasm` with the hooks in it, as `v86` puts them in by itself: for a build whose page compiles the module while it arrives.
+ * A module that has them already is given back. Throws a TypeError that names the unexpected part in one line.
+ */
 export function insertHooks(module: Bytes): Bytes {
+  const mark = customSection(MARK);
+  if (mark.every((byte, i) => module[module.length - mark.length + i] === byte)) return module;
   const at = readSections(module);
   const types = readTypes(at(TYPES));
   const imports = readImports(at(IMPORTS));
@@ -54,7 +67,13 @@ export function insertHooks(module: Bytes): Bytes {
     module.subarray(0, code.header),
     ...rewriteCode(code, heads),
     module.subarray(code.end),
+    mark,
   ]);
+}
+
+function customSection(name: string): Bytes {
+  const text = new TextEncoder().encode(name);
+  return Uint8Array.from([CUSTOM, ...unsigned(text.length + 1), ...unsigned(text.length), ...text]);
 }
 
 /** if (io_port_read32(marker)) return; */
