@@ -207,7 +207,10 @@ export class Session {
 
   /** Beside the machine: it interrupts no operation, and a machine that is gone needs none. */
   async #check(): Promise<void> {
-    const checked = await this.#worker.calls.check().catch(() => undefined);
+    const checked = await this.#worker.calls.check().catch((error) => {
+      if (this.alive) this.detail.value = messageOf(error);
+      return undefined;
+    });
     if (checked === undefined) return;
     this.checked.value = checked;
     this.verified.value ??= { report: checked.report, by: 'hypervisor' };

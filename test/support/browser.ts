@@ -95,7 +95,10 @@ export async function visit(browser: Browser, url: string, options: VisitOptions
   page.on('console', (message) => {
     if (message.type() === 'error') wrong.push(`logged: ${message.text()}`);
   });
-  page.on('requestfailed', (request) => wrong.push(`not loaded: ${request.url()}`));
+  // A page or a worker that ends takes its requests with it.
+  page.on('requestfailed', (request) => {
+    if (request.failure()?.errorText !== 'net::ERR_ABORTED') wrong.push(`not loaded: ${request.url()}`);
+  });
   page.on('request', (request) => {
     const address = request.url();
     if (address.startsWith('blob:')) return;
