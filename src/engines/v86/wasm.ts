@@ -39,7 +39,7 @@ export const hasHooks = (module: WebAssembly.Module): boolean =>
  * `v86.wasm` with the hooks in it, as `v86` puts them in by itself: for a build whose page compiles the module while it arrives.
  * A module that has them already is given back. Throws a TypeError that names the unexpected part in one line.
  */
-export function insertHooks(module: Bytes): Bytes {
+export function insertHooks(module: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const mark = customSection(MARK);
   if (mark.every((byte, i) => module[module.length - mark.length + i] === byte)) return module;
   const at = readSections(module);
