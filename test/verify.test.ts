@@ -189,20 +189,30 @@ test('nothing that a command has started is left running', limit, async () => {
   for (const pid of started) await ends(pid);
 });
 
-test('Ctrl-C ends the command with all it has started, 2', limit, async () => {
-  const pids = join(work, 'interrupted');
-  const child = spawn(process.execPath, ['dist/cli/bin.js', ...exec('silent', '0', pids)], {
-    stdio: 'ignore',
-  });
-  for (let i = 0; i < 200; i++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    if (statSync(pids, { throwIfNoEntry: false })?.size) break;
-  }
-  const started = readFileSync(pids, 'utf8').split(' ').map(Number);
-  child.kill('SIGINT');
-  assert.equal(await new Promise((resolve) => child.on('exit', resolve)), 2);
-  for (const pid of started) await ends(pid);
-});
+test(
+  'a signal ends the command with all it has started, also one that ignores it, and leaves no file, 2',
+  limit,
+  async () => {
+    const pids = join(work, 'interrupted');
+    const temporary = join(work, 'interrupted-files');
+    mkdirSync(temporary);
+    const stubborn = `trap '' TERM; : {probe}; ${FAKE} silent 0 ${pids}; sleep 60`;
+    const child = spawn(process.execPath, ['dist/cli/bin.js', 'verify', '--exec', stubborn], {
+      stdio: 'ignore',
+      env: { ...process.env, TMPDIR: temporary },
+    });
+    for (let i = 0; i < 200; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      if (statSync(pids, { throwIfNoEntry: false })?.size) break;
+    }
+    const started = readFileSync(pids, 'utf8').split(' ').map(Number);
+    assert.equal(readdirSync(temporary).length, 1);
+    child.kill('SIGINT');
+    assert.equal(await new Promise((resolve) => child.on('exit', resolve)), 2);
+    for (const pid of started) await ends(pid);
+    assert.deepEqual(readdirSync(temporary), []);
+  },
+);
 
 test('--serial: sockets, with a guest that has greeted long ago', limit, async () => {
   const path = join(work, 'socket');

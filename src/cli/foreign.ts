@@ -93,6 +93,7 @@ class ForeignMachine {
   readonly #commands: Command[] = [];
   readonly #copies: Lines[] = [];
   #first = new Lines();
+  #closing: Promise<unknown> = Promise.resolve();
   #folder: string | undefined;
   #state: string | undefined;
   #saves = 0;
@@ -215,10 +216,17 @@ class ForeignMachine {
     });
   }
 
-  async #closeAll(): Promise<void> {
-    await Promise.all([this.#first, ...this.#copies.splice(0)].map((lines) => lines.close()));
+  /** Waits for what an earlier call is still closing, too. */
+  #closeAll(): Promise<void> {
+    const lines = [this.#first, ...this.#copies.splice(0)];
+    const commands = this.#commands.splice(0);
     this.#first = new Lines();
-    await Promise.all(this.#commands.splice(0).map((command) => command.stop()));
+    const close = async (): Promise<void> => {
+      await Promise.all(lines.map((own) => own.close()));
+      await Promise.all(commands.map((command) => command.stop()));
+    };
+    this.#closing = Promise.all([this.#closing, close()]);
+    return this.#closing.then(() => {});
   }
 
   async close(): Promise<void> {
