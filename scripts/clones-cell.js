@@ -45,7 +45,7 @@ const REMEDIES = {
     finding: /^commonhv-msr differs .* nothing reseeded/,
   },
   'bed-kvm': { on: 'bed', start: AGENT, engine: true },
-  // Without KVM's paravirtual features: docs/bed.md, "Some interrupts arrive twice".
+  // Without KVM's paravirtual features: docs/bed.md, "Limits": some interrupts arrive twice.
   'bed-kvm-vmgenid': { on: 'bed', start: ':', engine: true, more: ['--vmgenid'], append: ' nopv' },
   // A minute after boot a kernel reseeds itself each half minute. A second of the bed is several here.
   'bed-qemu': { on: 'bed', start: 'sleep 60' },

@@ -89,6 +89,29 @@ test('every link of a document leads to a file, and to a heading that it has', (
   assert.deepEqual(broken, []);
 });
 
+test('a section that a document or a source names by its title is there, once', () => {
+  const sources = ['src', 'c', 'scripts', 'test', 'lab', 'bench'].flatMap((folder) =>
+    readdirSync(folder, { recursive: true })
+      .map((file) => join(folder, String(file)))
+      .filter((file) => /\.(ts|tsx|js|c|h|sh|S)$/.test(file) && !file.includes('node_modules')),
+  );
+  const titles = /(?:\b([\w-]+\.md)[`)\]]*(?:'s)?|\b[Dd]raft 3),? (?:section )?"([^"\n]+)"/g;
+  const named = [...documents, ...sources].flatMap((file) =>
+    [...read(file).matchAll(titles)].map(([, document = 'draft3.md', title]) => ({ file, document, title })),
+  );
+  assert.ok(named.length >= 10);
+  const wrong = named.filter(({ file, document, title }) => {
+    const at = [document, join(dirname(file), document), join('docs', document)].find(existsSync);
+    return (
+      at === undefined ||
+      read(at)
+        .split('\n')
+        .filter((line) => /^#+ /.test(line) && line.endsWith(`# ${title}`)).length !== 1
+    );
+  });
+  assert.deepEqual(wrong, []);
+});
+
 test('docs/architecture.md has the table of modules that test/modules.test.ts holds', () => {
   const [, table] = /<!-- modules -->\n([\s\S]*?)\n\n/.exec(read('docs/architecture.md')) ?? [];
   assert.ok(table);

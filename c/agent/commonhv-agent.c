@@ -136,7 +136,7 @@ static const char *reason(void)
 	return confidential() ? "a confidential guest must not trust its hypervisor" : 0;
 }
 
-/* Draft 3, "Guests": generation, values, generation; where it changed in between the values are another copy's too. */
+/* Draft 3, "The RNG": generation, values, generation; where it changed in between the values are another copy's too. */
 static const char *read_values(uint64_t *values, uint64_t *generation)
 {
 	const int has = (agent.offer->features & COMMONHV_FEATURE_GENERATION) != 0;
