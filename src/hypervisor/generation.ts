@@ -2,7 +2,7 @@
  * MSR_COMMONHV_GENERATION and MSR_COMMONHV_GENERATION_PAGE of one machine (draft 3, "The generation", "Acknowledgement",
  * "Generation page"): who renews the value and when, what a guest's writes do, and the stores into its page.
  */
-import { type Fault, GP, type GuestMemory, hex, type SyncCpu } from '../cpu.ts';
+import { type Fault, GP, type GuestMemory, hex, MachineError, type SyncCpu } from '../cpu.ts';
 import { decodePage, encodePage, PAGE_GENERATION } from '../spec/index.ts';
 import type { ResolvedGeneration } from './options.ts';
 
@@ -88,6 +88,10 @@ export class Generation {
    * memory shows it, if the guest has left it alone.
    */
   restored(saved: Partial<SavedGeneration>): void {
+    if (saved.page !== undefined && !this.page)
+      throw new MachineError('state: broken: it has a generation page, which its leaves do not offer', {
+        code: 'refused',
+      });
     this.#pageAddress = saved.page;
     this.renew(saved.generation === undefined ? this.#stored() : [saved.generation]);
   }

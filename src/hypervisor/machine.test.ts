@@ -71,6 +71,23 @@ test('a page that is gone at a restore or a renewal sets the register to 0, once
   }
 });
 
+test('a state whose page is none, or that its leaves do not offer, is refused, and nothing is stored', () => {
+  const host = new Host();
+  const cpu = commonhv({ generation: {} })(host.cpu);
+  assert.equal(cpu.wrmsr(PAGE, BigInt(AT) | 1n), undefined);
+  const saved = cpu.saved!();
+  const stored = host.load(AT, 0);
+  for (const page of ['5001', '5008', 'fff', 'x', '-1', '1'.repeat(17)])
+    assert.throws(() => cpu.restored!({ ...saved, page }), { code: 'refused', message: /^state: broken: / });
+  const without = commonhv({ generation: { page: false } })(host.cpu);
+  const own = without.saved!();
+  assert.throws(() => without.restored!({ ...own, page: AT.toString(16) }), {
+    code: 'refused',
+    message: 'state: broken: it has a generation page, which its leaves do not offer',
+  });
+  assert.equal(host.load(AT, 0), stored);
+});
+
 test('a reset disables the page, and leaves generation, acknowledgement, leaves and random values as they are', () => {
   const host = new Host();
   const resets: string[] = [];

@@ -1,6 +1,6 @@
 /** The layer's part of a saved machine: its leaves, which must not change, and the state of the generation. */
 import { MachineError, type SavedLayer, type SyncCpu } from '../cpu.ts';
-import { decodePage } from '../spec/index.ts';
+import { decodePage, PAGE_ENABLE } from '../spec/index.ts';
 import type { SavedGeneration } from './generation.ts';
 
 /** Nothing from which random values are made is in it. */
@@ -27,6 +27,8 @@ export function hostPart(saved: SavedLayer | undefined): SavedLayer | undefined 
 }
 
 const NO_LAYER = 'it was not saved under a CommonHV layer, so its guest saw other leaves';
+
+const BROKEN = 'broken: the layer’s part of it';
 
 const refused = (detail: string) => new MachineError(`state: ${detail}`, { code: 'refused' });
 
@@ -56,17 +58,18 @@ export function checkSaved(
     throw refused(`saved with other CommonHV leaves: ${was}, here ${now}${why}`);
   }
   const pageAddress = readHex(page);
+  const address = pageAddress === undefined ? undefined : decodePage(pageAddress ^ PAGE_ENABLE);
+  if (address === 'invalid') throw refused(BROKEN);
   return {
     ...(generation !== undefined && { generation: readHex(generation) ?? 0n }),
     ...(typeof acknowledged === 'boolean' && { acknowledged }),
-    page: pageAddress === undefined ? undefined : Number(pageAddress),
+    page: address,
   };
 }
 
 function readHex(value: SavedLayer[string] | undefined): bigint | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'string' || !/^[0-9a-f]{1,16}$/.test(value))
-    throw refused('broken: the layer’s part of it');
+  if (typeof value !== 'string' || !/^[0-9a-f]{1,16}$/.test(value)) throw refused(BROKEN);
   return BigInt(`0x${value}`);
 }
 

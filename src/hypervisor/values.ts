@@ -8,6 +8,7 @@ import { type Draw, type DrawFailure, guard } from './guard.ts';
 import { HEAD } from './health.ts';
 import { type Mixer, mixer } from './mix.ts';
 import type { Source } from './source.ts';
+import { patternOf } from './start-up.ts';
 
 /** The report to a machine's owner when its source fails. Holds no value. */
 export interface SourceFailure extends DrawFailure {
@@ -44,7 +45,14 @@ const VALUES_PER_LOOK = 32;
 /** Opens a source for one machine and tests it, or says why it does not work. */
 export function openSource(options: RandomValuesOptions): RandomValues | DrawFailure {
   const values = new RandomValues(options);
-  return values.startUp() ?? values;
+  return values.startUp(patterned) ?? values;
+}
+
+function patterned(draw: Uint8Array<ArrayBuffer>): DrawFailure | undefined {
+  const pattern = patternOf(draw);
+  return pattern === undefined
+    ? undefined
+    : { reason: 'health', detail: `it failed the start-up test: ${pattern}` };
 }
 
 export class RandomValues {
@@ -75,11 +83,11 @@ export class RandomValues {
     this.#perLook = this.#predictable ? READ_AHEAD : options.polled ? VALUES_PER_LOOK : 1;
   }
 
-  /** The start-up test, and the secrets of fallback and mixing. Nothing that it draws is served. */
-  startUp(): DrawFailure | undefined {
+  /** The start-up test, `more` of it, and the secrets of fallback and mixing. Nothing that it draws is served. */
+  startUp(more?: (draw: Uint8Array<ArrayBuffer>) => DrawFailure | undefined): DrawFailure | undefined {
     if (!this.#predictable) {
       // A predictable source is not asked before the guest asks.
-      const failed = this.#draw(this.#buffer);
+      const failed = this.#draw(this.#buffer) ?? more?.(this.#buffer);
       if (failed) return failed;
       this.discard();
     }
