@@ -34,6 +34,8 @@ const preload = (cpus) => ({
   seconds: 1800,
 });
 
+export const FOLLOWED_LAYER = 'a layer in a copied guest, beside driver, agent and nothing';
+
 const COPIES = {
   'copies, bare': 'bare',
   'copies, agent': 'agent',
@@ -72,6 +74,11 @@ export const part = {
     },
     ...Object.entries(SYSTEMS).map(system),
     ...[1, 2].map(preload),
+    {
+      name: FOLLOWED_LAYER,
+      command: ['node', 'scripts/copied-host/followed-cell.js'],
+      seconds: 1800,
+    },
     ...Object.entries(COPIES).map(([name, remedy]) => ({
       name,
       command: ['node', 'scripts/copies-cell.js', remedy],
