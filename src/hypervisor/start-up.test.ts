@@ -8,7 +8,7 @@ const odd = (word: number): number => {
   for (let rest = word; rest !== 0; rest &= rest - 1) parity ^= 1;
   return parity;
 };
-/** Random words, of which each value has fewer bits than it should. `w`: a draw's 32-bit words, low half first. */
+/** Random values, of which each has fewer bits than it should. `w`: a draw in 32-bit halves, the low one first. */
 const PATTERNS: Readonly<Record<string, (w: Uint32Array, i: number) => void>> = {
   'one half twice': (w, i) => {
     w[i + 1] = w[i]!;
