@@ -46,7 +46,7 @@ if [ -z "${COMMONHV_MACHINE:-}" ]; then
   export COMMONHV_MACHINE
   chmod 755 "$COMMONHV_MACHINE"
   trap 'rm -rf "$COMMONHV_MACHINE"' EXIT
-  trap 'exit 130' INT TERM
+  trap 'exit 130' INT TERM HUP
   [ -z "$fresh" ] || git clone --quiet "$here" "$COMMONHV_MACHINE/project" || die "git cannot clone the project"
   network=
   [ "$machine" != no-ipv6 ] || network=-n
@@ -61,8 +61,12 @@ if [ -z "${COMMONHV_MACHINE:-}" ]; then
       fi ;;
   esac
   status=0
-  # A process namespace: nothing that the command starts outlives it.
-  unshare -m -p -f --mount-proc --propagation private $network sh "$0" "$@" || status=$?
+  exec 3<&0 # a command in the background has no standard input of its own
+  # A process namespace: nothing that the command starts outlives it. Its first process ignores any other signal.
+  unshare -m -p -f --mount-proc --propagation private $network sh "$0" "$@" <&3 3<&- &
+  outside=$!
+  trap 'kill -KILL $(cat /proc/$outside/task/$outside/children); wait $outside || :; exit 130' INT TERM HUP
+  wait $outside || status=$?
   exit $status
 fi
 
