@@ -13,7 +13,7 @@ const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/goog
 export const CHROMIUM = process.env.COMMONHV_CHROMIUM ?? PLACES.find((path) => existsSync(path));
 
 /** Nothing but the page itself: no first-run pages, no look-ups of its own. */
-const FLAGS = [
+export const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',
