@@ -42,6 +42,7 @@ export class WorkerMachine implements Calls {
 
   async start(settings: Settings, image: BootImage | undefined): Promise<void> {
     this.#engine = await engineOf(settings, this.#module);
+    if (image !== undefined) await beforeBusyGuest();
     const machine = await this.#engine.start(await this.#watch(settings), imageOf(image));
     await this.#run(machine, image === undefined, true);
   }
@@ -49,6 +50,7 @@ export class WorkerMachine implements Calls {
   async resume(settings: Settings, saved: Saved): Promise<void> {
     this.#draws = saved.draws;
     this.#engine = await engineOf(settings, this.#module);
+    if (!saved.probe) await beforeBusyGuest();
     const machine = await this.#engine.resume(await this.#watch(settings, saved.generation), saved.state);
     await this.#run(machine, saved.probe, false);
   }
@@ -225,4 +227,9 @@ function imageOf(image: BootImage | undefined): Image {
   if (image === undefined) return { kernel: probeImage() };
   const { kernel, initrd, commandLine } = image;
   return initrd === undefined ? { kernel, commandLine } : { kernel, initrd, commandLine };
+}
+
+/** Loads the code of the check: beside a guest that is never idle, a worker would wait for its file for minutes. */
+async function beforeBusyGuest(): Promise<void> {
+  await import('./check.ts');
 }

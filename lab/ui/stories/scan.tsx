@@ -38,7 +38,11 @@ function Dots({ title, machine }: { title: string; machine: Session | undefined 
           <i key={i} />
         ))}
       </div>
-      <p class="count">{cost === undefined ? '…' : `${cost} CPUIDs, each an exit from the guest`}</p>
+      <p class="count">
+        {cost === undefined
+          ? '…'
+          : `${cost} CPUIDs${machine?.settings.commonhv ? '' : ', 256 of them the scan'}, each an exit from the guest`}
+      </p>
     </div>
   );
 }

@@ -150,7 +150,7 @@ export class TimelineChart {
         stroke,
         grid: line,
         ticks: line,
-        values: (_, splits) => splits.map(timeText),
+        values: (_, splits) => timeTexts(splits),
         space: 75,
         size: 30,
       },
@@ -261,9 +261,9 @@ function readColours(): { lanes: readonly string[]; text: string; grid: string }
   return { lanes, text: text!, grid: grid! };
 }
 
-function timeText(milliseconds: number): string {
-  if (milliseconds >= 10_000) return `${+(milliseconds / 1000).toFixed(3)} s`;
-  return milliseconds !== 0 && Math.abs(milliseconds) < 0.1
-    ? `${+(milliseconds * 1000).toFixed(3)} µs`
-    : `${+milliseconds.toFixed(3)} ms`;
+/** Times in one unit, that of the longest. */
+function timeTexts(milliseconds: readonly number[]): string[] {
+  const longest = Math.max(...milliseconds.map(Math.abs));
+  const [unit, factor] = longest >= 10_000 ? ['s', 0.001] : longest < 0.1 ? ['µs', 1000] : ['ms', 1];
+  return milliseconds.map((time) => `${+(time * factor).toFixed(3)} ${unit}`);
 }
