@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, st
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bedImage, cache, KERNELS, Missing, programPath } from './bed/image.js';
-import { CPU, runInBed, saveBed } from './bed/machine.js';
+import { CPU, OutOfTime, runInBed, saveBed } from './bed/machine.js';
 import { makeProject } from './bed/project.js';
 
 const MIN_MEMORY = 128;
@@ -20,6 +20,7 @@ One argument is a line for the shell; several are a program and its arguments.
   --prepare LINE        runs LINE, saves the machine, and runs COMMAND in a machine that is resumed from there
   --copies N            with --prepare: N machines, one after the other (default 1); stops at the first that fails
   --timeout SECONDS     limit for the command (default 600); then exit status 124
+  --cpu-seconds N       limit of the processor time that boot and command use, however busy this machine is; then 124 too
   --memory MB           of the bed, at least ${MIN_MEMORY} (default 2048)
   --cpu MODEL           QEMU's CPU model (default ${CPU})
   --add FILE=PATH       a file or folder that is laid into the project's folder there; may be given again
@@ -39,6 +40,7 @@ const OPTIONS = {
   prepare: { type: 'string' },
   copies: { type: 'string' },
   timeout: { type: 'string', default: '600' },
+  'cpu-seconds': { type: 'string' },
   memory: { type: 'string', default: '2048' },
   cpu: { type: 'string', default: CPU },
   add: { type: 'string', multiple: true, default: [] },
@@ -111,6 +113,7 @@ const kernel = values.full ? 'full' : values.kernel;
 if (!KERNELS.includes(kernel)) fail(`--kernel ${values.kernel}: expected ${KERNELS.join(' or ')}`);
 const seconds = positive('timeout', values.timeout, 86_400);
 const memory = memorySize(values.memory);
+const cpuSeconds = values['cpu-seconds'] && Math.ceil(positive('cpu-seconds', values['cpu-seconds'], 86_400));
 const added = values.add.map(addition);
 if (values.prepare !== undefined && values.resume) fail('--prepare contradicts --resume');
 if (values.copies !== undefined && values.prepare === undefined) fail('--copies goes with --prepare');
@@ -171,6 +174,7 @@ try {
     project,
     work,
     seconds,
+    cpuSeconds,
     memory,
     cpu: values.cpu,
     vmgenid: values.vmgenid,
@@ -190,6 +194,6 @@ try {
     process.exitCode = error; // a signal's status
   else {
     console.error(`bed: ${error.message}`);
-    process.exitCode = error instanceof Missing ? 3 : 2;
+    process.exitCode = error instanceof Missing ? 3 : error instanceof OutOfTime ? 124 : 2;
   }
 }

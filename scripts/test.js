@@ -3,9 +3,10 @@
 //   --serial   one file at a time
 //   --part=I/N every Nth of these files, from the Ith on
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
+import { kvmTests } from './kvm-tests.js';
 
 const args = process.argv.slice(2);
 const parts = args.filter((arg) => !arg.startsWith('-'));
@@ -18,18 +19,14 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 
-/** Whether a test under test/ asks for KVM through its one helper. */
-const needsKvm = (file) => {
-  const source = join('test', basename(file).replace(/\.js$/, '.ts'));
-  return file.startsWith('build') && /\/kvm-(here|availability)\.ts'/.test(readFileSync(source, 'utf8'));
-};
+const kvm = args.includes('--kvm') && kvmTests().map((name) => join('build/test', `${name}.test.js`));
 const [first, step] = (args.find(isPart) ?? '--part=1/1').slice('--part='.length).split('/').map(Number);
 const files = ['dist', 'build/test']
   .filter((folder) => existsSync(folder))
   .flatMap((folder) => readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name))))
   .filter((file) => file.endsWith('.test.js'))
   .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
-  .filter((file) => !args.includes('--kvm') || needsKvm(file))
+  .filter((file) => kvm === false || kvm.includes(file))
   .filter((_, i) => i % step === first - 1);
 if (files.length === 0) {
   console.error(`no test file matches ${args.join(' ')}`);

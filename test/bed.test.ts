@@ -38,6 +38,12 @@ test('a command in the bed has /dev/kvm; its output and exit status come back; i
   const late = bed('--timeout', '10', 'echo begun; sleep 100');
   assert.deepEqual([late.status, late.stdout], [124, 'begun\n']);
   assert.equal(late.stderr, 'bed: not done after 10 s (--timeout)\n');
+
+  const busy = bed('--cpu-seconds', '1', 'true'); // less than the boot takes
+  assert.deepEqual(
+    [busy.status, busy.stderr],
+    [124, 'bed: not done after 1 s of processor time (--cpu-seconds)\n'],
+  );
 });
 
 test('machines that are resumed from one go on from where it was saved, each for itself', (t) => {

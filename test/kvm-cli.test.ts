@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { HALT, kernel, SPIN, send, u32 } from './support/guests.ts';
-import { skip } from './support/kvm-availability.ts';
+import { notInBed, skip } from './support/kvm-availability.ts';
 import { scaled } from './support/time.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'commonhv-kvm-'));
@@ -73,7 +73,10 @@ test('trace counts the MSRs, and says that nobody sees the CPUIDs', { skip }, ()
   const { cpuid, msr, engine } = JSON.parse(stdout);
   assert.equal(engine, 'kvm');
   assert.equal(cpuid, null);
-  assert.deepEqual(msr, [
+  const times = msr.map(({ firstMs }: { firstMs: number }) => firstMs);
+  assert.ok(times[0] >= 0 && times[1] >= times[0], `${times}`);
+  const counts = msr.map(({ firstMs, ...row }: { firstMs: number }) => row);
+  assert.deepEqual(counts, [
     { index: '0x400000a0', reads: 2, writes: 0, faults: 0 },
     { index: '0x12345678', reads: 0, writes: 1, faults: 1 },
   ]);
@@ -96,7 +99,7 @@ test('trace: a guest that never stops reading is counted, one processor or two',
   assert.match(events.stdout, /^ +\d+\.\d ms {2}rdmsr {2}0x400000a0\n/);
 });
 
-test('an option of KVM alone is refused elsewhere, in one line', () => {
+test('an option of KVM alone is refused elsewhere, in one line', { skip: notInBed }, () => {
   for (const option of [['--vcpus', '2'], ['--hyperv']]) {
     const { status, stderr } = commonhv('run', ...option);
     assert.equal(status, 2);
@@ -107,29 +110,26 @@ test('an option of KVM alone is refused elsewhere, in one line', () => {
   assert.match(stderr, /Expected 1 to 16\.\n$/);
 });
 
-test('verify judges it, other processors and all, and detect names what is below', { skip }, () => {
-  const { status, stdout, stderr } = commonhv(
-    'verify',
-    '--engine',
-    'kvm',
-    '--vcpus',
-    '2',
-    '--format',
-    'json',
-  );
+/** Rules that need the machine controls, or another processor. */
+const MACHINE_RULES = [
+  ...['generation.same', 'generation.pause', 'page.holds'],
+  ...['page.renewed', 'page.restored', 'page.others'],
+];
+
+test('verify passes with two processors, and detect names the host’s interface', { skip }, (t) => {
+  // In the bed all rules take minutes with two processors; `bed: verify` of the matrix checks them with one.
+  const only = process.env.COMMONHV_BED === undefined ? [] : MACHINE_RULES.flatMap((id) => ['--only', id]);
+  const args = ['verify', '--engine', 'kvm', '--vcpus', '2', '--format', 'json', ...only];
+  const { status, stdout, stderr } = commonhv(...args);
   assert.equal(status, 0, stderr);
-  const { failed, rules } = JSON.parse(stdout);
+  const { failed, rules } = JSON.parse(stdout) as {
+    failed: number;
+    rules: { id: string; outcome: string }[];
+  };
   assert.equal(failed, 0);
-  const outcome = (id: string) => rules.find((rule: { id: string }) => rule.id === id)?.outcome;
-  for (const id of [
-    'generation.same',
-    'generation.pause',
-    'page.holds',
-    'page.renewed',
-    'page.restored',
-    'page.others',
-  ])
-    assert.equal(outcome(id), 'passed', id);
+  t.diagnostic(`${rules.length} rules`);
+  for (const rule of MACHINE_RULES)
+    assert.equal(rules.find(({ id }) => id === rule)?.outcome, 'passed', rule);
   const detected = commonhv('detect', '--engine', 'kvm', '--format', 'json');
   assert.equal(detected.status, 0, detected.stderr);
   assert.equal(JSON.parse(detected.stdout).interfaces[0].product, 'Linux KVM');

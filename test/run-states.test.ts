@@ -72,7 +72,9 @@ for (const engine of ['kvm', 'v86'] as const) {
   });
 }
 
-test('a state that is none, or goes with nothing, is one line and exit 2, and leaves no file', () => {
+test('a state that is none, or goes with nothing, is one line and exit 2, and leaves no file', {
+  skip: notInBed,
+}, () => {
   writeFileSync(file('none'), 'nothing');
   const refused: [readonly string[], RegExp][] = [
     [

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -17,6 +17,9 @@ const COMMAND_LINE = [
   ...['console=ttyS0', 'quiet', 'mitigations=off', 'nokaslr', 'tsc=reliable', 'no_timer_check'],
   ...['cryptomgr.notests', 'random.trust_cpu=on', 'audit=0', 'panic=-1'],
 ].join(' ');
+
+/** The command used all of the time that it has; the command line exits with status 124. */
+export class OutOfTime extends Error {}
 
 /** Listens on a Unix socket in `folder`; `socket` resolves when QEMU has connected. */
 async function port(folder, name) {
@@ -167,14 +170,15 @@ async function openMonitor(socket, failed) {
 
 /** A running machine: `run` a script, `save` it, `end` it. Nothing is left running: by `timeout` even when this process is killed. */
 async function start(options) {
-  const { qemu, work, seconds, signal, state, saving } = options;
+  const { qemu, work, seconds, cpuSeconds, signal, state, saving } = options;
   const sockets = mkdtempSync(join(tmpdir(), 'bed-')); // a socket's path has at most 107 characters
   const names = ['control', 'out', 'err', ...(state === undefined ? [] : ['monitor'])];
   const ports = await Promise.all(names.map((name) => port(sockets, name)));
   const log = join(work, 'console.log');
   const args = qemuArguments({ ...options, ports, log });
   const limit = Math.ceil(seconds + BOOT_MS / 1000);
-  const child = spawn('timeout', ['--kill-after=5', `${limit}`, qemu, ...args], {
+  const limited = cpuSeconds ? ['sh', '-c', `ulimit -S -t ${cpuSeconds} && exec "$@"`, 'sh', qemu] : [qemu];
+  const child = spawn('timeout', ['--kill-after=5', `${limit}`, ...limited, ...args], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let complaints = '';
@@ -185,6 +189,8 @@ async function start(options) {
   const failed = new Promise((_, reject) => {
     child.on('error', reject);
     child.on('exit', (status, by) => {
+      if (by === 'SIGXCPU' || status === 128 + constants.signals.SIGXCPU)
+        reject(new OutOfTime(`not done after ${cpuSeconds} s of processor time (--cpu-seconds)`));
       reject(new Error(`QEMU ended with ${by ?? `status ${status}`}; its console: ${consoleTail()}`));
     });
     signal.addEventListener('abort', () => reject(signal.reason));

@@ -14,6 +14,7 @@ export const part = {
     {
       name: 'bed: verify with sandbox on, -smp 2',
       command: [...BED, ...test('--test-name-pattern', 'verify')],
+      env: { COMMONHV_LONG: '1' },
       seconds: 1800,
     },
     {
