@@ -95,5 +95,6 @@ export function stories(inPage: InPage): void {
       assert.equal(await register(page, 'CPUID.4F000000H.0.EBX'), '00000000');
       await reads(page, '[data-answer="interfaces"]', /! VMware by scan$/);
       await reads(page, '[data-answer="conformance"]', /! no CommonHV$/);
+      await reads(page, '#random figcaption span', 'no RNG is offered');
     }));
 }

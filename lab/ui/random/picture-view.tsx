@@ -15,12 +15,13 @@ export function PictureView(props: {
 }) {
   const { picture, title, colour, machine, tall, shared = 0 } = props;
   const look = picture.look.value;
+  const count = look.total === 0 ? emptyText(machine, picture) : countText(look);
   return (
     <figure>
-      <Bitmap picture={picture} label={`${title}: ${countText(look)}`} colour={colour} tall={tall} />
+      <Bitmap picture={picture} label={`${title}: ${count}`} colour={colour} tall={tall} />
       <figcaption>
         <strong>{title}</strong>
-        <span>{countText(look)}</span>
+        <span>{count}</span>
         {look.total > 0 && <Health look={look} shared={shared} />}
         {look.total === 0 && machine.state.value === 'running' && machine.detail.value !== '' && (
           <span class="wrong">{machine.detail.value}</span>
@@ -60,7 +61,13 @@ function Finding({ well, children }: { well: boolean | undefined; children: Comp
   );
 }
 
+/** Why there are no values. */
+function emptyText(machine: Session, picture: Session['read']): string {
+  const detection = machine.seen.value?.detection;
+  const offered = detection === undefined || detection.commonhv?.rng !== undefined;
+  return picture === machine.read && !offered ? 'no RNG is offered' : 'nothing yet';
+}
+
 function countText({ total }: Look): string {
-  if (total === 0) return 'nothing yet';
   return `${total.toLocaleString('en')} values`;
 }
