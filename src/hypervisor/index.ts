@@ -15,6 +15,7 @@
  *   saved.ts       the layer's part of a saved machine, and the refusal of states with other leaves
  *   outer.ts       CommonHV of the hypervisor that runs this one: hidden, and its generation followed; and that of this machine
  *   source.ts      where random bytes come from: the kernel (kernel-node.ts, kernel-web.ts), or a test's predictable values
+ *   start-up.ts    patterns of a whole draw, when a machine starts
  *   guard.ts       one draw from a source: did it fill the buffer, at once, with something believable?
  *   health.ts      the statistics behind "believable", SP 800-90B (cutoffs.ts)
  *   values.ts      the read-ahead, wiped as it is served, and the reaction to a source that fails
