@@ -6,7 +6,6 @@ import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { addNode, run } from '../copies/guest.js';
 
-const FOLDER = '.cache/copied-host';
 const NEW = '/tmp/seen';
 const PLATFORM = '/sys/devices/platform/commonhv';
 /** How each is started, and a command that prints another text once the kernel was reseeded after a restore. */
@@ -30,6 +29,8 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 const names = wanted.length > 0 ? wanted : Object.keys(REMEDIES);
+/** One for each, so that they can run side by side. */
+const FOLDER = join('.cache/copied-host', names.join('-'));
 /** Minutes pass between these. */
 const progress = (text) => console.error(`followed-cell: ${text}`);
 

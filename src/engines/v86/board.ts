@@ -205,7 +205,8 @@ function yieldByTimers({ v86 }: Emulator): void {
     timer = setTimeout(() => {
       timer = undefined;
       if (rest === undefined) return;
-      if (performance.now() < rest.ends) wait(rest.ends);
+      // A timer may be a millisecond early, and takes one at least.
+      if (performance.now() < rest.ends - 1) wait(rest.ends);
       else v86.yield_callback(rest.tick);
     }, until - performance.now());
   };
