@@ -2,7 +2,7 @@
 // docs/matrix.json.
 
 import { LANGUAGES } from './matrix/agent.js';
-import { copies } from './matrix/driver.js';
+import { copies, FOLLOWED_LAYER } from './matrix/driver.js';
 import { COPIED_LAYER } from './matrix/kvm.js';
 import { readRows } from './matrix/lib/rows.js';
 import { putTable } from './table.js';
@@ -89,7 +89,25 @@ function layerTable() {
   ].join('\n');
 }
 
+/** "driver: A of B values shared, C generations of 3, pages D": of the saved machine and its two copies. */
+function followedTable() {
+  const lines = ['driver', 'agent', 'nothing'].flatMap((remedy) => {
+    const note = row('driver', FOLLOWED_LAYER + remedy)?.note ?? '';
+    const [, shared, generations, pages] =
+      /: (\d+ of \d+) values shared, (\d) generations of 3, pages (.*)$/.exec(note) ?? [];
+    if (shared === undefined) return [];
+    const own = generations === '3' ? 'another one in each copy' : 'the same in both';
+    return [`| ${[remedy, shared, own, pages].join(' | ')} |`];
+  });
+  return [
+    "| in the layer's machine | random values that both copies have | the layer's generation | its guest's page |",
+    '| --- | --- | --- | --- |',
+    ...lines,
+  ].join('\n');
+}
+
 const check = process.argv.includes('--check');
 putTable('docs/driver.md', 'copies', copiesTable(), { check });
 putTable('docs/processes.md', 'recipes', recipesTable(), { check });
 putTable('docs/randomness.md', 'layer', layerTable(), { check });
+putTable('docs/randomness.md', 'followed', followedTable(), { check });
