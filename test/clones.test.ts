@@ -8,8 +8,9 @@ import type { Machine } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { commonhv, type Source, systemGeneration, systemSource } from 'commonhv/hypervisor';
 import { kernel, RECEIVE_AL, SEND_AL, u32 } from './support/guests.ts';
+import { scaled } from './support/time.ts';
 
-const limit = { timeout: 60_000 };
+const limit = { timeout: scaled(60_000) };
 const engine = v86({ memory: 4 * 2 ** 20 });
 const BUFFER = 0x20_0000;
 const WORDS = 64;

@@ -8,11 +8,12 @@ import { after, test } from 'node:test';
 import type { Console, Cpu, Regs } from 'commonhv';
 import { overSerial, probeDisk, probeImage } from 'commonhv/probe';
 import { skipUnless } from './support/require.ts';
+import { scaled } from './support/time.ts';
 
 const QEMU = 'qemu-system-x86_64';
 const has = (program: string): boolean => spawnSync(program, ['--version']).status === 0;
 const skip = skipUnless('qemu', has(QEMU), `${QEMU} is not installed`);
-const limit = { timeout: 120_000 };
+const limit = { timeout: scaled(120_000) };
 const work = mkdtempSync(join(tmpdir(), 'commonhv-qemu-'));
 after(() => rmSync(work, { recursive: true, force: true }));
 
@@ -29,7 +30,7 @@ function commonhv(...args: readonly string[]): Promise<Ended> {
     const child = execFile(
       process.execPath,
       ['dist/cli/bin.js', ...args],
-      { timeout: 100_000 },
+      { timeout: scaled(100_000) },
       (_, stdout, stderr) => resolve({ status: child.exitCode, stdout, stderr }),
     );
   });

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { Layer } from 'commonhv';
 import { v86 } from 'commonhv/engines/v86';
 import { BASE, CODE, HALT, kernel, SEND_AL, send, u32, whole } from './support/guests.ts';
+import { scaled } from './support/time.ts';
 
 const TIMES = 100_000;
 const HANDLER = BASE + 0x1000;
@@ -12,7 +13,7 @@ const TABLES = BASE + 0x1f00;
 const GDT = BASE + 0x1f40;
 const TSS = BASE + 0x2000;
 const BODY = BASE + 0x3000;
-const limit = { timeout: 120_000 };
+const limit = { timeout: scaled(120_000) };
 
 /** An interrupt gate of ring `dpl` in our code segment. */
 const gate = (handler: number, dpl = 0) => [

@@ -9,11 +9,12 @@ import { commonhv, fromConfig, type LayerEvent, systemSource } from 'commonhv/hy
 import { overSerial, probeImage } from 'commonhv/probe';
 import { HALT, u32 } from './support/guests.ts';
 import { plainV86 } from './support/plain-v86.ts';
+import { scaled } from './support/time.ts';
 
 const [RNG, GENERATION, PAGE] = [0x4000_00a0, 0x4000_00a1, 0x4000_00a2];
 const MiB = 2 ** 20;
 const engine = v86({ memory: 4 * MiB });
-const limit = { timeout: 60_000 };
+const limit = { timeout: scaled(60_000) };
 const quick = { pokeIntervalMs: 50 };
 
 /** CommonHV, with the engine's way to guest memory of each machine, and the page as it is when `restored` returns. */

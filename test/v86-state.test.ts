@@ -6,10 +6,11 @@ import { checkState, v86 } from 'commonhv/engines/v86';
 import { overSerial, probeImage } from 'commonhv/probe';
 import fc from 'fast-check';
 import { BASE, HALT, kernel, RECEIVE_AL, SEND_AL, SPIN, send, u32, whole } from './support/guests.ts';
+import { scaled } from './support/time.ts';
 
 const engine = v86({ memory: 4 * 2 ** 20 });
 const through: Layer = (host) => host;
-const limit = { timeout: 60_000 };
+const limit = { timeout: scaled(60_000) };
 
 /** MSR 100H counts: each layer starts at a hundred of its own, and each restore adds one. */
 function counting() {

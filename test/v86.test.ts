@@ -8,11 +8,12 @@ import { v86 } from 'commonhv/engines/v86';
 import { overSerial, probeImage } from 'commonhv/probe';
 import { HALT, kernel, RECEIVE_AL, SEND_AL, SPIN, send, u32, whole } from './support/guests.ts';
 import { plainV86 } from './support/plain-v86.ts';
+import { scaled } from './support/time.ts';
 
 const MiB = 2 ** 20;
 const engine = v86({ memory: 4 * MiB });
 const through: Layer = (host) => host;
-const limit = { timeout: 60_000 };
+const limit = { timeout: scaled(60_000) };
 
 test(
   'CPUID, RDMSR and WRMSR of the guest are the layer’s, what it passes down is v86’s own',

@@ -6,10 +6,11 @@ import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { scaled } from './support/time.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'commonhv-verify-'));
 after(() => rmSync(work, { recursive: true, force: true }));
-const limit = { timeout: 120_000 };
+const limit = { timeout: scaled(120_000) };
 const FAKE = `${process.execPath} build/test/support/fake-hypervisor.js`;
 
 interface Ended {
