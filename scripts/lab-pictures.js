@@ -29,26 +29,29 @@ const browser = await launch();
 const served = await serveLab();
 mkdirSync(FOLDER, { recursive: true });
 let count = 0;
-for (const { name, fragment, prepare } of states) {
-  for (const scheme of ['light', 'dark']) {
-    // A visitor each: a narrow page begins with its form folded away.
-    for (const width of WIDTHS) {
-      const { page, close } = await visit(browser, served.url + fragment, { width, height: 900, scheme });
-      await prepare(page);
-      // The consoles' terminals come last; a system of the reader's own may say nothing.
-      await page.waitForFunction(spoken, null, { timeout: 5000 }).catch(() => {});
-      await page.mouse.move(0, 0);
-      await page.evaluate(() => {
-        scrollTo(0, 0);
-        // It sticks to the foot of a screen; on a picture of the whole page it would lie over the table.
-        document.querySelector('.bits')?.style.setProperty('position', 'static');
-      });
-      await page.screenshot({ path: `${FOLDER}/${name}-${width}-${scheme}.png`, fullPage: true });
-      await close();
-      count++;
+try {
+  for (const { name, fragment, prepare } of states) {
+    for (const scheme of ['light', 'dark']) {
+      // A visitor each: a narrow page begins with its form folded away.
+      for (const width of WIDTHS) {
+        const { page, close } = await visit(browser, served.url + fragment, { width, height: 900, scheme });
+        await prepare(page);
+        // The consoles' terminals come last; a system of the reader's own may say nothing.
+        await page.waitForFunction(spoken, null, { timeout: 5000 }).catch(() => {});
+        await page.mouse.move(0, 0);
+        await page.evaluate(() => {
+          scrollTo(0, 0);
+          // It sticks to the foot of a screen; on a picture of the whole page it would lie over the table.
+          document.querySelector('.bits')?.style.setProperty('position', 'static');
+        });
+        await page.screenshot({ path: `${FOLDER}/${name}-${width}-${scheme}.png`, fullPage: true });
+        await close();
+        count++;
+      }
     }
   }
+} finally {
+  await browser.close();
+  await served.stop();
 }
-await browser.close();
-await served.stop();
 console.log(`${count} pictures in ${FOLDER}`);
