@@ -8,6 +8,13 @@ const spoken = () =>
   [...document.querySelectorAll('.tty')].every((tty) =>
     /\S/.test(tty.querySelector('.xterm-rows')?.textContent),
   );
+/** A terminal outside of the window is not drawn, or not to its end. */
+const drawn = async () => {
+  for (const tty of document.querySelectorAll('.tty')) {
+    tty.scrollIntoView();
+    for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+  }
+};
 
 const WIDTHS = [360, 900, 1440];
 const FOLDER = 'build/pictures';
@@ -37,6 +44,7 @@ try {
         const { page, close } = await visit(browser, served.url + fragment, { width, height: 900, scheme });
         await prepare(page);
         // The consoles' terminals come last; a system of the reader's own may say nothing.
+        await page.evaluate(drawn);
         await page.waitForFunction(spoken, null, { timeout: 5000 }).catch(() => {});
         await page.mouse.move(0, 0);
         await page.evaluate(() => {

@@ -108,9 +108,10 @@ function drawScans(store: Store, frame: Frame): void {
     const label = `scan: ${steps} CPUIDs`;
     const pad = 5 * dot;
     const size = context.measureText(label).width;
-    // Under a wide bracket, before a narrow one, where the ramp is not; after it where there is no room before.
+    // Under a wide bracket, before a narrow one, where the ramp is not; else after it, and never beyond the chart.
     const before = x - pad - size;
-    const at = wide > size + 2 * pad ? x + pad : before > left ? before : x + wide + pad;
+    const after = Math.min(x + wide + pad, left + width - size);
+    const at = wide > size + 2 * pad ? x + pad : before > left ? before : after;
     context.fillText(label, at, y + 13 * dot);
   }
 }
