@@ -1,6 +1,6 @@
 // npm run matrix [-- OPTIONS] [PART...]: runs the cells of the parts in scripts/matrix/, and keeps one row per cell in
 // docs/matrix.json. See docs/matrix.md for how to add a part.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { here, loadParts, readRows, writeRows, writeTable } from './matrix/lib/rows.js';
@@ -11,9 +11,11 @@ Runs the cells of these parts, or of all, that have no row of this commit in doc
   --again       also cells that have a row of this commit
   --quick       one cell of each part, as CI does; nothing is written
   --list        lists parts and cells, runs nothing
-  --table       writes the table in docs/matrix.md anew, runs nothing
+  --table       writes the tables that are made of the rows anew, runs nothing
 Exit status: 0; 1 a cell failed; 2 wrong usage.`;
 const MAX_OUTPUT = 2 ** 22;
+/** Scripts that make tables of other documents. */
+const TABLES = ['clones', 'copies', 'offers'];
 const PROJECT = new URL('..', import.meta.url);
 
 function fail(text) {
@@ -106,7 +108,7 @@ const parts = all.filter(({ name }) => positionals.length === 0 || positionals.i
 
 async function main() {
   if (values.help) return console.log(USAGE);
-  if (values.table) return writeTable(all);
+  if (values.table) return writeTables();
   const { commit } = here();
   const done = new Set(
     readRows()
@@ -122,7 +124,14 @@ async function main() {
       else if (values.quick || values.again || !done.has(name)) await runAndKeep(part, cell);
     }
   }
-  if (!values.list && !values.quick) writeTable(all);
+  if (!values.list && !values.quick) writeTables();
+}
+
+/** All tables that are made of the rows. */
+function writeTables() {
+  writeTable(all);
+  for (const name of TABLES)
+    execFileSync(process.execPath, [`scripts/${name}-table.js`], { cwd: PROJECT, stdio: 'inherit' });
 }
 
 async function runAndKeep(part, cell) {
