@@ -35,6 +35,6 @@ test('copies of a stock kernel without a remedy share its values', limit, () => 
   for (const name of ['getrandom', 'uuid', 'once']) {
     const { state, samples } = sources.find((one) => one.name === name)!;
     assert.ok(state === 'alike' || (state === 'parted' && name !== 'once'), `${name}: ${state}`);
-    assert.ok(samples > 0, `${name}: ${samples} samples`);
+    assert.ok(samples > (state === 'alike' ? 10 : 0), `${name}: ${samples} samples`);
   }
 });
