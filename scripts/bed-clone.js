@@ -46,13 +46,11 @@ export npm_config_registry=${registry.trim()}
 cd /project/clone
 ${command}`;
 const npm = dirname(dirname(realpathSync(programPath('npm'))));
-const added = [place('clone'), place('npm-cache'), place('bash'), `${npm}=npm`].flatMap((path) => [
-  '--add',
-  path.includes('=') ? path : `${path}=`,
-]);
+const added = ['clone', 'npm-cache', 'bash'].map((name) => `${place(name)}=`);
+const adds = [...added, `${npm}=npm`].flatMap((path) => ['--add', path]);
 bed = spawn(
   process.execPath,
-  [join(root, 'scripts/bed.js'), '--verbose', '--memory', '4096', '--timeout', seconds, ...added, script],
+  [join(root, 'scripts/bed.js'), '--verbose', '--memory', '4096', '--timeout', seconds, ...adds, script],
   { stdio: 'inherit' },
 );
 const [status] = await once(bed, 'exit');

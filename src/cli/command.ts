@@ -11,10 +11,10 @@ import { type Io, plainLine } from './io.ts';
 /** How long a command may take to end when it was asked to, in milliseconds. */
 const SHUTDOWN_MS = 2000;
 
-/** A command that runs. Its standard output is a pipe, to be read or dropped. */
 /** The variable by which a command's processes are found. */
 const MARK = 'COMMONHV_COMMAND';
 
+/** A command that runs. Its standard output is a pipe, to be read or dropped. */
 export class Command {
   readonly child: ChildProcess;
   /** How it ended, in a few words, with the last line of its standard error. */

@@ -217,7 +217,7 @@ class ForeignMachine {
   }
 
   /** Waits for what an earlier call is still closing, too. */
-  #closeAll(): Promise<void> {
+  async #closeAll(): Promise<void> {
     const lines = [this.#first, ...this.#copies.splice(0)];
     const commands = this.#commands.splice(0);
     this.#first = new Lines();
@@ -226,7 +226,7 @@ class ForeignMachine {
       await Promise.all(commands.map((command) => command.stop()));
     };
     this.#closing = Promise.all([this.#closing, close()]);
-    return this.#closing.then(() => {});
+    await this.#closing;
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
 /** A v86 machine without firmware: powered on, its memory empty, its processor under a layer, and not yet running. */
 import type { Layer, SyncCpu } from '../../cpu.ts';
 import { MachineError } from '../../cpu.ts';
-import { type Exports, Hook, SLICE_MS } from './hook.ts';
+import { type Exports, Hook, SLICE_MS, withExports } from './hook.ts';
 import { type Emulator, emulatorOf } from './library.ts';
 import { GuestRam } from './memory.ts';
 import { LINE_STATUS, lineStatus } from './uart.ts';
@@ -130,8 +130,7 @@ class Wiring {
 
   #exportsForV86(): WebAssembly.Exports {
     const exports = this.#exports;
-    // A plain object of 802 properties is made by as many changes of its shape; one without a prototype is a table at once.
-    return Object.assign(Object.create(null), exports, {
+    return withExports(exports, {
       rust_init() {
         hideWorker();
         exports.rust_init();
@@ -145,7 +144,7 @@ class Wiring {
       main_loop: () => (this.#board === undefined ? 0 : this.#events.slice(exports.main_loop)),
       // Called once by v86 itself, then whenever the guest resets.
       reset_cpu: () => (this.#board === undefined ? exports.reset_cpu() : this.#events.reset()),
-    }) as WebAssembly.Exports;
+    });
   }
 }
 

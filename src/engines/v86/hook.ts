@@ -21,6 +21,14 @@ export interface Exports {
   readonly in_mapped_range: (address: number) => number;
 }
 
+/**
+ * A module's exports with some replaced, for v86. A plain object of 802 properties is made by as many changes of its shape; one
+ * without a prototype is a table at once.
+ */
+export function withExports(exports: Exports, own: Partial<Exports>): WebAssembly.Exports {
+  return Object.assign(Object.create(null), exports, own);
+}
+
 /** v86 looks at the clock every 100,003 instructions, and ends a call of `main_loop` after so many ms (TIME_PER_FRAME in its cpu.rs). */
 export const SLICE_MS = 1;
 

@@ -10,7 +10,7 @@
 import { isLongMode, type Loaded, load, MIN_MEMORY } from '../../boot/index.ts';
 import type { Cpu, Layer, SavingEngine } from '../../cpu.ts';
 import type { Board } from './board.ts';
-import { type Exports, Hook, SLICE_MS } from './hook.ts';
+import { type Exports, Hook, SLICE_MS, withExports } from './hook.ts';
 import { hostCpu } from './host-cpu.ts';
 import { emulatorOf } from './library.ts';
 import { makeMachine } from './machine.ts';
@@ -91,7 +91,7 @@ export function underLayer(
     const exports = instance.exports as unknown as Exports;
     ram.attach(exports);
     const cpu = hook.attach(exports);
-    return Object.assign(Object.create(null), exports, {
+    return withExports(exports, {
       allocate_memory(size: number) {
         const address = exports.allocate_memory(size);
         ram.allocated(address, size);
@@ -111,7 +111,7 @@ export function underLayer(
         exports.jit_clear_cache_js();
         cpu.restored?.();
       },
-    }) as WebAssembly.Exports;
+    });
   };
 }
 
